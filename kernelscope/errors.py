@@ -1,0 +1,162 @@
+"""Every error KernelScope raises. Each says what failed, where, and what to do next.
+
+KernelScopeError
+├── ProbeError
+│   ├── ProbeNotFoundError      no probe of that name (close matches)
+│   ├── ProbeSpecError          a probe's .toml or .c is wrong (file, key)
+│   └── ParameterError          an option or parameter is wrong
+├── RunError
+│   ├── CompileError            clang refused the C (line, column, caret)
+│   ├── VerifierError           the kernel's verifier refused the program (log, line, hint)
+│   ├── AttachError             a hook does not exist or refused (close matches)
+│   └── TargetError             the process or file to trace is not there
+├── RequirementError            the machine lacks something: what, and the command that mends it
+├── AgentError
+│   ├── AgentUnavailableError   the agent cannot be started
+│   ├── AgentRefusedError       the agent's policy or checks said no
+│   └── AgentDiedError          the agent, or a run's process, went away
+├── RecordingError              a file is not a recording, or only its beginning is whole
+└── ExportError                 a result could not be written
+
+LostEventsWarning               how many events were lost, of how many, and what would help
+
+Errors cross the process boundary as JSON: `to_json` on the agent's side, `from_json` on the
+notebook's. Standard library only: both sides import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class KernelScopeError(Exception):
+    """The base of all of KernelScope's errors.
+
+    message: what failed and where, one line where that is enough.
+    hint: what to do next; None where nothing useful can be said.
+    details: plain JSON values for programs (each subclass names its own).
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details: dict[str, Any] = details
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as plain JSON values: class, message, hint and details."""
+        return {
+            "class": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "details": self.details,
+        }
+
+
+class ProbeError(KernelScopeError):
+    """Something is wrong with a probe's name, files or parameters."""
+
+
+class ProbeNotFoundError(ProbeError):
+    """No probe has that name. details: name, matches."""
+
+
+class ProbeSpecError(ProbeError):
+    """A probe's description is not valid. details: file, key."""
+
+
+class ParameterError(ProbeError):
+    """An option or a parameter has a bad name or value. details: name, value."""
+
+
+class RunError(KernelScopeError):
+    """A program could not be compiled, loaded, attached or read."""
+
+
+class CompileError(RunError):
+    """Clang refused the program.
+
+    details: line and column (1-based, in the text that the user gave; None where clang named
+    no place in it), text (that line), log (all that clang said).
+    """
+
+
+class VerifierError(RunError):
+    """The kernel's verifier refused the program.
+
+    details: function, line, text (as in CompileError), reason (the verifier's last words),
+    log (the whole verifier log, cut at 64 KiB).
+    """
+
+
+class AttachError(RunError):
+    """A hook is missing or refused. details: hook, function, matches, errno."""
+
+
+class TargetError(RunError):
+    """What was to be traced is not there: a process, a library, a file. details: target."""
+
+
+class RequirementError(KernelScopeError):
+    """The machine lacks something that is needed. details: requirement."""
+
+
+class AgentError(KernelScopeError):
+    """The privileged half could not serve."""
+
+
+class AgentUnavailableError(AgentError):
+    """The agent could not be started. details: command, stderr."""
+
+
+class AgentRefusedError(AgentError):
+    """The agent's checks or its policy said no. details: field."""
+
+
+class AgentDiedError(AgentError):
+    """The agent or a run's process ended before its work did. details: stderr, status."""
+
+
+class RecordingError(KernelScopeError):
+    """A recording could not be read. details: path, offset."""
+
+
+class ExportError(KernelScopeError):
+    """A result could not be written. details: path."""
+
+
+class LostEventsWarning(UserWarning):
+    """Events were lost: how many, of how many, and what would help."""
+
+
+def _subclasses(base: type[KernelScopeError]) -> dict[str, type[KernelScopeError]]:
+    found = {base.__name__: base}
+    for child in base.__subclasses__():
+        found.update(_subclasses(child))
+    return found
+
+
+def from_json(data: Mapping[str, Any]) -> KernelScopeError:
+    """Rebuild an error that `to_json` wrote; an unknown class becomes a RunError."""
+    kind = _subclasses(KernelScopeError).get(str(data.get("class")), RunError)
+    details = data.get("details")
+    hint = data.get("hint")
+    error = kind(
+        str(data.get("message", "unknown error")), hint=None if hint is None else str(hint)
+    )
+    error.details = dict(details) if isinstance(details, Mapping) else {}
+    return error
+
+
+def did_you_mean(name: str, known: Sequence[str], limit: int = 3) -> list[str]:
+    """Return the names in `known` closest to `name`, best first, at most `limit`."""
+    import difflib  # costs 4 ms, and only an error needs it
+
+    lowered = {k.lower(): k for k in known}
+    found = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.6)
+    found += [k for k in lowered if name.lower() in k and k not in found]
+    return [lowered[k] for k in found[:limit]]

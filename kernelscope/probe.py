@@ -1,0 +1,172 @@
+"""What a probe is: the question it answers, how it is asked, and how its answer reads.
+
+A probe is two files of one name in `bpf/<area>/`: the C, in BCC's dialect, and the .toml that this
+module loads and validates. Nothing else knows a probe by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# What a column's raw value means; `frame.py` holds the one table that says how each is decoded.
+COLUMN_KINDS = (
+    "integer",  # as it is
+    "float",
+    "bool",
+    "text",  # a char array, up to its NUL
+    "path",  # text; a file's name as the kernel saw it
+    "time",  # bpf_ktime_get_ns -> datetime64[ns, UTC]
+    "duration",  # nanoseconds in C -> float in `unit` (ns, us, ms, s)
+    "pid",
+    "tid",
+    "uid",
+    "syscall",  # a system call's number -> its name
+    "errno",  # a negative (or positive) error number -> its name, "" for 0 and above
+    "signal",
+    "ipv4",  # u32 in network order -> text
+    "ipv6",  # 16 bytes -> text (v4-mapped shown as v4)
+    "ip",  # 16 bytes holding either family; `family` names the field that says which
+    "port",  # host order
+    "port_be",  # network order
+    "device",  # a dev_t -> the disk's name
+    "kernel_stack",  # a stack id -> folded text, root first, ";" between frames
+    "user_stack",
+    "address",  # -> hexadecimal text
+    "enum",  # `names` maps numbers to words
+    "mac",
+    "bytes",  # hexadecimal text
+    "slot",  # a histogram's bucket -> two columns, its bounds [low, high)
+    "count",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    name: as it stands in the DataFrame, unit included ("latency_us").
+    field: where it comes from: a record's field, or "key", "key.<field>", "value",
+        "value.<field>" of a map. Empty means a field of the same name.
+    kind: one of COLUMN_KINDS. unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
+    scale: the raw value is multiplied by it (before that, kind "duration" goes from ns to unit).
+    names: for kind "enum". family: for kind "ip".
+    """
+
+    name: str
+    kind: str
+    field: str = ""
+    unit: str = ""
+    help: str = ""
+    scale: float = 1.0
+    names: dict[int, str] = field(default_factory=dict)
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """How one map or ring of the program becomes a DataFrame.
+
+    name: the table's name in the result. map: its name in the C text.
+    sort: columns to sort by, "-" before a name for descending.
+    """
+
+    name: str
+    map: str
+    columns: tuple[Column, ...]
+    help: str = ""
+    sort: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A probe's default picture.
+
+    kind: "histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table".
+    x, y, by, value: column names; `top` bars or series at most.
+    """
+
+    kind: str
+    table: str = ""
+    x: str = ""
+    y: str = ""
+    by: str = ""
+    value: str = ""
+    top: int = 20
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option of one probe.
+
+    kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk".
+    passed: "param" (KS_PARAM(name), patched into the bytecode), "define" (-D NAME=VALUE, compiled)
+        or "client" (used on the notebook's side only).
+    minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds).
+    """
+
+    name: str
+    kind: str
+    help: str
+    default: Any = None
+    passed: str = "param"
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class HookSpec:
+    """One function of the C text and the hooks that would serve it, the preferred first."""
+
+    function: str
+    any_of: tuple[str, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What tracing costs: class "low", "medium" or "high", and measured ns an event."""
+
+    level: str
+    ns_per_event: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A known load and what the probe must say of it; tests/probes has the code for `load`."""
+
+    load: str
+    events: int
+    expect: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One built-in probe, loaded from its two files.
+
+    filters: "task" (pid, comm, uid are tested for the current task before the C runs), "code" (the
+        C tests KS_PARAM(filter_pid), filter_uid, filter_comm_0, filter_comm_1), or "none".
+    """
+
+    name: str
+    area: str
+    summary: str
+    description: str
+    source: str
+    path: Path
+    hooks: tuple[HookSpec, ...]
+    parameters: tuple[Parameter, ...]
+    tables: tuple[TableSpec, ...]
+    plots: tuple[Plot, ...]
+    overhead: Overhead
+    caveats: tuple[str, ...]
+    check: Check
+    example: str
+    filters: str = "task"
+    duration_s: float = 10.0
+    keywords: tuple[str, ...] = ()
