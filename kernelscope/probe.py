@@ -6,7 +6,8 @@ module loads and validates. Nothing else knows a probe by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Column:
     unit: str = ""
     help: str = ""
     scale: float = 1.0
-    names: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
     family: str = ""
 
 

@@ -1,0 +1,1 @@
+"""KernelScope: ask the running Linux kernel a question, get a DataFrame back."""
