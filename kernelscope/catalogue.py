@@ -1,0 +1,64 @@
+"""The built-in probes: where their files lie, and how one is found by name.
+
+An installed wheel carries them as package data in `kernelscope/_bpf`; a checkout has `bpf/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from kernelscope import probe_load
+from kernelscope.errors import ProbeNotFoundError, did_you_mean
+from kernelscope.probe import Probe
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def root() -> Path:
+    """Return the folder that holds the probes' areas and `include/`."""
+    packaged = _PACKAGE / "_bpf"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "bpf"
+
+
+@lru_cache(maxsize=1)
+def _paths() -> Mapping[str, Path]:
+    found = {path.stem: path for path in sorted(root().glob("*/*.toml"))}
+    return MappingProxyType(found)
+
+
+@cache
+def _load(path: Path) -> Probe:
+    return probe_load.load(path)
+
+
+def names() -> list[str]:
+    """Return every probe's name, sorted; no file is read."""
+    return sorted(_paths())
+
+
+def catalogue() -> dict[str, Probe]:
+    """Return every probe by name, sorted by area and name. Raises ProbeSpecError."""
+    loaded = [_load(path) for path in _paths().values()]
+    return {probe.name: probe for probe in sorted(loaded, key=lambda p: (p.area, p.name))}
+
+
+def find(name: str) -> Probe:
+    """Return the probe of that name. Raises ProbeNotFoundError with close matches."""
+    path = _paths().get(name)
+    if path is not None:
+        return _load(path)
+    matches = did_you_mean(name, names())
+    hint = f"Did you mean {' or '.join(matches)}?" if matches else "%ebpf lists the probes."
+    raise ProbeNotFoundError(
+        f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
+    )
+
+
+@lru_cache(maxsize=1)
+def prelude() -> str:
+    """Return `include/kernelscope.h`, the macros that stand before every program."""
+    path = root() / "include" / "kernelscope.h"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,285 @@
+"""Loads a probe from its two files, bpf/<area>/NAME.toml and NAME.c, and checks every key.
+
+Raises ProbeSpecError that names the file and the key; a key that is not known is an error, so that
+a misspelt one cannot be ignored in silence.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kernelscope.errors import ProbeSpecError, did_you_mean
+from kernelscope.probe import (
+    COLUMN_KINDS,
+    Check,
+    Column,
+    HookSpec,
+    Overhead,
+    Parameter,
+    Plot,
+    Probe,
+    TableSpec,
+)
+
+PARAMETER_KINDS = ("integer", "float", "flag", "choice", "text", "duration", "size", "disk")
+PLOT_KINDS = ("histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table")
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+class _Keys:
+    """One TOML table, whose keys are taken one by one; `finish` refuses those left over."""
+
+    def __init__(self, data: Any, file: Path, where: str = "") -> None:
+        self.file = file
+        self.where = where
+        if not isinstance(data, dict):
+            self.refuse("", "must be a table")
+        self.data = dict(data)
+        self.known: list[str] = []
+
+    def refuse(self, key: str, why: str) -> NoReturn:
+        path = ".".join(part for part in (self.where, key) if part)
+        raise ProbeSpecError(f"{self.file}: {path} {why}", file=str(self.file), key=path)
+
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+        self.known.append(key)
+        value = self.data.pop(key, default)
+        if value is ...:
+            self.refuse(key, "is missing")
+        if value is not default and (not isinstance(value, kind) or _is_stray_bool(value, kind)):
+            self.refuse(key, f"must be {_kind_name(kind)}")
+        return value
+
+    def text(self, key: str, default: Any = ...) -> str:
+        value = str(self.take(key, str, default)).strip()
+        if default is ... and not value:
+            self.refuse(key, "must not be empty")
+        return value
+
+    def name(self, key: str) -> str:
+        value = self.text(key)
+        if not _NAME.match(value):
+            self.refuse(key, f"{value!r} is not a name in lower case")
+        return value
+
+    def choice(self, key: str, among: Sequence[str], default: Any = ...) -> str:
+        value = self.text(key, default)
+        if value not in among:
+            self.refuse(key, f"{value!r} is none of: {', '.join(among)}")
+        return value
+
+    def number(self, key: str, default: Any = ...) -> Any:
+        return self.take(key, (int, float), default)
+
+    def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
+        value = self.take(key, list, default)
+        if not all(isinstance(item, str) and item.strip() for item in value):
+            self.refuse(key, "must be a list of texts")
+        return tuple(value)
+
+    def tables(self, key: str, read: Callable[[_Keys], Any], *, least: int) -> tuple[Any, ...]:
+        items = self.take(key, list, [])
+        if len(items) < least:
+            self.refuse(key, f"is missing (at least {least})")
+        result = []
+        for index, item in enumerate(items):
+            keys = _Keys(item, self.file, f"{self.where}{'.' if self.where else ''}{key}[{index}]")
+            result.append(read(keys))
+            keys.finish()
+        return tuple(result)
+
+    def table(self, key: str, read: Callable[[_Keys], Any]) -> Any:
+        keys = _Keys(self.take(key, dict), self.file, key)
+        result = read(keys)
+        keys.finish()
+        return result
+
+    def finish(self) -> None:
+        for key in self.data:
+            close = did_you_mean(key, self.known)
+            self.refuse(key, "is not known" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def _is_stray_bool(value: Any, kind: type | tuple[type, ...]) -> bool:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return isinstance(value, bool) and bool not in kinds
+
+
+def _kind_name(kind: type | tuple[type, ...]) -> str:
+    names = {str: "text", list: "a list", dict: "a table", bool: "true or false"}
+    return "a number" if isinstance(kind, tuple) else names[kind]
+
+
+def load(path: Path) -> Probe:
+    """Load the probe that `path` (its .toml) describes, with the C that lies beside it."""
+    source = path.with_suffix(".c")
+    keys = _Keys(_read_toml(path), path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProbeSpecError(
+            f"{source}: cannot be read: {error}", file=str(source), key=""
+        ) from error
+    probe = _probe(keys, path, text)
+    keys.finish()
+    _check_references(probe, keys)
+    return probe
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ProbeSpecError(f"{path}: {error}", file=str(path), key="") from error
+
+
+def _probe(keys: _Keys, path: Path, source: str) -> Probe:
+    area = keys.name("area")
+    if area != path.parent.name:
+        keys.refuse("area", f"is {area!r}, but the folder is {path.parent.name!r}")
+    if not _NAME.match(path.stem):
+        keys.refuse("", f"{path.stem!r} is not a probe's name in lower case")
+    duration = float(keys.number("duration_s", 10))
+    if duration <= 0:
+        keys.refuse("duration_s", "must be more than 0")
+    return Probe(
+        name=path.stem,
+        area=area,
+        summary=keys.text("summary"),
+        description=keys.text("description"),
+        source=source,
+        path=path,
+        hooks=keys.tables("hook", _hook, least=1),
+        parameters=keys.tables("parameter", _parameter, least=0),
+        tables=keys.tables("table", table_spec, least=1),
+        plots=keys.tables("plot", _plot, least=0),
+        overhead=keys.table("overhead", _overhead),
+        caveats=keys.texts("caveats", []),
+        check=keys.table("check", _check),
+        example=str(keys.take("example", str)).rstrip(),
+        filters=keys.choice("filters", ("task", "code", "none"), "task"),
+        duration_s=duration,
+        keywords=keys.texts("keywords", []),
+    )
+
+
+def _hook(keys: _Keys) -> HookSpec:
+    any_of = keys.texts("any_of")
+    if not any_of:
+        keys.refuse("any_of", "must name at least one hook")
+    return HookSpec(keys.text("function"), any_of, keys.take("optional", bool, False))
+
+
+def _parameter(keys: _Keys) -> Parameter:
+    kind = keys.choice("kind", PARAMETER_KINDS)
+    parameter = Parameter(
+        name=keys.name("name"),
+        kind=kind,
+        help=keys.text("help"),
+        default=keys.take("default", (str, int, float, bool), None),
+        passed=keys.choice("passed", ("param", "define", "client"), "param"),
+        minimum=keys.number("minimum", None),
+        maximum=keys.number("maximum", None),
+        choices=keys.texts("choices", []),
+        unit=keys.text("unit", ""),
+    )
+    if (kind == "choice") != bool(parameter.choices):
+        keys.refuse("choices", 'go with kind "choice", and only with it')
+    if kind == "choice" and parameter.default not in (None, *parameter.choices):
+        keys.refuse("default", "is none of the choices")
+    if kind == "float" and parameter.passed == "param":
+        keys.refuse("passed", "cannot be 'param' for a float: BPF has no floating point")
+    return parameter
+
+
+def table_spec(keys: _Keys) -> TableSpec:
+    """Read one [[table]]."""
+    spec = TableSpec(
+        name=keys.name("name"),
+        map=keys.text("map"),
+        columns=keys.tables("column", _column, least=1),
+        help=keys.text("help", ""),
+        sort=keys.texts("sort", []),
+    )
+    names = [column.name for column in spec.columns]
+    for name in names:
+        if names.count(name) > 1:
+            keys.refuse("column", f"names {name!r} twice")
+    return spec
+
+
+def tables_from_json(data: Any, file: Path) -> tuple[TableSpec, ...]:
+    """Read the tables that a recording carries (what `dataclasses.asdict` made of them)."""
+    keys = _Keys({"table": data}, file, "")
+    specs: tuple[TableSpec, ...] = keys.tables("table", _recorded_table, least=0)
+    return specs
+
+
+def _recorded_table(keys: _Keys) -> TableSpec:
+    columns = keys.data.pop("columns", [])
+    keys.data["column"] = columns
+    return table_spec(keys)
+
+
+def _column(keys: _Keys) -> Column:
+    return Column(
+        name=keys.text("name"),
+        kind=keys.choice("kind", COLUMN_KINDS),
+        field=keys.text("field", ""),
+        unit=keys.text("unit", ""),
+        help=keys.text("help", ""),
+        scale=float(keys.number("scale", 1.0)),
+        names=_enum_names(keys),
+        family=keys.text("family", ""),
+    )
+
+
+def _enum_names(keys: _Keys) -> dict[int, str]:
+    names: Mapping[str, Any] = keys.take("names", dict, {})
+    try:
+        return {int(number, 0): str(word) for number, word in names.items()}
+    except ValueError:
+        keys.refuse("names", "must map numbers to words")
+
+
+def _plot(keys: _Keys) -> Plot:
+    return Plot(
+        kind=keys.choice("kind", PLOT_KINDS),
+        table=keys.text("table", ""),
+        x=keys.text("x", ""),
+        y=keys.text("y", ""),
+        by=keys.text("by", ""),
+        value=keys.text("value", ""),
+        top=int(keys.number("top", 20)),
+        title=keys.text("title", ""),
+    )
+
+
+def _overhead(keys: _Keys) -> Overhead:
+    cost = keys.number("ns_per_event", None)
+    return Overhead(
+        level=keys.choice("level", ("low", "medium", "high")),
+        ns_per_event=None if cost is None else float(cost),
+        note=keys.text("note", ""),
+    )
+
+
+def _check(keys: _Keys) -> Check:
+    return Check(keys.text("load"), int(keys.number("events")), keys.text("expect"))
+
+
+def _check_references(probe: Probe, keys: _Keys) -> None:
+    """Refuse a plot of a table that is not there, and a hook that names no parameter."""
+    tables = [table.name for table in probe.tables]
+    for index, plot in enumerate(probe.plots):
+        if plot.table and plot.table not in tables:
+            keys.refuse(f"plot[{index}].table", f"{plot.table!r} is none of: {', '.join(tables)}")
+    parameters = [parameter.name for parameter in probe.parameters]
+    for index, hook in enumerate(probe.hooks):
+        for name in re.findall(r"\{(\w*)\}", " ".join(hook.any_of)):
+            if name not in parameters:
+                keys.refuse(f"hook[{index}].any_of", f"names {{{name}}}, which is no parameter")
