@@ -1,0 +1,25 @@
+"""Start the agent: `python3 -I .../kernelscope/agent/__main__.py`, its control socket on fd 0.
+
+The interpreter runs isolated (no user site, no PYTHON* variables, nothing on the path that a user
+can write but this package itself), so the package is entered by hand: a bare `kernelscope` module
+whose `__path__` is this directory's parent. `kernelscope/__init__.py` never runs here.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+
+def _enter_package() -> None:
+    package = types.ModuleType("kernelscope")
+    package.__path__ = [str(Path(__file__).resolve().parent.parent)]
+    sys.modules["kernelscope"] = package
+
+
+if __name__ == "__main__":
+    _enter_package()
+    from kernelscope.agent.server import main
+
+    sys.exit(main())

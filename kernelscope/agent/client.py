@@ -1,0 +1,269 @@
+"""The notebook's end of the boundary: starts the agent, asks it, reads what a run sends.
+
+Standard library only. `Agent` is a process and a control socket; `Channel` is one run's own
+socket. Both may be used from several threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kernelscope.agent.protocol import VERSION, Frame, FrameReader, Program, encode_header
+from kernelscope.errors import (
+    AgentDiedError,
+    AgentUnavailableError,
+    from_json,
+)
+
+START_TIMEOUT_S = 15.0
+REQUEST_TIMEOUT_S = 60.0
+_MAIN = Path(__file__).resolve().parent / "__main__.py"
+_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3", "/bin/python3")
+_CAP_PERFMON = 38
+_CAP_BPF = 39
+
+
+class Channel:
+    """One run's stream: frames come out, `stop` and `snapshot` go in."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._reader = FrameReader(sock)
+        self._lock = threading.Lock()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames up to the run's end; blocks in between.
+
+        Raises the run's own error (CompileError, AttachError, ...) where it failed, and
+        AgentDiedError where its process went away.
+        """
+        while True:
+            try:
+                frame = self._reader.read()
+            except OSError as error:
+                raise _died(str(error)) from None
+            if frame is None:
+                raise _died("it sent no end")
+            if frame.type == "end":
+                return
+            if frame.type == "error":
+                raise from_json(frame.header["error"])
+            yield frame
+
+    def stop(self) -> None:
+        """Ask the run to end and send what it has; harmless when it has ended."""
+        self._send({"type": "stop"})
+
+    def snapshot(self) -> None:
+        """Ask for a reading of the maps now."""
+        self._send({"type": "snapshot"})
+
+    def close(self) -> None:
+        """Drop the stream; a run that still goes on ends at once."""
+        # shutdown first: it wakes a thread that blocks in recv, which close alone does not.
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    def _send(self, header: dict[str, Any]) -> None:
+        with self._lock, suppress(OSError):  # a run that has ended says why in its last frames
+            self._sock.sendall(encode_header(header))
+
+
+class Agent:
+    """The privileged process. Close it, or let it go with the notebook's process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self._lock = threading.Lock()
+        self._finalizer = weakref.finalize(self, _shut_down, process, control)
+        self.info: dict[str, Any] = {}
+
+    @classmethod
+    def start(cls, *, python: str | None = None) -> Agent:
+        """Start an agent: directly with privilege, else through `sudo -n`.
+
+        python: the interpreter that has bcc; the distribution's where None.
+        Raises AgentUnavailableError, with what to do, where neither is possible.
+        """
+        command = _command(python or _distribution_python())
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        stderr = os.memfd_create("kernelscope-agent-stderr")
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the notebook's side
+                cwd="/",
+            )
+        except OSError as error:
+            raise _unavailable(command, str(error)) from None
+        finally:
+            theirs.close()
+        agent = cls(process, ours)
+        try:
+            agent._greet(command, stderr)
+        finally:
+            os.close(stderr)
+        return agent
+
+    @property
+    def alive(self) -> bool:
+        """Whether the agent's process still runs."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the agent (of sudo, where it runs through sudo)."""
+        return self._process.pid
+
+    def run(self, program: Program) -> Channel:
+        """Start a run. Raises AgentDiedError where the agent is gone."""
+        return Channel(self._request({"type": "run", "program": program.to_json()}))
+
+    def check(self, specs: Sequence[str]) -> dict[str, str | None]:
+        """Say for each hook why this kernel cannot run it; None where it can."""
+        reply = self._ask({"type": "check", "hooks": list(specs)})
+        return dict(reply["hooks"])
+
+    def list(self, kind: str, prefix: str = "", target: str = "", limit: int = 200) -> list[str]:
+        """Return names of hooks of a kind ("tracepoint", "uprobe", ...) that start with prefix."""
+        request = {"type": "list", "kind": kind, "prefix": prefix, "target": target, "limit": limit}
+        return [str(name) for name in self._ask(request)["names"]]
+
+    def doctor(self) -> dict[str, Any]:
+        """Return what the agent found when it tried everything; see agent/examine.py."""
+        return dict(self._ask({"type": "doctor"})["findings"])
+
+    def close(self) -> None:
+        """End the agent and every run of it."""
+        self._finalizer()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _greet(self, command: Sequence[str], stderr: int) -> None:
+        try:
+            reply = self._ask({"type": "hello", "version": VERSION}, START_TIMEOUT_S)
+        except (AgentDiedError, TimeoutError) as error:
+            self.close()
+            said = os.pread(stderr, 1 << 16, 0).decode("utf-8", "replace").strip()
+            raise _unavailable(command, said or str(error)) from None
+        self.info = reply
+
+    def _ask(self, request: dict[str, Any], timeout_s: float = REQUEST_TIMEOUT_S) -> dict[str, Any]:
+        sock = self._request(request)
+        sock.settimeout(timeout_s)
+        try:
+            for frame in Channel(sock).frames():
+                return frame.header
+        finally:
+            sock.close()
+        raise _died("it answered nothing")
+
+    def _request(self, request: dict[str, Any]) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        line = memoryview(encode_header(request))
+        try:
+            with self._lock, theirs:
+                sent = socket.send_fds(self._control, [line], [theirs.fileno()])
+                if sent < len(line):
+                    self._control.sendall(line[sent:])
+        except OSError as error:
+            ours.close()
+            raise _died(str(error)) from None
+        return ours
+
+
+def _shut_down(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    control.close()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _died(why: str) -> AgentDiedError:
+    return AgentDiedError(
+        f"the agent or the run's process went away: {why}",
+        hint="nothing is left attached; run it again and a new agent is started",
+    )
+
+
+def _distribution_python() -> str:
+    for path in _PYTHONS:
+        if os.access(path, os.X_OK):
+            return path
+    raise AgentUnavailableError(
+        f"no Python of the distribution's was found ({', '.join(_PYTHONS)})",
+        hint="apt install python3-bpfcc (kernelscope doctor has other systems' commands)",
+        command=[],
+        stderr="",
+    )
+
+
+def _ambient_capabilities() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("CapAmb:")), "CapAmb: 0")
+    return int(line.split()[1], 16)
+
+
+def _command(python: str) -> list[str]:
+    if sys.platform != "linux":
+        raise AgentUnavailableError(
+            f"this is {sys.platform}; BPF is a part of the Linux kernel",
+            hint="open a recording instead: kernelscope.open(FILE)",
+            command=[],
+            stderr="",
+        )
+    agent = [python, "-I", str(_MAIN)]
+    wanted = 1 << _CAP_BPF | 1 << _CAP_PERFMON
+    if os.geteuid() == 0 or _ambient_capabilities() & wanted == wanted:
+        return agent
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        raise _unprivileged("this user is not root and there is no sudo", agent)
+    return [sudo, "-n", "--", *agent]
+
+
+def _unprivileged(why: str, command: Sequence[str]) -> AgentUnavailableError:
+    return AgentUnavailableError(
+        f"tracing needs privilege: {why}",
+        hint="run as root, or have an administrator allow the agent in sudoers: "
+        f"{os.environ.get('USER', 'you')} ALL=(root) NOPASSWD: {' '.join(command)}"
+        " (that is as good as root: BPF reads all memory)",
+        command=list(command),
+        stderr="",
+    )
+
+
+def _unavailable(command: Sequence[str], said: str) -> AgentUnavailableError:
+    last = said.splitlines()[-1] if said else "it said nothing"
+    if "sudo" in Path(command[0]).name and ("password" in said or "not allowed" in said):
+        return _unprivileged(f"sudo said: {last}", command[3:])
+    return AgentUnavailableError(
+        f"the agent did not start: {last}",
+        hint="kernelscope doctor tells what is missing",
+        command=list(command),
+        stderr=said,
+    )

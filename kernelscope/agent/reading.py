@@ -1,0 +1,220 @@
+"""Everything that a run reads out of the kernel, and the frames that it becomes.
+
+Rings and perf buffers are drained while the run goes on; maps are read at its end, and in between
+where asked; losses are read from the counters that the program itself keeps (`ks_lost`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.agent import kernel, maps, perfbuf
+from kernelscope.agent.protocol import Layout, Program
+from kernelscope.agent.ringbuf import Ring
+from kernelscope.agent.symbols import StackResolver
+
+if TYPE_CHECKING:
+    from kernelscope.agent.compiler import Object
+    from kernelscope.agent.spool import Spool
+
+LOST_MAP = "ks_lost"
+LOST_SLOTS = 64
+SLOWEST_TICK_S = 0.05
+FASTEST_TICK_S = 0.002
+FILL_A_TICK = 1 / 16  # of a ring: leaves 15 ticks' room for a burst
+PRINTK = Layout("printk", "printk")
+_RECORDS = ("ring", "perf", "printk")
+
+
+class Reading:
+    """Reads one run's tables into its spool."""
+
+    def __init__(
+        self,
+        obj: Object,
+        map_fds: Mapping[str, int],
+        program: Program,
+        spool: Spool,
+        tracefs: Path | None,
+    ) -> None:
+        self._fds = map_fds
+        self._spool = spool
+        self._ring_names = obj.rings
+        self.layouts = [_as_made(layout, map_fds) for layout in obj.layouts]
+        if obj.printk and tracefs is not None:
+            self.layouts.append(PRINTK)
+        self._maps = [item for item in self.layouts if item.kind not in (*_RECORDS, "stack_trace")]
+        self._rings = {
+            item.table: Ring(map_fds[item.table], item.max_entries)
+            for item in self.layouts
+            if item.kind == "ring"
+        }
+        self._perf = self._open_perf_buffers(tracefs)
+        self._spool_full_lost = 0
+        self._lost_when_full: int | None = None
+        self._lost_layout = Layout(
+            LOST_MAP,
+            "percpu_array",
+            key_size=4,
+            value_size=8,
+            max_entries=LOST_SLOTS,
+            cpus=kernel.possible_cpus(),
+        )
+        self._last_drain = time.monotonic()
+        self._stacks = self._open_stacks() if program.symbolize else None
+
+    def _open_perf_buffers(self, tracefs: Path | None) -> dict[str, perfbuf.PerfBuffer]:
+        buffers = {}
+        for layout in self.layouts:
+            if layout.kind == "perf":
+                buffers[layout.table] = perfbuf.PerfBuffer.of_map(self._fds[layout.table])
+            elif layout.kind == "printk" and tracefs is not None:
+                buffers[layout.table] = perfbuf.PerfBuffer.of_printk(tracefs)
+        return buffers
+
+    def _open_stacks(self) -> StackResolver | None:
+        fds = {
+            item.table: self._fds[item.table] for item in self.layouts if item.kind == "stack_trace"
+        }
+        return StackResolver(fds, self.layouts) if fds else None
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def pending(self) -> int:
+        """Return how many bytes wait in the rings."""
+        return sum(ring.pending() for ring in self._rings.values())
+
+    def drain(self) -> float:
+        """Move finished records into the spool; return seconds until the next time."""
+        self._note_spool_full(self._spool.full)
+        if self._spool.full:
+            return FASTEST_TICK_S
+        now = time.monotonic()
+        elapsed = max(now - self._last_drain, 1e-4)
+        self._last_drain = now
+        tick = SLOWEST_TICK_S
+        for table, ring in self._rings.items():
+            taken = self._drain_ring(table, ring)
+            if taken:
+                tick = min(tick, ring.capacity * FILL_A_TICK * elapsed / taken)
+        for table, buffer in self._perf.items():
+            for cpu, data in buffer.drain():
+                header = {"type": "batch", "table": table, "form": "perf", "cpu": cpu}
+                self._push({**header, "at_ns": time.monotonic_ns()}, data)
+                tick = min(tick, SLOWEST_TICK_S / 5)
+        return max(tick, FASTEST_TICK_S)
+
+    def _push(self, header: dict[str, Any], payload: bytes) -> None:
+        # `always`: what was taken from the kernel is never dropped. The spool is asked before.
+        self._spool.push(header, payload, always=True)
+
+    def _drain_ring(self, table: str, ring: Ring) -> int:
+        taken = 0
+        for chunk in ring.drain():
+            taken += len(chunk.data)
+            header = {
+                "type": "batch",
+                "table": table,
+                "form": "ring",
+                "stride": chunk.stride,
+                "records": chunk.records,
+                "at_ns": time.monotonic_ns(),
+            }
+            self._push(header, chunk.data)
+            if self._stacks is not None:
+                self._stacks.observe_records(table, chunk.data, chunk.stride)
+        return taken
+
+    # --- maps ------------------------------------------------------------------------------------
+
+    def read_maps(self, *, final: bool, make_room: Callable[[], None] | None = None) -> None:
+        """Push every map's entries; `make_room` is called between parts."""
+        for layout in self._maps:
+            at_ns = time.monotonic_ns()
+            parts = list(maps.read(self._fds[layout.table], layout)) or [(0, b"", b"")]
+            for number, (count, keys, values) in enumerate(parts):
+                header = {
+                    "type": "map",
+                    "table": layout.table,
+                    "at_ns": at_ns,
+                    "part": number,
+                    "last": number == len(parts) - 1,
+                    "final": final,
+                    "count": count,
+                }
+                self._push(header, b"".join((keys, values)))
+                if self._stacks is not None:
+                    self._stacks.observe_map(layout.table, count, keys, values)
+                if make_room is not None:
+                    make_room()
+
+    # --- stacks ----------------------------------------------------------------------------------
+
+    def prime_symbols(self) -> None:
+        """Look at the processes in the stacks so far while they live; cheap when none is new."""
+        if self._stacks is not None:
+            for layout in self._maps:
+                if self._stacks.wants(layout.table):
+                    for count, keys, values in maps.read(self._fds[layout.table], layout):
+                        self._stacks.observe_map(layout.table, count, keys, values)
+
+    def send_stacks(self) -> None:
+        """Push the symbolised stack traces."""
+        if self._stacks is not None:
+            frames = self._stacks.resolve()
+            payload = json.dumps({"frames": frames}, separators=(",", ":")).encode()
+            self._push({"type": "stacks"}, payload)
+
+    # --- losses ----------------------------------------------------------------------------------
+
+    def losses(self) -> dict[str, dict[str, int]]:
+        """Return what was lost so far: "lost" by kind and "lost_by_table"."""
+        counts = self._lost_counts()
+        by_table = {
+            name: counts[1 + index]
+            for index, name in enumerate(self._ring_names)
+            if counts[1 + index]
+        }
+        ring_lost = sum(by_table.values())
+        for table, buffer in self._perf.items():
+            if buffer.lost():
+                by_table[table] = buffer.lost()
+        spool_lost = self._spool_full_lost
+        lost = {
+            "ring_full": ring_lost - spool_lost,
+            "spool_full": spool_lost,
+            "map_full": counts[0],
+            "perf_full": sum(buffer.lost() for buffer in self._perf.values()),
+        }
+        return {"lost": lost, "lost_by_table": by_table}
+
+    def _lost_counts(self) -> list[int]:
+        fd = self._fds.get(LOST_MAP)
+        if fd is None:
+            return [0] * LOST_SLOTS
+        _, _, values = next(maps.read(fd, self._lost_layout))
+        counts = memoryview(values).cast("Q")
+        cpus = self._lost_layout.cpus
+        return [sum(counts[slot * cpus : (slot + 1) * cpus]) for slot in range(LOST_SLOTS)]
+
+    def _note_spool_full(self, full: bool) -> None:
+        """Charge what the rings lose while the spool is full to it, not to the rings' size."""
+        if not full and self._lost_when_full is None:
+            return
+        lost = sum(self._lost_counts()[1 : 1 + len(self._ring_names)])
+        if self._lost_when_full is not None:
+            self._spool_full_lost += lost - self._lost_when_full
+        self._lost_when_full = lost if full else None
+
+
+def _as_made(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
+    """Return the layout with the size that the kernel's map has (a ring's may be enlarged)."""
+    fd = map_fds.get(layout.table)
+    if fd is None:
+        return layout
+    return replace(layout, max_entries=kernel.map_info(fd).max_entries)

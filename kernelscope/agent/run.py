@@ -1,0 +1,238 @@
+"""One run, in its own process: compile, load, attach, drain until it is over, read what is left.
+
+The order at the end matters: hooks are detached first, so that what is then drained and read is
+final and nothing is counted twice or missed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.agent import attach, hooks, kernel, loader, usdt
+from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent.protocol import Program, decode_header
+from kernelscope.agent.reading import Reading
+from kernelscope.agent.spool import Spool
+from kernelscope.agent.stats import RunStats
+
+if TYPE_CHECKING:
+    from kernelscope.agent.compiler import Object
+    from kernelscope.agent.requests import Context
+
+STATUS_EVERY_NS = 200_000_000
+FLUSH_TIMEOUT_S = 60.0
+
+
+class Run:
+    """Runs one program and sends what it finds."""
+
+    def __init__(self, program: Program, sock: socket.socket, context: Context) -> None:
+        self.program = program
+        self.sock = sock
+        self.context = context
+        self.timings: dict[str, float] = {}
+        self.stopped_by = ""
+        self._commands = bytearray()
+        self._snapshot = False
+
+    def execute(self) -> None:
+        """Run to the end. Raises what went wrong before the program was attached."""
+        began = time.monotonic()
+        view = catalogue.KernelView(self.context.tracefs)
+        program = usdt.prepare(self.program)
+        compiler = self.context.compiler()
+        obj = compiler.compile(program)
+        self.timings.update(obj.timings)
+        self._lap("compile", began)
+        mark = time.monotonic()
+        implied = hooks.implied([function.name for function in obj.functions])
+        bindings = catalogue.resolve((*program.hooks, *implied), view)
+        loaded = loader.load(obj, program, bindings, os.getppid(), compiler)
+        self._lap("load", mark)
+        self.spool = Spool(self.sock, program.spool_bytes)
+        self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
+        mark = time.monotonic()
+        attachments = attach.attach(loaded, bindings, program)
+        self.began_ns = time.monotonic_ns()
+        self._lap("attach", mark)
+        self._lap("total", began)
+        self.stats = RunStats(loaded.programs)
+        self._announce(obj, [(item.function, item.spec) for item in attachments])
+        self._drain_until_over()
+        attach.detach(attachments)
+        self._finish()
+
+    def _lap(self, name: str, since: float) -> None:
+        self.timings[name] = round(time.monotonic() - since, 6)
+
+    def _announce(self, obj: Object, attached: list[tuple[str, str]]) -> None:
+        layouts = [layout.to_json() for layout in self.reading.layouts]
+        self._send(
+            {
+                "type": "attached",
+                "layouts": layouts,
+                "hooks": [{"function": function, "spec": spec} for function, spec in attached],
+                "timings": self.timings,
+                "cached": obj.cached,
+                "header": obj.header,
+                "warnings": list(obj.warnings),
+                "substituted": list(obj.substituted),
+                "lost_counted": obj.counts_losses,
+                "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
+                "cpus": kernel.possible_cpus(),
+                "devices": _devices(),
+                "kernel": {
+                    "release": platform.release(),
+                    "version": platform.version(),
+                    "machine": platform.machine(),
+                },
+                "host": platform.node(),
+            }
+        )
+        self.spool.flush()
+
+    # --- while it runs ---------------------------------------------------------------------------
+
+    def _drain_until_over(self) -> None:
+        duration = self.program.duration_ns
+        deadline = self.began_ns + duration if duration else None
+        next_status = self.began_ns + STATUS_EVERY_NS
+        interval = self.program.interval_ns
+        next_reading = self.began_ns + interval
+        while True:
+            tick = self.reading.drain()
+            now = time.monotonic_ns()
+            if deadline is not None and now >= deadline:
+                self.stopped_by = "duration"
+                return
+            if now >= next_status:
+                self._send_status(now)
+                next_status = now + STATUS_EVERY_NS
+            if self.program.measure:
+                self.stats.tick(now)
+            if self._snapshot or (interval and now >= next_reading):
+                self._snapshot = False
+                next_reading = max(next_reading + interval, now) if interval else 0
+                self.reading.read_maps(final=False)
+            self.spool.flush()
+            wake = min(next_status, deadline or next_status, *([next_reading] if interval else []))
+            if self.program.measure:
+                wake = min(wake, self.stats.next_ns)
+            if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
+                return
+
+    def _send_status(self, now: int) -> None:
+        self.reading.prime_symbols()
+        status = {"type": "status", "at_ns": now, "spooled_bytes": self.spool.bytes}
+        self._send({**status, **self.reading.losses()})
+
+    def _listen(self, timeout_s: float) -> bool:
+        """Wait for a command or the next tick; False when the run is to end."""
+        poller = select.poll()
+        events = select.POLLIN | (select.POLLOUT if self.spool.bytes else 0)
+        poller.register(self.sock, events)
+        for _, event in poller.poll(timeout_s * 1000):
+            if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:
+                self.stopped_by = "client"
+                return False
+            if event & select.POLLIN and not self._obey():
+                return False
+        return True
+
+    def _obey(self) -> bool:
+        try:
+            data = self.sock.recv(4096, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.stopped_by = "client"
+            return False
+        self._commands += data
+        while b"\n" in self._commands:
+            line, _, rest = bytes(self._commands).partition(b"\n")
+            self._commands = bytearray(rest)
+            command = decode_header(line)[0].get("type")
+            if command == "stop":
+                self.stopped_by = "stopped"
+                return False
+            self._snapshot = self._snapshot or command == "snapshot"
+        if len(self._commands) > 4096:  # no command is that long
+            self.stopped_by = "client"
+            return False
+        return True
+
+    # --- when it is over -------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        if self.stopped_by == "client":
+            return
+        ended_ns = time.monotonic_ns()
+        self._drain_the_rest()
+        self.reading.read_maps(final=True, make_room=self._make_room)
+        self.reading.send_stacks()
+        receipt = {
+            "type": "receipt",
+            "started_ns": self.began_ns,
+            "duration_s": round((ended_ns - self.began_ns) / 1e9, 6),
+            "exit": self.stopped_by,
+            "runs": self.stats.result(ended_ns),
+            **self.reading.losses(),
+        }
+        receipt["lost"]["missed_runs"] = self.stats.recursion_misses()
+        self._send(receipt)
+        self._send({"type": "end"})
+        self._flush_all()
+
+    def _send(self, header: Mapping[str, Any]) -> None:
+        self.spool.push(header, always=True)
+
+    def _drain_the_rest(self) -> None:
+        """Empty the rings; nothing fills them any more, so what does not move never will."""
+        self.reading.drain()
+        left = self.reading.pending()
+        patience = time.monotonic() + 1.0
+        while left and time.monotonic() < patience:
+            self._make_room()
+            self.reading.drain()
+            if self.reading.pending() < left:
+                patience = time.monotonic() + 1.0
+            left = self.reading.pending()
+
+    def _make_room(self) -> None:
+        """Let a slow notebook catch up: what is left now cannot be lost any more."""
+        if self.spool.full:
+            self._flush_all()
+
+    def _flush_all(self) -> None:
+        """Wait for the notebook to take everything; give up on one that takes nothing at all."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLOUT)
+        while not self.spool.flush():
+            if not poller.poll(FLUSH_TIMEOUT_S * 1000):
+                raise TimeoutError(f"the notebook took nothing for {FLUSH_TIMEOUT_S:.0f} s")
+
+
+def _devices() -> dict[str, str]:
+    """Return the disks' and partitions' names by "major:minor"."""
+    names = {}
+    for line in _read_text("/proc/partitions").splitlines()[2:]:
+        parts = line.split()
+        if len(parts) == 4:
+            names[f"{parts[0]}:{parts[1]}"] = parts[3]
+    return names
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
