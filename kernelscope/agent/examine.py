@@ -1,0 +1,160 @@
+"""What this machine lets the agent do: each thing tried, none guessed.
+
+The answer is plain JSON values; `kernelscope/doctor.py` puts it into words. A reason of None means
+that the thing worked.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import struct
+from pathlib import Path
+from typing import Any, Callable
+
+from kernelscope.agent import kernel
+from kernelscope.errors import KernelScopeError
+
+BTF = Path("/sys/kernel/btf/vmlinux")
+RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
+
+# include/uapi/linux/capability.h
+_CAPABILITIES = {
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_RESOURCE": 24,
+    "CAP_PERFMON": 38,
+    "CAP_BPF": 39,
+}
+_SETTINGS = {
+    "lockdown": "/sys/kernel/security/lockdown",
+    "unprivileged_bpf_disabled": "/proc/sys/kernel/unprivileged_bpf_disabled",
+    "perf_event_paranoid": "/proc/sys/kernel/perf_event_paranoid",
+    "kptr_restrict": "/proc/sys/kernel/kptr_restrict",
+    "bpf_stats_enabled": "/proc/sys/kernel/bpf_stats_enabled",
+}
+
+
+def findings(tracefs: Path | None) -> dict[str, Any]:
+    """Return all that was found, as plain JSON values.
+
+    machine: host, kernel, machine, uid, container; btf_bytes and tracefs (None where missing);
+    bcc: its version, or None with bcc_error; capabilities: the effective ones that matter here;
+    settings: the kernel's own; tried and hooks: name to reason.
+    """
+    bcc, bcc_error = _bcc()
+    return {
+        "host": platform.node(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "uid": os.geteuid(),
+        "container": _container(),
+        "capabilities": _capabilities(),
+        "settings": {name: _read(path) for name, path in _SETTINGS.items()},
+        "memlock_bytes": resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
+        "btf_bytes": BTF.stat().st_size if os.access(BTF, os.R_OK) else None,
+        "tracefs": None if tracefs is None else str(tracefs),
+        "bcc": bcc,
+        "bcc_error": bcc_error,
+        "tried": tried(),
+        "hooks": {},
+    }
+
+
+def tried() -> dict[str, str | None]:
+    """Try what every run needs; return the reason for what failed, None for what worked."""
+    attempts: dict[str, Callable[[], None]] = {
+        "map": _try_map,
+        "program": _try_program,
+        "ring buffer": _try_ring,
+        "batch reading": _try_batch,
+        "run statistics": _try_statistics,
+    }
+    return {name: _reason(attempt) for name, attempt in attempts.items()}
+
+
+def refusal() -> str | None:
+    """Say why this very process may not load a BPF program; None where it may."""
+    return _reason(_try_map) or _reason(_try_program)
+
+
+def _reason(attempt: Callable[[], None]) -> str | None:
+    try:
+        attempt()
+    except OSError as error:
+        return os.strerror(error.errno).lower() if error.errno else str(error)
+    except KernelScopeError as error:
+        return error.message
+    return None
+
+
+def _try_map() -> None:
+    os.close(kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 16))
+
+
+def _try_program() -> None:
+    os.close(kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, RETURN_ZERO)[0])
+
+
+def _try_ring() -> None:
+    os.close(kernel.map_create(kernel.MAP_TYPE_RINGBUF, 0, 0, kernel.page_size()))
+
+
+def _try_batch() -> None:
+    fd = kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 16)
+    after, keys, values = bytearray(4), bytearray(64), bytearray(128)
+    pointers = (0, *map(kernel.address, (after, keys, values)))
+    attr = bytearray(struct.pack("=4QIIQQ", *pointers, 16, fd, 0, 0))
+    try:
+        kernel.bpf(kernel.MAP_LOOKUP_BATCH, attr)
+    except FileNotFoundError:
+        pass  # ENOENT says that the (empty) map was read to its end
+    finally:
+        os.close(fd)
+
+
+def _try_statistics() -> None:
+    os.close(kernel.enable_stats())
+
+
+def _bcc() -> tuple[str | None, str | None]:
+    try:
+        from bcc import __version__
+    except (ImportError, OSError) as error:
+        return None, str(error)
+    return str(__version__), None
+
+
+def _capabilities() -> list[str]:
+    status = _read("/proc/self/status") or ""
+    line = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
+    effective = int(line.split()[1], 16)
+    return [name for name, bit in _CAPABILITIES.items() if effective >> bit & 1]
+
+
+def _container() -> str | None:
+    """Name the kind of container this runs in, as its runtime leaves it to be seen."""
+    if Path("/.dockerenv").exists():
+        return "docker"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    named = _read("/run/systemd/container")
+    if named:
+        return named
+    return "a user namespace" if _in_user_namespace() else None
+
+
+def _in_user_namespace() -> bool:
+    whole = ["0", "0", "4294967295"]
+    return (_read("/proc/self/uid_map") or " ".join(whole)).split() != whole
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

@@ -1,0 +1,90 @@
+"""What the tests share: whether this machine's kernel can be asked, and how the end is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from kernelscope.agent.client import Agent
+
+
+@cache
+def kernel_refusal() -> str | None:
+    """Say why no BPF program can be loaded on this machine; None where one can.
+
+    It asks the kernel itself, past the agent: an agent that is broken must fail the tests that
+    need it, not have them skipped.
+    """
+    if sys.platform != "linux":
+        return f"this is {sys.platform}: BPF is a part of the Linux kernel"
+    from kernelscope.agent import examine
+
+    refused = examine.refusal()
+    if refused is not None and not _sudo():
+        return f"this user may not load BPF programs ({refused})"
+    import_bcc = ["/usr/bin/python3", "-I", "-c", "import bcc"]
+    if subprocess.run(import_bcc, capture_output=True).returncode:
+        return "the distribution's Python has no bcc"
+    return None
+
+
+def _sudo() -> bool:
+    return (
+        which("sudo") is not None
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needing = [item for item in items if item.get_closest_marker("kernel")]
+    reason = kernel_refusal() if needing else None
+    if reason is not None:
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def agent() -> Iterator[Agent]:
+    """One agent for the tests that only ask; a test that harms it starts its own."""
+    from kernelscope.agent.client import Agent
+
+    with Agent.start() as started:
+        yield started
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the test in an empty folder, for what it writes by relative names."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = Counter(_skip_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    for reason, count in skipped.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        return
+    passed, failed, errors, skipped = (
+        len(reporter.stats.get(key, ())) for key in ("passed", "failed", "error", "skipped")
+    )
+    if passed or failed or errors or skipped:
+        reporter.write_line(f"{passed} passed, {failed + errors} failed, {skipped} skipped")
