@@ -1,0 +1,361 @@
+"""The one table of column kinds: how each kind's raw values become a DataFrame's column.
+
+`DECODERS` has a function for every name in `probe.COLUMN_KINDS`. A decoder takes a `Source` and
+returns an array, or, for "slot", two: the bounds of each bucket.
+
+Text is made once for each distinct value and spread over the rows by pyarrow, so a million rows
+cost no more Python than their few hundred process names.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import json
+import platform
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from kernelscope.histogram import slot_bounds
+from kernelscope.probe import Column
+from kernelscope.stacks import Stacks
+
+Array = npt.NDArray[Any]
+Values = Any  # a numpy array or a pandas extension array
+
+NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+
+_AF_INET, _AF_INET6 = 2, 10
+# Numbers that system calls return inside the kernel alone (include/linux/errno.h).
+_KERNEL_ERRORS = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    515: "ENOIOCTLCMD",
+    516: "ERESTART_RESTARTBLOCK",
+    517: "EPROBE_DEFER",
+    524: "ENOTSUPP",
+    529: "EIOCBQUEUED",
+}
+_LAST_ERROR = 4095
+_REAL_TIME_SIGNALS = 34  # glibc's SIGRTMIN
+
+
+@dataclass(frozen=True)
+class Context:
+    """What decoding needs to know of the run.
+
+    offset_ns: CLOCK_REALTIME less CLOCK_MONOTONIC. stacks: resolved stack traces.
+    devices: "major:minor" to a disk's name. machine: as `uname -m` names it, for system calls.
+    histogram: what slots mean: "log_linear", "log2" or "linear".
+    """
+
+    offset_ns: int = 0
+    stacks: Stacks = field(default_factory=Stacks)
+    devices: Mapping[str, str] = field(default_factory=dict)
+    machine: str = field(default_factory=platform.machine)
+    histogram: str = "log_linear"
+
+
+def _no_sibling(_name: str) -> Array | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One column's raw values. sibling: returns another field of the same rows, or None."""
+
+    values: Array
+    column: Column
+    context: Context
+    sibling: Callable[[str], Array | None] = _no_sibling
+
+
+Decoder = Callable[[Source], Values]
+
+
+def decode(source: Source) -> dict[str, Values]:
+    """Return the DataFrame's column, or for kind "slot" its two columns, by name.
+
+    The bounds of slots `<base>_<unit>` are named `<base>_low_<unit>` and `<base>_high_<unit>`.
+    """
+    column = source.column
+    result = DECODERS[column.kind](source)
+    if not isinstance(result, tuple):
+        return {column.name: result}
+    unit = f"_{column.unit}" if column.unit else ""
+    base = column.name.removesuffix(unit)
+    return {f"{base}_low{unit}": result[0], f"{base}_high{unit}": result[1]}
+
+
+# --- text, once for each distinct value ----------------------------------------------------------
+
+
+def spread(texts: list[str], codes: Array | pa.Array) -> Values:
+    """Return a pandas `str` array whose row i is texts[codes[i]]."""
+    indices = pa.array(codes, pa.int32())
+    rows = pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.large_string()))
+    return pd.array(rows.cast(pa.large_string()), dtype="str")
+
+
+def spell(values: Array, function: Callable[[Any], str]) -> Values:
+    """Return `function` of each value as `str`, called once for each distinct one.
+
+    An integer array's values are passed as integers, any other item's as its bytes.
+    """
+    if values.ndim == 1 and values.dtype.kind in "iu":
+        encoded = pa.array(np.ascontiguousarray(values)).dictionary_encode()
+    else:
+        encoded = _fixed(values).dictionary_encode()
+    return spread([function(value) for value in encoded.dictionary.to_pylist()], encoded.indices)
+
+
+def _fixed(values: Array) -> pa.Array:
+    """View an array's items, whatever they are, as a pyarrow array of fixed-size binary."""
+    width = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
+
+
+def text_of(raw: bytes) -> str:
+    r"""Return a C string's text: up to its NUL, bytes that are not UTF-8 as backslash escapes."""
+    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def _text(source: Source) -> Values:
+    return spell(_as_bytes(source.values), text_of)
+
+
+def _as_bytes(values: Array) -> Array:
+    """Return the items of `values` as raw bytes, so that `spell` passes them as such."""
+    width = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
+    flat: Array = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), width)
+    return flat
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def _integer(source: Source) -> Values:
+    values, scale = source.values, source.column.scale
+    if values.dtype.kind not in "iuf":
+        return _wide(source)
+    if scale == 1:
+        return np.ascontiguousarray(values)
+    if scale.is_integer() and values.dtype.kind in "iu":
+        return values.astype(np.int64) * int(scale)
+    return values.astype(np.float64) * scale
+
+
+def _wide(source: Source) -> Values:
+    return spell(_as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
+
+
+def _float(source: Source) -> Values:
+    return source.values.astype(np.float64) * source.column.scale
+
+
+def _bool(source: Source) -> Values:
+    return source.values != 0
+
+
+def _duration(source: Source) -> Values:
+    divisor = NANOSECONDS[source.column.unit or "ns"]
+    return source.values.astype(np.float64) * (source.column.scale / divisor)
+
+
+def _time(source: Source) -> Values:
+    raw = source.values.astype(np.int64)
+    stamps = raw + source.context.offset_ns
+    stamps[raw == 0] = np.iinfo(np.int64).min  # NaT: the program never set it
+    return pd.DatetimeIndex(stamps.view("M8[ns]"), copy=False).tz_localize("UTC").array
+
+
+def _port_be(source: Source) -> Values:
+    low = source.values.astype(np.uint16)
+    return low.byteswap() if np.little_endian else low
+
+
+def _slot(source: Source) -> Values:
+    low, high = slot_bounds(source.values, source.context.histogram)
+    if source.column.scale == 1:
+        return low, high
+    return low * source.column.scale, high * source.column.scale
+
+
+# --- numbers with names --------------------------------------------------------------------------
+
+
+@cache
+def syscall_names(machine: str) -> dict[int, str]:
+    """Return {number: name} of the system calls of a machine ("x86_64", "aarch64")."""
+    text = resources.files("kernelscope").joinpath("data/syscalls.json").read_text("utf-8")
+    table = json.loads(text).get({"arm64": "aarch64", "amd64": "x86_64"}.get(machine, machine), {})
+    return {int(number): name for number, name in table.items()}
+
+
+def _syscall(source: Source) -> Values:
+    names = syscall_names(source.context.machine)
+    return spell(source.values, lambda number: names.get(number, f"syscall_{number}"))
+
+
+def error_name(number: int) -> str:
+    """Return a negative error number's name, "" for 0, above, and what is no error number."""
+    if not -_LAST_ERROR <= number < 0:
+        return ""
+    return errno.errorcode.get(-number) or _KERNEL_ERRORS.get(-number, str(-number))
+
+
+def _errno(source: Source) -> Values:
+    signed = source.values.astype(f"i{source.values.dtype.itemsize}")
+    return spell(-signed if source.column.scale == -1 else signed, error_name)
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name, "" for 0."""
+    if number >= _REAL_TIME_SIGNALS:
+        above = number - _REAL_TIME_SIGNALS
+        return f"SIGRTMIN+{above}" if above else "SIGRTMIN"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number) if number else ""
+
+
+def _signal(source: Source) -> Values:
+    return spell(source.values, signal_name)
+
+
+def _enum(source: Source) -> Values:
+    names = source.column.names
+    return spell(source.values, lambda number: names.get(number, str(number)))
+
+
+def _device(source: Source) -> Values:
+    def name(number: int) -> str:
+        # MINORBITS is 20 inside the kernel (include/linux/kdev_t.h).
+        label = f"{number >> 20}:{number & 0xFFFFF}"
+        return source.context.devices.get(label, label) if number else ""
+
+    return spell(source.values, name)
+
+
+# --- addresses and bytes -------------------------------------------------------------------------
+
+
+def _address(source: Source) -> Values:
+    if source.values.ndim == 1 and source.values.dtype.kind in "iu":
+        width = source.values.dtype.itemsize
+        return spell(source.values.astype(f"u{width}"), hex)
+    return _wide(source)
+
+
+def _bytes(source: Source) -> Values:
+    return spell(_as_bytes(source.values), bytes.hex)
+
+
+def _mac(source: Source) -> Values:
+    return spell(_as_bytes(source.values), lambda raw: raw[:6].hex(":"))
+
+
+def _v4(raw: bytes) -> str:
+    return str(ipaddress.IPv4Address(raw[:4]))
+
+
+def _v6(raw: bytes) -> str:
+    address = ipaddress.IPv6Address(raw)
+    return str(address.ipv4_mapped or address)
+
+
+def _ipv4(source: Source) -> Values:
+    return spell(_as_bytes(source.values), _v4)
+
+
+def _ipv6(source: Source) -> Values:
+    return spell(_as_bytes(source.values), _v6)
+
+
+def _ip(source: Source) -> Values:
+    raw = _as_bytes(source.values)
+    family = source.sibling(source.column.family) if source.column.family else None
+    if family is None:
+        return spell(raw, lambda value: _v6(value) if any(value[4:]) else _v4(value))
+    tagged = np.concatenate([raw, family.astype(np.uint8)[:, None]], axis=1)
+
+    def name(value: bytes) -> str:
+        known = {_AF_INET: _v4, _AF_INET6: _v6}.get(value[-1])
+        return known(value[:-1]) if known else ""
+
+    return spell(tagged, name)
+
+
+# --- stacks --------------------------------------------------------------------------------------
+
+
+def _process(source: Source) -> Array:
+    names = (source.column.family,) if source.column.family else ("tgid", "pid")
+    for name in names:
+        found = source.sibling(name)
+        if found is not None:
+            return found.astype(np.int64)
+    return np.full(len(source.values), -1, np.int64)
+
+
+def _stack(source: Source, kernel: bool) -> Values:
+    # A stack id is an int in the kernel, whatever type the program keeps it in.
+    ids = source.values.astype(np.int64).astype(np.int32).astype(np.int64)
+    pairs = np.stack([np.zeros_like(ids) if kernel else _process(source), ids], axis=1)
+
+    def name(raw: bytes) -> str:
+        process, stack = np.frombuffer(raw, np.int64).tolist()
+        return source.context.stacks.folded(process, stack)
+
+    return spell(_as_bytes(pairs), name)
+
+
+def _kernel_stack(source: Source) -> Values:
+    return _stack(source, kernel=True)
+
+
+def _user_stack(source: Source) -> Values:
+    return _stack(source, kernel=False)
+
+
+DECODERS: dict[str, Decoder] = {
+    "integer": _integer,
+    "float": _float,
+    "bool": _bool,
+    "text": _text,
+    "path": _text,
+    "time": _time,
+    "duration": _duration,
+    "pid": _integer,
+    "tid": _integer,
+    "uid": _integer,
+    "syscall": _syscall,
+    "errno": _errno,
+    "signal": _signal,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "ip": _ip,
+    "port": _integer,
+    "port_be": _port_be,
+    "device": _device,
+    "kernel_stack": _kernel_stack,
+    "user_stack": _user_stack,
+    "address": _address,
+    "enum": _enum,
+    "mac": _mac,
+    "bytes": _bytes,
+    "slot": _slot,
+    "count": _integer,
+}
