@@ -1,0 +1,76 @@
+/* How long block I/O took, by disk and operation. Runs as tp_btf: requests are read directly. */
+
+struct io_t {
+    u32 disk;
+    u32 operation;
+    u32 slot;
+};
+
+BPF_HASH(started, u64, u64);
+KS_HISTOGRAM(latency, struct io_t);
+
+static inline bool wanted(struct request *request)
+{
+    u64 disk = KS_PARAM(disk);
+
+    return !disk || request->q->disk->part0->bd_dev == disk || request->part->bd_dev == disk;
+}
+
+static inline int start(u64 request)
+{
+    u64 now = bpf_ktime_get_ns();
+
+    started.update(&request, &now);
+    return 0;
+}
+
+/* Only --queued counts the time in the scheduler's queue: there, the first of the two starts. */
+int on_insert(u64 *ctx)
+{
+    if (!KS_PARAM(queued) || !wanted((struct request *)ctx[0]))
+        return 0;
+    return start(ctx[0]);
+}
+
+int on_issue(u64 *ctx)
+{
+    u64 key = ctx[0];
+
+    if (!wanted((struct request *)ctx[0]))
+        return 0;
+    if (KS_PARAM(queued) && started.lookup(&key))
+        return 0;
+    return start(key);
+}
+
+/* The request went into another one and will not complete itself. */
+int on_merge(u64 *ctx)
+{
+    u64 key = ctx[0];
+
+    started.delete(&key);
+    return 0;
+}
+
+/* block_rq_complete(request, error, bytes) also tells of parts; the last part is all that is left.
+ */
+int on_complete(u64 *ctx)
+{
+    struct request *request = (struct request *)ctx[0];
+    u64 key = ctx[0], *since, zero = 0, *count;
+    struct io_t io = {};
+
+    if ((u32)ctx[2] < request->__data_len)
+        return 0;
+    since = started.lookup(&key);
+    if (!since)
+        return 0;
+    io.slot = ks_slot(bpf_ktime_get_ns() - *since);
+    started.delete(&key);
+    io.disk = request->q->disk->part0->bd_dev;
+    io.operation = request->cmd_flags & 0xff;
+    count = latency.lookup_or_try_init(&io, &zero);
+    if (count)
+        *count += 1;
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* Where the CPUs spend their time: stacks sampled at a steady rate. */
+
+struct sample_t {
+    u32 pid;
+    s32 kernel_stack;
+    s32 user_stack;
+    char comm[16];
+};
+
+BPF_STACK_TRACE(stacks, 16384);
+BPF_PERCPU_HASH(samples, struct sample_t, u64);
+
+int on_sample(struct bpf_perf_event_data *ctx)
+{
+    struct sample_t sample = {.kernel_stack = -1, .user_stack = -1};
+    u64 zero = 0, *count;
+
+    sample.pid = bpf_get_current_pid_tgid() >> 32;
+    if (!sample.pid && !KS_PARAM(idle))
+        return 0;
+    bpf_get_current_comm(&sample.comm, sizeof(sample.comm));
+    if (KS_PARAM(stacks) != 1)
+        sample.kernel_stack = stacks.get_stackid(&ctx->regs, 0);
+    if (KS_PARAM(stacks) != 2)
+        sample.user_stack = stacks.get_stackid(&ctx->regs, BPF_F_USER_STACK);
+    count = samples.lookup_or_try_init(&sample, &zero);
+    if (count)
+        *count += 1;
+    return 0;
+}

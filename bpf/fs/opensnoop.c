@@ -1,0 +1,89 @@
+/* Files opened: by whom, how, with what result and how long it took. */
+
+#define PATH_BYTES 256
+
+struct call_t {
+    u64 at_ns;
+    u64 path;
+    u64 flags;
+};
+
+struct open_t {
+    u64 at_ns;
+    u64 duration_ns;
+    u32 pid;
+    u32 tid;
+    u32 uid;
+    s32 result;
+    u32 flags;
+    bool truncated;
+    char comm[16];
+    char path[PATH_BYTES];
+};
+
+BPF_HASH(entered, u32, struct call_t);
+BPF_RINGBUF_OUTPUT(opens, 8);
+
+static inline int enter(u64 path, u64 flags)
+{
+    struct call_t call = {.at_ns = bpf_ktime_get_ns(), .path = path, .flags = flags};
+    u32 tid = bpf_get_current_pid_tgid();
+
+    entered.update(&tid, &call);
+    return 0;
+}
+
+int on_open(struct ks_sys_enter *args)
+{
+    return enter(args->args[0], args->args[1]);
+}
+
+int on_openat(struct ks_sys_enter *args)
+{
+    return enter(args->args[1], args->args[2]);
+}
+
+int on_openat2(struct ks_sys_enter *args)
+{
+    u64 flags = 0; /* the first member of struct open_how */
+
+    bpf_probe_read_user(&flags, sizeof(flags), (void *)args->args[2]);
+    return enter(args->args[1], flags);
+}
+
+int on_creat(struct ks_sys_enter *args)
+{
+    return enter(args->args[0], 01101); /* O_CREAT | O_WRONLY | O_TRUNC, as creat(2) says */
+}
+
+/* The path is read here, not at the entry: by now the kernel has had its page brought in. */
+int on_exit(struct ks_sys_exit *args)
+{
+    u64 pid_tgid = bpf_get_current_pid_tgid();
+    u32 tid = pid_tgid;
+    struct call_t *found = entered.lookup(&tid);
+    struct open_t *open;
+
+    if (!found)
+        return 0;
+    struct call_t call = *found;
+    entered.delete(&tid);
+    if (KS_PARAM(failed) && args->result >= 0)
+        return 0;
+    open = opens.ringbuf_reserve(sizeof(struct open_t));
+    if (!open)
+        return 0;
+    open->at_ns = call.at_ns;
+    open->duration_ns = bpf_ktime_get_ns() - call.at_ns;
+    open->pid = pid_tgid >> 32;
+    open->tid = tid;
+    open->uid = bpf_get_current_uid_gid();
+    open->result = args->result;
+    open->flags = call.flags;
+    bpf_get_current_comm(&open->comm, sizeof(open->comm));
+    open->path[0] = 0;
+    open->truncated =
+        bpf_probe_read_user_str(open->path, sizeof(open->path), (void *)call.path) == PATH_BYTES;
+    opens.ringbuf_submit(open, 0);
+    return 0;
+}

@@ -1,0 +1,96 @@
+/* KernelScope's prelude: stands before every program. What a program does not use costs nothing.
+ *
+ * KS_PARAM(name) is a u64 that the run gives (0 where it gives none). It becomes an immediate when
+ * the program is loaded, so a branch on an unset one is deleted by the verifier. */
+
+#define KS_INLINE static inline __attribute__((always_inline, unused))
+
+/* --- histograms --------------------------------------------------------------------------------
+ * Log-linear: 8 slots an octave, so a value is at most 1/8 of its size above its slot's lower
+ * bound. Slot v is v itself below 8; above, [(8 + slot % 8) << k, +(1 << k)) with
+ * k = slot / 8 - 1. */
+
+#define KS_SLOTS 496 /* enough for every u64 */
+
+KS_INLINE u32 ks_slot(u64 value)
+{
+    u64 rest = value;
+    u32 octave = 0;
+
+    if (value < 8)
+        return value;
+    if (rest >> 32) {
+        octave += 32;
+        rest >>= 32;
+    }
+    if (rest >> 16) {
+        octave += 16;
+        rest >>= 16;
+    }
+    if (rest >> 8) {
+        octave += 8;
+        rest >>= 8;
+    }
+    if (rest >> 4) {
+        octave += 4;
+        rest >>= 4;
+    }
+    if (rest >> 2) {
+        octave += 2;
+        rest >>= 2;
+    }
+    octave += rest >> 1;
+    return (octave - 2) * 8 + ((value >> (octave - 3)) & 7);
+}
+
+/* KS_HISTOGRAM(name): one histogram. KS_HISTOGRAM(name, key_t): one for each key; the last member
+ * of key_t is the slot. Each CPU counts for itself, so that a plain `*count += 1` is right:
+ *
+ *     u64 zero = 0, *count = name.lookup_or_try_init(&key, &zero);
+ *     if (count)
+ *         *count += 1; */
+#define KS_HISTOGRAM_PLAIN(name)               BPF_PERCPU_ARRAY(name, u64, KS_SLOTS)
+#define KS_HISTOGRAM_KEYED(name, key_t)        BPF_PERCPU_HASH(name, key_t, u64)
+#define KS_HISTOGRAM_CHOOSE(a, b, chosen, ...) chosen
+#define KS_HISTOGRAM(...)                                                                          \
+    KS_HISTOGRAM_CHOOSE(__VA_ARGS__, KS_HISTOGRAM_KEYED, KS_HISTOGRAM_PLAIN, )(__VA_ARGS__)
+
+/* --- filters -----------------------------------------------------------------------------------
+ * For programs whose hook is about another task than the current one (`filters = "code"`).
+ * KS_PARAM(filter_uid) is the uid + 1: root is 0, and so is an unset parameter. */
+
+KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
+{
+    u64 name[2] = {};
+
+    if (KS_PARAM(filter_pid) && KS_PARAM(filter_pid) != tgid)
+        return false;
+    if (KS_PARAM(filter_uid) && KS_PARAM(filter_uid) != (u64)uid + 1)
+        return false;
+    if (KS_PARAM(filter_comm_0)) {
+        /* not a plain copy: the kernel leaves old text behind the NUL */
+        bpf_probe_read_kernel_str(name, sizeof(name), comm);
+        if (name[0] != KS_PARAM(filter_comm_0) || name[1] != KS_PARAM(filter_comm_1))
+            return false;
+    }
+    return true;
+}
+
+/* As ks_keep, for a task_struct that a tp_btf hook gave. */
+#define KS_KEEP_TASK(task) ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm)
+
+/* --- system calls ------------------------------------------------------------------------------
+ * What tracepoint:syscalls:* gives, the same for every call. Reading it so needs no tracefs when
+ * compiling, and a call that a machine lacks stays optional. */
+
+struct ks_sys_enter {
+    u64 common;
+    s64 number;
+    u64 args[6];
+};
+
+struct ks_sys_exit {
+    u64 common;
+    s64 number;
+    s64 result;
+};

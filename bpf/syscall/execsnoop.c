@@ -1,0 +1,134 @@
+/* Programs started: who, what, with which arguments, and how it went. */
+
+#define ARGS_BYTES 1024
+#define ARG_COUNT  24 /* arguments shown of a call that failed */
+#define ARG_BYTES  128
+
+struct call_t {
+    u64 at_ns;
+    u64 path;
+    u64 argv;
+};
+
+struct exec_t {
+    u64 at_ns;
+    u64 duration_ns;
+    u32 pid;
+    u32 ppid;
+    u32 uid;
+    s32 result;
+    char comm[16];
+    u32 args_bytes; /* of the whole list, also where it was cut */
+    u32 truncated;
+    char args[ARGS_BYTES + ARG_BYTES];
+};
+
+/* By process, not by thread: a thread that succeeds takes over its leader's id. */
+BPF_HASH(entered, u32, struct call_t);
+BPF_PERCPU_ARRAY(scratch, struct exec_t, 1);
+BPF_RINGBUF_OUTPUT(execs, 8);
+
+static inline int enter(u64 path, u64 argv)
+{
+    struct call_t call = {.at_ns = bpf_ktime_get_ns(), .path = path, .argv = argv};
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+    entered.update(&pid, &call);
+    return 0;
+}
+
+int on_execve(struct ks_sys_enter *args)
+{
+    return enter(args->args[0], args->args[1]);
+}
+
+int on_execveat(struct ks_sys_enter *args)
+{
+    return enter(args->args[1], args->args[2]);
+}
+
+/* The new program's arguments lie in one piece, a NUL after each. All NULs but the last become
+ * spaces, eight at a time: a byte of `nul` is 0x80 where the text's is 0, and 0x80 >> 2 is ' '. */
+static inline void read_new_args(struct exec_t *exec, struct task_struct *task)
+{
+    const u64 low7 = 0x7f7f7f7f7f7f7f7fULL;
+    u64 start = task->mm->arg_start;
+    u64 size = task->mm->arg_end - start;
+    u64 *words = (u64 *)exec->args;
+
+    exec->args_bytes = size;
+    exec->truncated = size > ARGS_BYTES;
+    if (size > ARGS_BYTES)
+        size = ARGS_BYTES;
+    if (size < 1 || bpf_probe_read_user(exec->args, size, (void *)start) < 0)
+        return;
+    asm volatile("" : "+r"(size)); /* or clang drops the loop's bound, which the verifier needs */
+    for (u32 i = 0; i < ARGS_BYTES / 8; i++) {
+        u64 nul;
+
+        if (i * 8 >= size)
+            break;
+        nul = ~(((words[i] & low7) + low7) | words[i] | low7);
+        words[i] |= nul >> 2;
+    }
+    exec->args[exec->truncated ? ARGS_BYTES : (size - 1) & (ARGS_BYTES - 1)] = 0;
+}
+
+/* Of a call that failed there is only what the caller had prepared. */
+static inline void read_old_args(struct exec_t *exec, struct call_t *call)
+{
+    u64 at = 0, text = 0;
+
+    for (int i = 0; i < ARG_COUNT; i++) {
+        s64 length;
+
+        text = 0;
+        if (bpf_probe_read_user(&text, sizeof(text), (u64 *)call->argv + i) < 0 || !text)
+            break;
+        if (at >= ARGS_BYTES)
+            break;
+        length = bpf_probe_read_user_str(&exec->args[at], ARG_BYTES, (void *)text);
+        if (length < 1 || length > ARG_BYTES)
+            break;
+        if (length == ARG_BYTES)
+            exec->truncated = true;
+        if (at && at < ARGS_BYTES)
+            exec->args[at - 1] = ' ';
+        at += length;
+        text = 0;
+    }
+    if (text)
+        exec->truncated = true;
+    exec->args_bytes = at;
+    if (!at)
+        bpf_probe_read_user_str(exec->args, ARG_BYTES, (void *)call->path);
+}
+
+int on_exit(struct ks_sys_exit *args)
+{
+    u32 zero = 0, pid = bpf_get_current_pid_tgid() >> 32;
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct call_t *call = entered.lookup(&pid);
+    struct exec_t *exec = scratch.lookup(&zero);
+
+    if (!call || !exec)
+        return 0;
+    exec->at_ns = call->at_ns;
+    exec->duration_ns = bpf_ktime_get_ns() - call->at_ns;
+    exec->pid = pid;
+    exec->ppid = task->real_parent->tgid;
+    exec->uid = bpf_get_current_uid_gid();
+    exec->result = args->result;
+    exec->truncated = false;
+    bpf_get_current_comm(&exec->comm, sizeof(exec->comm));
+    exec->args[0] = 0;
+    if (args->result == 0)
+        read_new_args(exec, task);
+    else
+        read_old_args(exec, call);
+    entered.delete(&pid);
+    if (!ks_keep(pid, exec->uid, exec->comm) || (KS_PARAM(failed) && exec->result == 0))
+        return 0;
+    execs.ringbuf_output(exec, sizeof(*exec), 0);
+    return 0;
+}
