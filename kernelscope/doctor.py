@@ -80,7 +80,7 @@ def examine() -> list[Finding]:
     facts, refused = _agent_facts()
     found.append(_agent_finding(facts, refused))
     found += _kernel_side(facts)
-    found += _hook_findings(facts)
+    found += _hook_findings(facts, privileged=refused is None)
     return found
 
 
@@ -225,8 +225,8 @@ def _kernel_side(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield _finding("lockdown", not strict, lockdown or "not built in", "lockdown")
 
 
-def _hook_findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _hook_findings(facts: Mapping[str, Any], *, privileged: bool) -> Iterator[Finding]:
     for kind, reason in facts.get("hooks", {}).items():
         detail = reason or "attached and detached"
-        remedy = _HOOK_REMEDIES.get(kind, "newer kernel")
+        remedy = _HOOK_REMEDIES.get(kind, "newer kernel") if privileged else "capabilities"
         yield _finding(f"hook {kind}", reason is None, detail, remedy, "limited")

@@ -10,14 +10,33 @@ import os
 import platform
 import resource
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent import kernel
+from kernelscope.agent import attach, hooks, kernel, loader
 from kernelscope.errors import KernelScopeError
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
+
+# One hook of each kind, on what every kernel and every machine with bcc has.
+_HOOKS = (
+    "tracepoint:sched:sched_switch",
+    "rawtracepoint:sched_switch",
+    "tp_btf:sched_switch",
+    "kprobe:vfs_read",
+    "kretprobe:vfs_read",
+    "fentry:vfs_read",
+    "fexit:vfs_read",
+    "uprobe:c:getpid",
+    "uretprobe:c:getpid",
+    "usdt:stdc++:libstdcxx:throw",
+    "profile:hz:49",
+    "interval:s:1",
+    "software:context-switches:1000",
+    "hardware:cpu-cycles:1000000",
+)
 
 # include/uapi/linux/capability.h
 _CAPABILITIES = {
@@ -61,7 +80,7 @@ def findings(tracefs: Path | None) -> dict[str, Any]:
         "bcc": bcc,
         "bcc_error": bcc_error,
         "tried": tried(),
-        "hooks": {},
+        "hooks": tried_hooks(tracefs),
     }
 
 
@@ -75,6 +94,11 @@ def tried() -> dict[str, str | None]:
         "run statistics": _try_statistics,
     }
     return {name: _reason(attempt) for name, attempt in attempts.items()}
+
+
+def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
+    """Attach an empty program to a hook of each kind and detach it; reasons by kind."""
+    return {hooks.parse(spec).kind: _reason(partial(_try_hook, spec, tracefs)) for spec in _HOOKS}
 
 
 def refusal() -> str | None:
@@ -119,6 +143,19 @@ def _try_batch() -> None:
 
 def _try_statistics() -> None:
     os.close(kernel.enable_stats())
+
+
+def _try_hook(spec: str, tracefs: Path | None) -> None:
+    parsed = hooks.parse(spec)
+    kind, attach_type, btf_id = loader.program_target(parsed)
+    program, _ = kernel.prog_load(
+        kind, RETURN_ZERO, expected_attach_type=attach_type, attach_btf_id=btf_id
+    )
+    try:
+        for fd in attach.attach_one(program, parsed, tracefs=tracefs or attach.TRACEFS):
+            os.close(fd)
+    finally:
+        os.close(program)
 
 
 def _bcc() -> tuple[str | None, str | None]:
