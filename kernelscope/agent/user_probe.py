@@ -1,0 +1,112 @@
+"""Where a user probe goes: the files, and where in them a symbol or a USDT probe is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kernelscope.agent import targets
+from kernelscope.agent.elf import ElfFile, UsdtNote
+from kernelscope.agent.hooks import ParsedHook
+from kernelscope.errors import AttachError, TargetError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Place:
+    """An instruction in a file. semaphore: the USDT semaphore's file offset, or 0."""
+
+    path: str
+    offset: int
+    semaphore: int = 0
+
+
+def places(hook: ParsedHook, pid: int | None = None) -> list[Place]:
+    """Return where a uprobe, uretprobe or usdt hook goes; pid is the process looked into.
+
+    Raises TargetError where there is no such file or process, AttachError (with close matches)
+    where it has no such symbol or probe.
+    """
+    files = targets.paths(hook.target, pid)
+    refused: TargetError | None = None
+    for path in files:
+        try:
+            with ElfFile(path) as elf:
+                found = _usdt(elf, hook) if hook.kind == "usdt" else _function(elf, hook)
+        except TargetError as error:  # libc.so is a text file that only linkers read
+            refused = refused or error
+            continue
+        if found:
+            return found
+    if refused is not None and (len(files) == 1 or hook.address is not None):
+        raise refused
+    raise _not_found(hook, files)
+
+
+def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
+    if hook.address is not None:
+        return [Place(elf.path, elf.file_offset(hook.address))]
+    symbol = elf.symbol(hook.name)
+    if symbol is None:
+        return []
+    if symbol.indirect:
+        raise AttachError(
+            f"{hook.name} in {elf.path} stands for one of several functions, chosen at run time",
+            hint="Name the one your processor uses, as in uprobe:c:__memcpy_avx_unaligned_erms;"
+            " debug symbols are needed to find it by name, or give its address.",
+            hook=hook.spec,
+            matches=[],
+        )
+    if symbol.size and hook.offset >= symbol.size:
+        raise AttachError(
+            f"hook {hook.spec!r} is beyond the end of {hook.name}, which has {symbol.size} bytes",
+            hook=hook.spec,
+            matches=[],
+        )
+    return [Place(elf.path, elf.file_offset(symbol.address) + hook.offset)]
+
+
+def _usdt(elf: ElfFile, hook: ParsedHook) -> list[Place]:
+    notes = notes_of(elf, hook)
+    return [Place(elf.path, note.offset, note.semaphore) for note in notes]
+
+
+def notes_of(elf: ElfFile, hook: ParsedHook) -> list[UsdtNote]:
+    """Return the places of a USDT hook in a file, [] where the file has no such probe."""
+    notes = [note for note in elf.usdt_notes() if note.name == hook.name]
+    providers = sorted({note.provider for note in notes})
+    if hook.category:
+        return [note for note in notes if note.provider == hook.category]
+    if len(providers) > 1:
+        raise AttachError(
+            f"hook {hook.spec!r} is ambiguous: {', '.join(providers)} each have a {hook.name}",
+            hint=f"Name the provider, as in usdt:{hook.target}:{providers[0]}:{hook.name}.",
+            hook=hook.spec,
+            matches=providers,
+        )
+    return notes
+
+
+def names(kind: str, path: str) -> list[str]:
+    """Return the names of a file's functions, or of its USDT probes as "provider:name"."""
+    with ElfFile(path) as elf:
+        if kind != "usdt":
+            return elf.function_names()
+        return sorted({f"{note.provider}:{note.name}" for note in elf.usdt_notes()})
+
+
+def _not_found(hook: ParsedHook, files: list[str]) -> AttachError:
+    known: list[str] = []
+    for path in files:
+        with suppress(TargetError):
+            known += names(hook.kind, path)
+    matches = did_you_mean(hook.name, known)
+    what = "USDT probe" if hook.kind == "usdt" else "function"
+    if matches:
+        hint = f"Did you mean {' or '.join(matches)}?"
+    elif known:
+        hint = f"List them with the prefix {hook.kind}:{hook.target}: and the Tab key."
+    else:
+        hint = f"It has no {what}s to be found by name."
+    return AttachError(
+        f"{files[0]} has no {what} {hook.name!r}", hint=hint, hook=hook.spec, matches=matches
+    )
