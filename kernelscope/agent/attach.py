@@ -1,0 +1,215 @@
+"""Attach loaded programs to their hooks. All that comes of it is fds: closing them detaches."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+from kernelscope.agent import elf, kernel, targets, user_probe
+from kernelscope.agent.hooks import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
+from kernelscope.agent.protocol import Hook, Program
+from kernelscope.errors import AttachError, RunError, TargetError
+
+if TYPE_CHECKING:
+    from kernelscope.agent.loader import Loaded
+
+TRACEFS = Path("/sys/kernel/tracing")
+_PMU = Path("/sys/bus/event_source/devices")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A function attached to one hook, by as many fds as that takes."""
+
+    function: str
+    spec: str
+    fds: tuple[int, ...]
+
+
+def attach(
+    loaded: Loaded,
+    bindings: Sequence[tuple[Hook, ParsedHook]],
+    program: Program,
+    tracefs: Path = TRACEFS,
+) -> list[Attachment]:
+    """Attach every binding, in order; where one fails, none stays.
+
+    Raises AttachError (hook, function, errno) or TargetError.
+    """
+    attachments: list[Attachment] = []
+    try:
+        for number, (hook, parsed) in enumerate(bindings):
+            fds = attach_one(loaded.fds[number], parsed, program.target_pid, tracefs)
+            attachments.append(Attachment(hook.function, parsed.spec, fds))
+    except RunError as error:
+        detach(attachments)
+        error.details["function"] = hook.function
+        raise
+    except BaseException:
+        detach(attachments)
+        raise
+    return attachments
+
+
+def detach(attachments: Sequence[Attachment]) -> None:
+    """Close every attachment, the last one first."""
+    for attachment in reversed(attachments):
+        _close(attachment.fds)
+
+
+def attach_one(
+    prog_fd: int, hook: ParsedHook, pid: int | None = None, tracefs: Path = TRACEFS
+) -> tuple[int, ...]:
+    """Attach one loaded program and return the fds. Raises AttachError or TargetError."""
+    try:
+        if hook.kind in ("rawtracepoint", "tp_btf", "fentry", "fexit"):
+            name = hook.name if hook.kind == "rawtracepoint" else None
+            return (kernel.raw_tracepoint_open(prog_fd, name),)
+        fds = open_events(hook, pid, tracefs)
+    except OSError as error:
+        raise refusal(hook, error) from None
+    try:
+        for fd in fds:
+            fcntl.ioctl(fd, kernel.PERF_EVENT_IOC_SET_BPF, prog_fd)
+            fcntl.ioctl(fd, kernel.PERF_EVENT_IOC_ENABLE, 0)
+    except OSError as error:
+        _close(fds)
+        raise refusal(hook, error) from None
+    return fds
+
+
+def open_events(hook: ParsedHook, pid: int | None, tracefs: Path) -> tuple[int, ...]:
+    """Open the perf events that a hook consists of. Raises OSError, AttachError or TargetError."""
+    if hook.kind == "tracepoint":
+        return (_open_tracepoint(hook, tracefs),)
+    if hook.kind in ("kprobe", "kretprobe"):
+        return (_open_kprobe(hook),)
+    if hook.kind in ("uprobe", "uretprobe", "usdt"):
+        places = user_probe.places(hook, pid)
+        process = targets.process_of(hook.target, pid)
+        return _each(lambda place: _open_uprobe(hook, place, process), places)
+    cpus = kernel.online_cpus()
+    attr = _counter(hook)
+    return _each(
+        lambda cpu: kernel.perf_event_open(attr, -1, cpu),
+        cpus[:1] if hook.kind == "interval" else cpus,
+    )
+
+
+def _each(open_one: Callable[..., int], items: Sequence[object]) -> tuple[int, ...]:
+    fds: list[int] = []
+    try:
+        for item in items:
+            fds.append(open_one(item))  # noqa: PERF401 - those opened are needed to close them
+    except BaseException:
+        _close(fds)
+        raise
+    return tuple(fds)
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in reversed(fds):
+        os.close(fd)
+
+
+def _open_tracepoint(hook: ParsedHook, tracefs: Path) -> int:
+    number = (tracefs / "events" / hook.category / hook.name / "id").read_text(encoding="ascii")
+    attr = kernel.perf_attr(kernel.PERF_TYPE_TRACEPOINT, int(number), sample_period=1)
+    # The program runs on every CPU, whichever the event is opened on (kernel/trace/bpf_trace.c).
+    return kernel.perf_event_open(attr, -1, 0)
+
+
+def _open_kprobe(hook: ParsedHook) -> int:
+    name = hook.name.encode() + b"\0"
+    config = _pmu_bit("kprobe", "retprobe") if hook.kind == "kretprobe" else 0
+    attr = kernel.perf_attr(
+        _pmu_type("kprobe"), config, config1=kernel.address(name), config2=hook.offset
+    )
+    return kernel.perf_event_open(attr, -1, 0)
+
+
+def _open_uprobe(hook: ParsedHook, place: user_probe.Place, pid: int | None) -> int:
+    file = elf.open_regular(place.path)
+    try:
+        # The fd pins the very file that was checked, in whatever mount namespace it is.
+        path = f"/proc/self/fd/{file}".encode() + b"\0"
+        config = _pmu_bit("uprobe", "retprobe") if hook.kind == "uretprobe" else 0
+        if place.semaphore:
+            config |= place.semaphore << _pmu_shift("uprobe", "ref_ctr_offset")
+        attr = kernel.perf_attr(
+            _pmu_type("uprobe"), config, config1=kernel.address(path), config2=place.offset
+        )
+        if pid is None:
+            return kernel.perf_event_open(attr, -1, 0)
+        return kernel.perf_event_open(attr, pid, -1)
+    finally:
+        os.close(file)
+
+
+def _counter(hook: ParsedHook) -> bytes:
+    if hook.kind == "hardware":
+        event = HARDWARE_EVENTS[hook.name]
+        return kernel.perf_attr(kernel.PERF_TYPE_HARDWARE, event, sample_period=hook.count)
+    if hook.kind == "software":
+        event = SOFTWARE_EVENTS[hook.name]
+        return kernel.perf_attr(kernel.PERF_TYPE_SOFTWARE, event, sample_period=hook.count)
+    # The software clock is there in every guest; hardware counters often are not.
+    clock = kernel.PERF_TYPE_SOFTWARE, kernel.PERF_COUNT_SW_CPU_CLOCK
+    if hook.frequency:
+        return kernel.perf_attr(*clock, sample_freq=hook.frequency)
+    return kernel.perf_attr(*clock, sample_period=hook.period_ns)
+
+
+def _pmu_type(pmu: str) -> int:
+    return int((_PMU / pmu / "type").read_text(encoding="ascii"))
+
+
+def _pmu_shift(pmu: str, field: str) -> int:
+    text = (_PMU / pmu / "format" / field).read_text(encoding="ascii")  # "config:32-63"
+    return int(text.strip().partition(":")[2].partition("-")[0])
+
+
+def _pmu_bit(pmu: str, field: str) -> int:
+    return 1 << _pmu_shift(pmu, field)
+
+
+def refusal(hook: ParsedHook, error: OSError) -> RunError:
+    """Put the kernel's refusal to attach into words."""
+    code = error.errno or 0
+    if code == errno.ESRCH:
+        return TargetError(
+            f"the process that {hook.spec!r} names is gone", target=hook.target, errno=code
+        )
+    name = errno.errorcode.get(code, str(code))
+    return AttachError(
+        f"the kernel refused the hook {hook.spec!r}: {os.strerror(code).lower()} ({name})",
+        hint=_hint(hook, code),
+        hook=hook.spec,
+        matches=[],
+        errno=code,
+    )
+
+
+def _hint(hook: ParsedHook, code: int) -> str | None:
+    if code in (errno.EPERM, errno.EACCES):
+        if os.geteuid() != 0:
+            return "The agent lacks CAP_BPF or CAP_PERFMON: run it as root."
+        return "This is no lack of privileges: the agent is root, and this kernel still refuses."
+    if code == errno.ENOENT and hook.kind in ("kprobe", "kretprobe"):
+        return "The kernel has no such function, or this hook is not part of it."
+    if code in (errno.ENOENT, errno.EOPNOTSUPP) and hook.kind == "hardware":
+        return "This machine has no such counter; profile:hz:49 samples by the software clock."
+    if code == errno.EINVAL and hook.frequency:
+        return "Sample less often: /proc/sys/kernel/perf_event_max_sample_rate is the limit."
+    if code == errno.EINVAL and hook.offset:
+        return "The offset must be where an instruction begins."
+    if code == errno.EMFILE:
+        return "Too many files are open: attach fewer hooks at once."
+    if code in (errno.E2BIG, errno.ENOSPC):
+        return "Too many programs are attached to it already: stop another tracer first."
+    return None

@@ -1,0 +1,276 @@
+"""Make a compiled object's maps and load its programs, each for the hook that it is bound to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.agent import btf_ids, bytecode, kernel
+from kernelscope.agent.hooks import ParsedHook, current_is_subject
+from kernelscope.agent.protocol import Filters, Hook, Program
+from kernelscope.errors import AttachError, RunError, VerifierError, did_you_mean
+
+if TYPE_CHECKING:
+    from kernelscope.agent.compiler import Compiler, Function, MapSpec, Object
+
+_HASHES = (
+    kernel.MAP_TYPE_HASH,
+    kernel.MAP_TYPE_PERCPU_HASH,
+    kernel.MAP_TYPE_LRU_HASH,
+    kernel.MAP_TYPE_LRU_PERCPU_HASH,
+)
+_PER_CPU = (
+    kernel.MAP_TYPE_PERCPU_HASH,
+    kernel.MAP_TYPE_PERCPU_ARRAY,
+    kernel.MAP_TYPE_LRU_PERCPU_HASH,
+)
+_LOG_SIZE = 16 << 20
+_PROG_TYPES = {
+    "tracepoint": kernel.PROG_TYPE_TRACEPOINT,
+    "rawtracepoint": kernel.PROG_TYPE_RAW_TRACEPOINT,
+    "tp_btf": kernel.PROG_TYPE_TRACING,
+    "fentry": kernel.PROG_TYPE_TRACING,
+    "fexit": kernel.PROG_TYPE_TRACING,
+    "kprobe": kernel.PROG_TYPE_KPROBE,
+    "kretprobe": kernel.PROG_TYPE_KPROBE,
+    "uprobe": kernel.PROG_TYPE_KPROBE,
+    "uretprobe": kernel.PROG_TYPE_KPROBE,
+    "usdt": kernel.PROG_TYPE_KPROBE,
+    "profile": kernel.PROG_TYPE_PERF_EVENT,
+    "interval": kernel.PROG_TYPE_PERF_EVENT,
+    "software": kernel.PROG_TYPE_PERF_EVENT,
+    "hardware": kernel.PROG_TYPE_PERF_EVENT,
+}
+_ATTACH_TYPES = {
+    "tp_btf": kernel.TRACE_RAW_TP,
+    "fentry": kernel.TRACE_FENTRY,
+    "fexit": kernel.TRACE_FEXIT,
+}
+
+
+@dataclass
+class Loaded:
+    """What is in the kernel now; closing the fds (or ending the process) takes it out again.
+
+    map_fds: by the map's name in the C text.
+    programs: fds by function; a function bound to unlike hooks is loaded once for each kind, and
+        every one but the first is called "function (hook)".
+    fds: the program of each binding, in the bindings' order.
+    """
+
+    map_fds: dict[str, int]
+    programs: dict[str, int] = field(default_factory=dict)
+    fds: list[int] = field(default_factory=list)
+
+
+def load(
+    obj: Object,
+    program: Program,
+    bindings: Sequence[tuple[Hook, ParsedHook]],
+    agent_pid: int,
+    compiler: Compiler | None = None,
+) -> Loaded:
+    """Make the maps and load each bound function.
+
+    agent_pid is left out of what is traced, as is program.exclude. With a compiler, a program that
+    the verifier refuses is explained at its C lines.
+
+    Raises VerifierError, AttachError (a hook's function that the source lacks, a hook that refuses)
+    and RunError (a map that cannot be made).
+    """
+    functions = {function.name: function for function in obj.functions}
+    _check_functions(bindings, list(functions))
+    with suppress(OSError, ValueError):  # refused without CAP_SYS_RESOURCE; needless since 5.11
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    loaded = Loaded(create_maps(obj, program))
+    exclude = (agent_pid, *program.exclude)
+    variants: dict[tuple[Any, ...], int] = {}
+    for hook, parsed in bindings:
+        code = _code(functions[hook.function], obj, program, loaded.map_fds)
+        code = _guard(parsed, program.filters, exclude) + code
+        target = program_target(parsed)
+        if (hook.function, target, code) not in variants:
+            fd = _load_one(obj, hook.function, parsed, code, target, (program, compiler))
+            variants[hook.function, target, code] = fd
+            taken = hook.function in loaded.programs
+            loaded.programs[f"{hook.function} ({parsed.spec})" if taken else hook.function] = fd
+        loaded.fds.append(variants[hook.function, target, code])
+    return loaded
+
+
+def _check_functions(bindings: Sequence[tuple[Hook, ParsedHook]], known: list[str]) -> None:
+    for hook, parsed in bindings:
+        if hook.function not in known:
+            matches = did_you_mean(hook.function, known)
+            names = " or ".join(matches) or ", ".join(known) or "none"
+            raise AttachError(
+                f"the program has no function {hook.function!r} to attach to {parsed.spec!r}",
+                hint=f"Its functions: {names}. One that is declared static is not among them.",
+                hook=parsed.spec,
+                function=hook.function,
+                matches=matches,
+            )
+
+
+# --- maps ----------------------------------------------------------------------------------------
+
+
+def create_maps(obj: Object, program: Program) -> dict[str, int]:
+    """Make every map of the object and return the fds by name. Raises RunError."""
+    fds = dict(obj.map_fds)
+    for spec in obj.maps:
+        if spec.name not in fds:
+            entries = map_entries(spec, program)
+            sizes = (spec.type, spec.key_size, spec.value_size, entries, spec.flags)
+            try:
+                fds[spec.name] = kernel.map_create(*sizes, name=spec.name)
+            except OSError as error:
+                raise _map_refused(spec, entries, error) from None
+    return fds
+
+
+def map_entries(spec: MapSpec, program: Program) -> int:
+    """Return how large a map is to be: for a ring its bytes, else its entries."""
+    if spec.type == kernel.MAP_TYPE_RINGBUF:
+        return max(spec.max_entries, program.ring_bytes)
+    if spec.type == kernel.MAP_TYPE_PERF_EVENT_ARRAY:
+        return max(spec.max_entries, kernel.possible_cpus())
+    if spec.type in _HASHES and not spec.sized and program.max_entries is not None:
+        return program.max_entries
+    return spec.max_entries
+
+
+def _map_refused(spec: MapSpec, entries: int, error: OSError) -> RunError:
+    wanted = entries
+    if spec.type != kernel.MAP_TYPE_RINGBUF:
+        copies = kernel.possible_cpus() if spec.type in _PER_CPU else 1
+        wanted = entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
+    code = error.errno or 0
+    reason = os.strerror(code).lower()
+    hint = None
+    if code in (errno.ENOMEM, errno.E2BIG):
+        hint = "Make it smaller, or give the machine more memory."
+    elif code == errno.EPERM:
+        hint = "The agent may lack CAP_BPF, or its limit on locked memory (ulimit -l) is too low."
+    elif code == errno.EINVAL and spec.type == kernel.MAP_TYPE_RINGBUF:
+        hint = "A ring buffer's size is a power of two and a multiple of the page size."
+    return RunError(
+        f"the kernel refused the map {spec.name!r} of about {wanted:,} bytes: {reason}",
+        hint=hint,
+        map=spec.name,
+        bytes=wanted,
+        errno=code,
+    )
+
+
+# --- programs ------------------------------------------------------------------------------------
+
+
+def _code(function: Function, obj: Object, program: Program, fds: Mapping[str, int]) -> bytes:
+    code = bytecode.with_maps(function.code, function.maps, fds)
+    return bytecode.with_params(code, obj.params, program.params)
+
+
+def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
+    if hook.kind == "interval":  # a clock: whose turn it happens to be must not stop it
+        return b""
+    return bytecode.prologue(filters, exclude if current_is_subject(hook) else ())
+
+
+def program_target(hook: ParsedHook) -> tuple[int, int, int]:
+    """Return a hook's program type, expected attach type and BTF id. Raises AttachError."""
+    identifier: int | None = 0
+    if hook.kind == "tp_btf":
+        identifier = btf_ids.tracepoint(hook.name)
+    elif hook.kind in ("fentry", "fexit"):
+        identifier = btf_ids.function(hook.name)
+    if identifier is None:
+        what = "tracepoint" if hook.kind == "tp_btf" else "function"
+        raise AttachError(
+            f"the kernel's type information knows no {what} {hook.name!r}",
+            hook=hook.spec,
+            matches=[],
+        )
+    return _PROG_TYPES[hook.kind], _ATTACH_TYPES.get(hook.kind, 0), identifier
+
+
+def _load_one(
+    obj: Object,
+    function: str,
+    hook: ParsedHook,
+    code: bytes,
+    target: tuple[int, int, int],
+    source: tuple[Program, Compiler | None],
+) -> int:
+    kind, attach_type, btf_id = target
+    options = {
+        "name": function,
+        "expected_attach_type": attach_type,
+        "attach_btf_id": btf_id,
+        "kern_version": obj.kernel_version,
+    }
+    try:
+        return kernel.prog_load(kind, code, obj.license, **options)[0]
+    except kernel.ProgramLoadError as first:
+        error = first
+    # A log costs time and memory, so it is asked for only once there is something to explain.
+    try:
+        return kernel.prog_load(
+            kind, code, obj.license, log_level=1, log_size=_LOG_SIZE, **options
+        )[0]
+    except kernel.ProgramLoadError as second:
+        error = second
+    raise load_refusal(function, hook, error, *source)
+
+
+def load_refusal(
+    function: str,
+    hook: ParsedHook,
+    error: kernel.ProgramLoadError,
+    program: Program | None = None,
+    compiler: Compiler | None = None,
+) -> RunError:
+    """Say why the kernel did not load a program: its verifier's reason, or the hook's."""
+    code = error.errno or 0
+    if "\n" in error.log.strip() or code not in (errno.EPERM, errno.EACCES):
+        return _verifier_error(function, error, program, compiler)
+    tracing = hook.kind in ("fentry", "fexit", "tp_btf")
+    if os.geteuid() == 0 and tracing:
+        hint = f"The agent is root: it is this kernel that takes no {hook.kind} programs."
+    else:
+        hint = "Loading programs needs CAP_BPF and CAP_PERFMON, or root."
+    return AttachError(
+        f"the kernel refused to load {function!r} for {hook.spec!r}: {os.strerror(code).lower()}",
+        hint=hint,
+        hook=hook.spec,
+        function=function,
+        matches=[],
+        errno=code,
+    )
+
+
+def _verifier_error(
+    function: str,
+    error: kernel.ProgramLoadError,
+    program: Program | None,
+    compiler: Compiler | None,
+) -> RunError:
+    if program is not None and compiler is not None:
+        from kernelscope.agent import diagnostics
+
+        return diagnostics.verifier_error(compiler, program, function, error.log)
+    lines = [line for line in error.log.splitlines() if line and not line.startswith("processed ")]
+    reason = lines[-1] if lines else os.strerror(error.errno or 0)
+    return VerifierError(
+        f"the kernel's verifier refused {function!r}: {reason}",
+        function=function,
+        reason=reason,
+        line=None,
+        text=None,
+        log=error.log[: 64 << 10],
+    )
