@@ -53,6 +53,7 @@ class Column:
     kind: one of COLUMN_KINDS. unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
     scale: the raw value is multiplied by it (before that, kind "duration" goes from ns to unit).
     names: for kind "enum". family: for kind "ip".
+    when: parameter -> its choices with which the table has this column; empty for always.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Column:
     scale: float = 1.0
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     family: str = ""
+    when: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,16 @@ def _column(keys: _Keys) -> Column:
         scale=float(keys.number("scale", 1.0)),
         names=_enum_names(keys),
         family=keys.text("family", ""),
+        when=_choices(keys),
     )
+
+
+def _choices(keys: _Keys) -> dict[str, list[str]]:
+    when: Mapping[str, Any] = keys.take("when", dict, {})
+    for name, choices in when.items():
+        if not isinstance(choices, list) or not all(isinstance(item, str) for item in choices):
+            keys.refuse(f"when.{name}", "must be a list of the parameter's choices")
+    return dict(when)
 
 
 def _enum_names(keys: _Keys) -> dict[int, str]:
@@ -279,6 +288,12 @@ def _check_references(probe: Probe, keys: _Keys) -> None:
         if plot.table and plot.table not in tables:
             keys.refuse(f"plot[{index}].table", f"{plot.table!r} is none of: {', '.join(tables)}")
     parameters = [parameter.name for parameter in probe.parameters]
+    choices = {parameter.name: parameter.choices for parameter in probe.parameters}
+    for table in probe.tables:
+        for column in table.columns:
+            for name, wanted in column.when.items():
+                if not set(wanted) <= set(choices.get(name, ())):
+                    keys.refuse(f"{table.name}.{column.name}.when", f"names no choices of {name}")
     for index, hook in enumerate(probe.hooks):
         for name in re.findall(r"\{(\w*)\}", " ".join(hook.any_of)):
             if name not in parameters:
