@@ -16,6 +16,7 @@ struct open_t {
     u32 uid;
     s32 result;
     u32 flags;
+    u32 access;
     bool truncated;
     char comm[16];
     char path[PATH_BYTES];
@@ -80,6 +81,7 @@ int on_exit(struct ks_sys_exit *args)
     open->uid = bpf_get_current_uid_gid();
     open->result = args->result;
     open->flags = call.flags;
+    open->access = call.flags & 3;
     bpf_get_current_comm(&open->comm, sizeof(open->comm));
     open->path[0] = 0;
     open->truncated =

@@ -1,9 +1,10 @@
 /* TCP connections that ended: whose, between which ends, how much and how long.
  * Runs as tp_btf: sockets are read directly. */
 
-#define FAMILY_IPV6 10
-#define CONNECTED   1
-#define ACCEPTED    2
+#define FAMILY_IPV6  10
+#define CONNECTED    1
+#define ACCEPTED     2
+#define FIN_RECEIVED 2 /* 1 << SOCK_DONE, include/net/sock.h */
 
 struct birth_t {
     u64 at_ns;
