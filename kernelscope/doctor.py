@@ -148,8 +148,11 @@ def _verdict(findings: Iterable[Finding]) -> str:
         return "This machine cannot trace yet: see what is missing above. Recordings open anywhere."
     limited = states.count("limited")
     if limited:
-        return f"This machine can trace. {limited} thing(s) above are limited; `kernelscope list` \
-says which probes that leaves."
+        what = "thing" if limited == 1 else "things"
+        return (
+            f"This machine can trace. {limited} {what} above are limited; `kernelscope list` says "
+            "which probes that leaves."
+        )
     return "This machine can trace everything that KernelScope has."
 
 
