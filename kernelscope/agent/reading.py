@@ -72,9 +72,9 @@ class Reading:
         buffers = {}
         for layout in self.layouts:
             if layout.kind == "perf":
-                buffers[layout.table] = perfbuf.PerfBuffer.of_map(self._fds[layout.table])
+                buffers[layout.table] = perfbuf.PerfBuffer.for_map(self._fds[layout.table])
             elif layout.kind == "printk" and tracefs is not None:
-                buffers[layout.table] = perfbuf.PerfBuffer.of_printk(tracefs)
+                buffers[layout.table] = perfbuf.PerfBuffer.for_printk(tracefs)
         return buffers
 
     def _open_stacks(self) -> StackResolver | None:
@@ -175,22 +175,18 @@ class Reading:
     def losses(self) -> dict[str, dict[str, int]]:
         """Return what was lost so far: "lost" by kind and "lost_by_table"."""
         counts = self._lost_counts()
-        by_table = {
-            name: counts[1 + index]
-            for index, name in enumerate(self._ring_names)
-            if counts[1 + index]
-        }
+        by_table = {name: counts[1 + index] for index, name in enumerate(self._ring_names)}
         ring_lost = sum(by_table.values())
-        for table, buffer in self._perf.items():
-            if buffer.lost():
-                by_table[table] = buffer.lost()
-        spool_lost = self._spool_full_lost
         lost = {
-            "ring_full": ring_lost - spool_lost,
-            "spool_full": spool_lost,
+            "ring_full": ring_lost - self._spool_full_lost,
+            "spool_full": self._spool_full_lost,
             "map_full": counts[0],
-            "perf_full": sum(buffer.lost() for buffer in self._perf.values()),
         }
+        for table, buffer in self._perf.items():
+            missed = buffer.lost()
+            if missed is not None:  # else the notebook counts the stream's own notes of it
+                lost["perf_full"] = lost.get("perf_full", 0) + missed
+                by_table[table] = missed
         return {"lost": lost, "lost_by_table": by_table}
 
     def _lost_counts(self) -> list[int]:

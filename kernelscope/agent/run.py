@@ -12,15 +12,17 @@ import select
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import attach, hooks, kernel, loader, usdt
 from kernelscope.agent import hook_catalogue as catalogue
-from kernelscope.agent.protocol import Program, decode_header
+from kernelscope.agent.protocol import Hook, Program, decode_header
 from kernelscope.agent.reading import Reading
 from kernelscope.agent.spool import Spool
 from kernelscope.agent.stats import RunStats
+from kernelscope.errors import AttachError
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
@@ -45,21 +47,22 @@ class Run:
     def execute(self) -> None:
         """Run to the end. Raises what went wrong before the program was attached."""
         began = time.monotonic()
-        view = catalogue.KernelView(self.context.tracefs)
-        program = usdt.prepare(self.program)
+        # The server's and this process's own system calls are not what anyone asks about.
+        program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
+        program = usdt.prepare(program)
         compiler = self.context.compiler()
         obj = compiler.compile(program)
         self.timings.update(obj.timings)
         self._lap("compile", began)
         mark = time.monotonic()
-        implied = hooks.implied([function.name for function in obj.functions])
-        bindings = catalogue.resolve((*program.hooks, *implied), view)
-        loaded = loader.load(obj, program, bindings, os.getppid(), compiler)
+        bindings = self._bindings(obj)
+        loaded = loader.load(obj, program, bindings, os.getpid(), compiler)
         self._lap("load", mark)
         self.spool = Spool(self.sock, program.spool_bytes)
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
         mark = time.monotonic()
-        attachments = attach.attach(loaded, bindings, program)
+        tracefs = self.context.tracefs or attach.TRACEFS
+        attachments = attach.attach(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
@@ -68,6 +71,22 @@ class Run:
         self._drain_until_over()
         attach.detach(attachments)
         self._finish()
+
+    def _bindings(self, obj: Object) -> list[tuple[Hook, hooks.ParsedHook]]:
+        names = [function.name for function in obj.functions]
+        wanted = (*self.program.hooks, *hooks.implied(names))
+        view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
+        bindings = catalogue.resolve(wanted, view)
+        if not bindings:
+            raise AttachError(
+                f"nothing says where {' and '.join(names) or 'this program'} should be attached",
+                hint="Name the hook in C (TRACEPOINT_PROBE, kprobe__x, ...) or with --attach"
+                ' "tracepoint:sched:sched_switch=FUNCTION".',
+                hook="",
+                function=names[0] if names else "",
+                matches=[],
+            )
+        return bindings
 
     def _lap(self, name: str, since: float) -> None:
         self.timings[name] = round(time.monotonic() - since, 6)
@@ -179,15 +198,16 @@ class Run:
         self._drain_the_rest()
         self.reading.read_maps(final=True, make_room=self._make_room)
         self.reading.send_stacks()
+        losses = self.reading.losses()
+        losses["lost"]["missed_runs"] = self.stats.recursion_misses()
         receipt = {
             "type": "receipt",
             "started_ns": self.began_ns,
             "duration_s": round((ended_ns - self.began_ns) / 1e9, 6),
             "exit": self.stopped_by,
-            "runs": self.stats.result(ended_ns),
-            **self.reading.losses(),
+            "runs": self.stats.result(),
+            **losses,
         }
-        receipt["lost"]["missed_runs"] = self.stats.recursion_misses()
         self._send(receipt)
         self._send({"type": "end"})
         self._flush_all()
