@@ -1,0 +1,261 @@
+"""Stack traces of a run, from the ids in its records and maps to named frames.
+
+A stack id is any integer field with "stack" in its name; whose stack it is says the field `tgid`
+or `pid` beside it. Kernel addresses stand in the upper half, so a trace shows by itself which
+kind it is.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Union
+
+from kernelscope.agent import kernel, maps
+from kernelscope.agent.kernel_symbols import KERNEL_HALF, KernelSymbols
+from kernelscope.agent.process_symbols import ModuleFiles, Process
+from kernelscope.agent.protocol import Field, Layout
+from kernelscope.agent.ringbuf import DISCARDED, stride_of
+
+_INTEGERS = ("u32", "s32", "u64", "s64")
+_LOOK_AGAIN_S = 1.0
+_PAUSE_S = 10e-6  # after each entry looked at: so looking takes a twentieth of the time at most
+_PERF_RAW = 36  # header, pid, tid, time, cpu and size stand before a perf record's own bytes
+_PERF_SAMPLE = 9
+_MAX_PROCESSES = 4096
+
+Buffer = Union[bytes, bytearray, memoryview]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a number stands: in the key or the value, 4 bytes from `offset` on."""
+
+    in_key: bool
+    offset: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A stack id and its process within one table's entries. kernel: None where no name tells."""
+
+    stack: _Place
+    pid: _Place | None
+    kernel: bool | None
+
+
+class StackResolver:
+    """Collects (process, stack id) pairs while a run goes on; names the frames at its end.
+
+    stack_fds: the fd of each BPF_STACK_TRACE table. layouts: all of the run's tables.
+    """
+
+    def __init__(self, stack_fds: Mapping[str, int], layouts: Sequence[Layout]) -> None:
+        self._fds = dict(stack_fds)
+        self._layouts = {layout.table: layout for layout in layouts}
+        self._sources = {layout.table: _sources(layout) for layout in layouts}
+        self._pairs: dict[bool | None, set[tuple[int, int]]] = {}
+        self._files = ModuleFiles()
+        self._processes: dict[int, tuple[Process, float]] = {}
+        self._next_look: dict[str, float] = {}
+
+    # --- collecting ------------------------------------------------------------------------------
+
+    def wants(self, table: str) -> bool:
+        """Whether to read a map for its stacks now; False for most calls with a large map."""
+        due = self._next_look.get(table, 0.0)
+        return bool(self._sources.get(table)) and time.monotonic() >= due
+
+    def observe_map(self, table: str, count: int, keys: Buffer, values: Buffer) -> None:
+        """Note the stacks in one piece of a map's entries."""
+        sources = self._sources.get(table)
+        if not sources or not count:
+            return
+        layout = self._layouts[table]
+        for source in sources:
+            self._note(source, keys, layout.key_size, values, maps.value_bytes(layout))
+        due = max(time.monotonic(), self._next_look.get(table, 0.0))
+        self._next_look[table] = due + count * _PAUSE_S
+
+    def observe_records(self, table: str, data: Buffer, stride: int) -> None:
+        """Note the stacks in a ring's chunk (see `ringbuf.Chunk`)."""
+        sources = self._sources.get(table)
+        if not sources:
+            return
+        records, size, skipped = data, stride, 8
+        if not stride:
+            size, skipped = self._record_size(table), 0
+            records = b"".join(_ring_records(data, size))
+        for source in sources:
+            self._note(source, b"", 0, records, size, skipped)
+
+    def observe_perf(self, table: str, data: Buffer) -> None:
+        """Note the stacks in a perf buffer's records."""
+        sources = self._sources.get(table)
+        if not sources:
+            return
+        size = self._record_size(table)
+        records = b"".join(_perf_records(data, size))
+        for source in sources:
+            self._note(source, b"", 0, records, size)
+
+    def _record_size(self, table: str) -> int:
+        return max(field.offset + field.size for field in self._layouts[table].value)
+
+    def _note(
+        self,
+        source: _Source,
+        keys: Buffer,
+        key_size: int,
+        values: Buffer,
+        value_size: int,
+        skipped: int = 0,
+    ) -> None:
+        def column(place: _Place) -> list[int]:
+            if place.in_key:
+                return _numbers(keys, key_size, place.offset)
+            return _numbers(values, value_size, place.offset + skipped)
+
+        ids = column(source.stack)
+        pids = column(source.pid) if source.pid else [0] * len(ids)
+        known = self._pairs.setdefault(source.kernel, set())
+        new = set(zip(pids, ids)) - known
+        if new:
+            known |= new
+            self._look_at({pid for pid, stack in new if stack >= 0 and pid > 0})
+
+    def _look_at(self, pids: Iterable[int]) -> None:
+        now = time.monotonic()
+        for pid in pids:
+            process, looked = self._processes.get(pid, (None, 0.0))
+            if process is None:
+                if len(self._processes) >= _MAX_PROCESSES:
+                    continue
+                process = Process(pid, self._files)
+            elif now - looked < _LOOK_AGAIN_S:
+                continue
+            process.observe()
+            self._processes[pid] = (process, now)
+
+    # --- resolving -------------------------------------------------------------------------------
+
+    def resolve(self) -> dict[str, list[list[str | int]]]:
+        """Return each trace's frames, leaf first: "PID:ID" -> [[symbol, offset, module], ...].
+
+        PID is 0 for the kernel's half of a stack, and for stacks without a process beside them.
+        Without a symbol: ["", offset in the module, module], or ["", address, ""].
+        """
+        in_kernel = lru_cache(maxsize=None)(KernelSymbols().resolve)
+        tables = [_Traces(fd) for fd in self._fds.values()]
+        for process, _ in self._processes.values():
+            process.observe()
+        found: dict[str, list[list[str | int]]] = {}
+        for wanted, pid, stack in self._wanted():
+            for addresses in (table.addresses(stack) for table in tables):
+                is_kernel = bool(addresses) and addresses[0] >= KERNEL_HALF
+                if not addresses or wanted not in (None, is_kernel):
+                    continue
+                if is_kernel:
+                    found[f"0:{stack}"] = [list(in_kernel(address)) for address in addresses]
+                else:
+                    found[f"{pid}:{stack}"] = self._user_frames(pid, addresses)
+        return found
+
+    def _wanted(self) -> Iterable[tuple[bool | None, int, int]]:
+        for wanted, pairs in self._pairs.items():
+            yield from ((wanted, pid, stack) for pid, stack in pairs if stack >= 0)
+
+    def _user_frames(self, pid: int, addresses: Sequence[int]) -> list[list[str | int]]:
+        process, _ = self._processes.get(pid, (None, 0.0))
+        if process is None:
+            return [["", address, ""] for address in addresses]
+        return [list(process.resolve(address)) for address in addresses]
+
+
+class _Traces:
+    """One stack table's traces by id, each looked up once."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._value = bytearray(kernel.map_info(fd).value_size)
+        self._known: dict[int, list[int]] = {}
+
+    def addresses(self, stack: int) -> list[int]:
+        if stack not in self._known:
+            found: list[int] = []
+            if maps.lookup(self._fd, struct.pack("=I", stack), self._value):
+                found = memoryview(self._value).cast("Q").tolist()
+                found = found[: found.index(0)] if 0 in found else found
+            self._known[stack] = found
+        return self._known[stack]
+
+
+# --- where the numbers stand ---------------------------------------------------------------------
+
+
+def _sources(layout: Layout) -> list[_Source]:
+    if layout.kind in ("stack_trace", "printk"):
+        return []
+    fields = [(True, field) for field in layout.key] + [(False, field) for field in layout.value]
+    pid = _pid_place(fields)
+    return [
+        _Source(_Place(in_key, field.offset), pid, _kernel_by_name(field.name))
+        for in_key, field in fields
+        if "stack" in _last(field) and field.type in _INTEGERS and field.count == 1
+    ]
+
+
+def _last(field: Field) -> str:
+    return field.name.rpartition(".")[2].lower()
+
+
+def _kernel_by_name(name: str) -> bool | None:
+    lowered = name.lower()
+    if "kern" in lowered:
+        return True
+    return False if "user" in lowered else None
+
+
+def _pid_place(fields: list[tuple[bool, Field]]) -> _Place | None:
+    for wanted in ("tgid", "pid_tgid", "tgid_pid", "pid"):
+        for in_key, field in fields:
+            if _last(field) == wanted and field.type in _INTEGERS and field.count == 1:
+                upper = wanted == "pid_tgid" and field.size == 8  # bpf_get_current_pid_tgid()
+                return _Place(in_key, field.offset + 4 * upper)
+    return None
+
+
+def _numbers(data: Buffer, stride: int, offset: int) -> list[int]:
+    """Return the 32-bit numbers at an offset of every entry (of wider fields the lower half)."""
+    if offset + 4 > stride:  # records that end before the field
+        return [-1] * (len(data) // stride)
+    packed = struct.Struct(f"={offset}xi{stride - offset - 4}x")
+    return [number for (number,) in packed.iter_unpack(data)]
+
+
+def _ring_records(data: Buffer, size: int) -> Iterable[bytes]:
+    """Yield a mixed chunk's records, all brought to `size` bytes."""
+    at = 0
+    while at + 8 <= len(data):
+        header = int.from_bytes(data[at : at + 4], "little")
+        length = header & (DISCARDED - 1)
+        if header == length:
+            yield _fitted(data[at + 8 : at + 8 + length], size)
+        at += stride_of(header)
+
+
+def _perf_records(data: Buffer, size: int) -> Iterable[bytes]:
+    """Yield what programs wrote into perf records, all brought to `size` bytes."""
+    at = 0
+    while at + 8 <= len(data):
+        kind, _, length = struct.unpack_from("=IHH", data, at)
+        if kind == _PERF_SAMPLE:
+            yield _fitted(data[at + _PERF_RAW : at + length], size)
+        at += max(length, 8)
+
+
+def _fitted(record: Buffer, size: int) -> bytes:
+    return bytes(record[:size]).ljust(size, b"\xff")  # what is missing reads as no stack
