@@ -72,9 +72,9 @@ class Reading:
         buffers = {}
         for layout in self.layouts:
             if layout.kind == "perf":
-                buffers[layout.table] = perfbuf.PerfBuffer.for_map(self._fds[layout.table])
+                buffers[layout.table] = perfbuf.PerfBuffer.of_map(self._fds[layout.table])
             elif layout.kind == "printk" and tracefs is not None:
-                buffers[layout.table] = perfbuf.PerfBuffer.for_printk(tracefs)
+                buffers[layout.table] = perfbuf.PerfBuffer.of_printk(tracefs)
         return buffers
 
     def _open_stacks(self) -> StackResolver | None:
@@ -183,10 +183,8 @@ class Reading:
             "map_full": counts[0],
         }
         for table, buffer in self._perf.items():
-            missed = buffer.lost()
-            if missed is not None:  # else the notebook counts the stream's own notes of it
-                lost["perf_full"] = lost.get("perf_full", 0) + missed
-                by_table[table] = missed
+            by_table[table] = buffer.lost()
+            lost["perf_full"] = lost.get("perf_full", 0) + by_table[table]
         return {"lost": lost, "lost_by_table": by_table}
 
     def _lost_counts(self) -> list[int]:

@@ -143,7 +143,7 @@ class Run:
             self.spool.flush()
             wake = min(next_status, deadline or next_status, *([next_reading] if interval else []))
             if self.program.measure:
-                wake = min(wake, self.stats.next_ns)
+                wake = min(wake, self.stats.next_tick_ns)
             if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
                 return
 
