@@ -1,1 +1,80 @@
-"""KernelScope: ask the running Linux kernel a question, get a DataFrame back."""
+"""KernelScope: ask the running Linux kernel a question, get a DataFrame back.
+
+    import kernelscope
+    bio = kernelscope.run("biolatency", duration=10)
+
+`%load_ext kernelscope` brings %ebpf and %%ebpf into a notebook. Names are imported when first
+used, so that `import kernelscope` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from kernelscope import errors
+    from kernelscope.checkup import doctor
+    from kernelscope.errors import LostEventsWarning
+    from kernelscope.export import read
+    from kernelscope.session import Run, Session, open, run, start
+    from kernelscope.show import Listing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LostEventsWarning",
+    "Run",
+    "Session",
+    "__version__",
+    "doctor",
+    "errors",
+    "load_ipython_extension",
+    "open",
+    "probes",
+    "read",
+    "run",
+    "start",
+]
+
+_HOMES = {
+    "LostEventsWarning": "errors",
+    "Run": "session",
+    "Session": "session",
+    "doctor": "checkup",
+    "open": "session",
+    "read": "export",
+    "run": "session",
+    "start": "session",
+}
+
+
+def probes() -> Listing:
+    """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
+    from kernelscope import catalogue, session, show
+
+    return show.listing(catalogue.catalogue().values(), session.default_session())
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Serve `%load_ext kernelscope`."""
+    from kernelscope import magics
+
+    magics.load(shell)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"kernelscope.{_HOMES[name]}"), name)
+    elif name == "errors":
+        value = import_module("kernelscope.errors")
+    else:
+        raise AttributeError(f"module 'kernelscope' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,6 +7,7 @@ module loads and validates. Nothing else knows a probe by name.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,11 @@ class Parameter:
     """An option of one probe.
 
     kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk".
-    passed: "param" (KS_PARAM(name), patched into the bytecode), "define" (-D NAME=VALUE, compiled)
-        or "client" (used on the notebook's side only).
+    passed: "param" (KS_PARAM(name), patched into the bytecode), "define" (a macro with the name in
+        upper case, compiled) or "client" (used on the notebook's side only: in a hook's "{name}").
+        The C gets 0 where nothing was given; ns for a duration, bytes for a size, a choice's place
+        in `choices` counted from 0, a disk's dev_t, 0 or 1 for a flag. A text that is passed as
+        "param" becomes two numbers, NAME_0 and NAME_1: its first 16 bytes.
     minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds).
     """
 
@@ -123,11 +127,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class HookSpec:
-    """One function of the C text and the hooks that would serve it, the preferred first."""
+    """One function of the C text and the hooks that would serve it, the preferred first.
+
+    any_of: specs; "{name}" in one stands for the parameter of that name ("profile:hz:{frequency}").
+    """
 
     function: str
     any_of: tuple[str, ...]
     optional: bool = False
+
+    def specs(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the specs with the parameters' values filled in."""
+        return tuple(spec.format(**parameters) if "{" in spec else spec for spec in self.any_of)
 
 
 @dataclass(frozen=True)
@@ -173,3 +184,7 @@ class Probe:
     filters: str = "task"
     duration_s: float = 10.0
     keywords: tuple[str, ...] = ()
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the parameters that have a default, with it, as the TOML states it."""
+        return {p.name: p.default for p in self.parameters if p.default is not None}

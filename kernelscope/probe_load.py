@@ -282,12 +282,11 @@ def _check(keys: _Keys) -> Check:
 
 
 def _check_references(probe: Probe, keys: _Keys) -> None:
-    """Refuse a plot of a table that is not there, and a hook that names no parameter."""
+    """Refuse a plot of a table that is not there, a hook of a parameter that has no value."""
     tables = [table.name for table in probe.tables]
     for index, plot in enumerate(probe.plots):
         if plot.table and plot.table not in tables:
             keys.refuse(f"plot[{index}].table", f"{plot.table!r} is none of: {', '.join(tables)}")
-    parameters = [parameter.name for parameter in probe.parameters]
     choices = {parameter.name: parameter.choices for parameter in probe.parameters}
     for table in probe.tables:
         for column in table.columns:
@@ -295,6 +294,7 @@ def _check_references(probe: Probe, keys: _Keys) -> None:
                 if not set(wanted) <= set(choices.get(name, ())):
                     keys.refuse(f"{table.name}.{column.name}.when", f"names no choices of {name}")
     for index, hook in enumerate(probe.hooks):
-        for name in re.findall(r"\{(\w*)\}", " ".join(hook.any_of)):
-            if name not in parameters:
-                keys.refuse(f"hook[{index}].any_of", f"names {{{name}}}, which is no parameter")
+        for name in re.findall(r"\{([^}]*)\}?", " ".join(hook.any_of)):
+            if name not in probe.defaults():
+                why = f"names {{{name}}}, which is no parameter with a default"
+                keys.refuse(f"hook[{index}].any_of", why)

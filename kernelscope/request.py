@@ -26,7 +26,6 @@ from kernelscope.probe import COLUMN_KINDS, Parameter, Probe, TableSpec
 from kernelscope.probe_load import tables_from_json
 
 CELL_DURATION_S = 10.0
-DEFAULT_MAX_ROWS = 20_000_000
 _USER_HOOKS = ("uprobe:", "uretprobe:", "usdt:")
 
 
@@ -35,7 +34,7 @@ class Request:
     """One run as it was asked for: the program, and how its answer is to be read.
 
     probe: its name, None for C of one's own. parameters: the probe's own, in seconds and bytes.
-    duration_s: math.inf until stopped. max_rows: rows kept of each table, None without limit.
+    duration_s: math.inf until stopped. max_rows: rows kept of each table, None for what fits.
     types: column -> kind, for a cell's own tables.
     """
 
@@ -44,7 +43,7 @@ class Request:
     tables: tuple[TableSpec, ...] = ()
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     duration_s: float = CELL_DURATION_S
-    max_rows: int | None = DEFAULT_MAX_ROWS
+    max_rows: int | None = None
     offsets: bool = False
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     table: str | None = None
@@ -112,8 +111,7 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
         raise unknown_table(found["table"], [table.name for table in probe.tables])
     parameters = _with_defaults(probe, own)
     hooks = tuple(
-        Hook(hook.function, tuple(_named(spec, parameters) for spec in hook.any_of), hook.optional)
-        for hook in probe.hooks
+        Hook(hook.function, hook.specs(parameters), hook.optional) for hook in probe.hooks
     )
     params, defines = _passed(probe, parameters)
     filters, filter_params = _filters(probe.filters, probe.name, found)
@@ -127,7 +125,10 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
     )
     request = _request(program, found, probe.duration_s)
     return dataclasses.replace(
-        request, probe=probe.name, tables=probe.tables, parameters=_shown(probe, given, parameters)
+        request,
+        probe=probe.name,
+        tables=tuple(_with_columns(table, parameters) for table in probe.tables),
+        parameters=_shown(probe, given, parameters),
     )
 
 
@@ -178,7 +179,7 @@ def _request(program: Program, found: Mapping[str, Any], default_s: float) -> Re
     return Request(
         program=program,
         duration_s=found.get("duration", default_s),
-        max_rows=found.get("max_rows", DEFAULT_MAX_ROWS),
+        max_rows=found.get("max_rows"),
         offsets=found.get("offsets", False),
         types=dict(found.get("types", ())),
         table=found.get("table"),
@@ -220,9 +221,16 @@ def _shown(probe: Probe, given: Mapping[str, Any], parameters: Mapping[str, Any]
     return {**parameters, **{name: str(given[name]) for name in disks}}
 
 
-def _named(spec: str, parameters: Mapping[str, Any]) -> str:
-    """Fill in `{parameter}` in a hook: "profile:hz:{frequency}"."""
-    return re.sub(r"\{(\w+)\}", lambda found: str(parameters[found[1]]), spec)
+def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
+    """Leave out the columns that mean nothing with these parameters."""
+    columns = tuple(
+        column
+        for column in table.columns
+        if all(parameters.get(name) in choices for name, choices in column.when.items())
+    )
+    left_out = {column.name for column in table.columns} - {column.name for column in columns}
+    sort = tuple(name for name in table.sort if name.lstrip("-") not in left_out)
+    return dataclasses.replace(table, columns=columns, sort=sort)
 
 
 def _passed(probe: Probe, parameters: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]]:

@@ -98,13 +98,11 @@ def count(value: Any) -> int:
     return int(whole)
 
 
-def row_limit(value: Any) -> int | None:
-    """Return how many rows to keep at most; "inf" is None, no limit."""
-    if value is None or str(value).strip().lower() in ("inf", "none"):
-        return None
+def row_limit(value: Any) -> int:
+    """Return how many rows to keep at most, 1 or more."""
     rows = count(value)
     if rows < 1:
-        raise ValueError("must be at least 1 (inf for no limit)")
+        raise ValueError("must be at least 1")
     return rows
 
 

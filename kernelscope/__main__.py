@@ -1,0 +1,7 @@
+"""`python -m kernelscope` is the command line."""
+
+import sys
+
+from kernelscope.cli import main
+
+sys.exit(main())

@@ -1,0 +1,210 @@
+"""The command line: `kernelscope run|list|show|doctor`, the same names and options as %ebpf.
+
+Exit codes: 0 done, 1 the run failed, 2 the command line is wrong, 130 interrupted (what there was
+until then has been printed).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelscope import catalogue, options, show
+from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.probe import Probe
+    from kernelscope.tables import Tables
+
+_USAGE = """kernelscope: ask the running Linux kernel a question
+
+  kernelscope list                     the probes there are, and which of them this kernel can run
+  kernelscope show NAME                all about a probe, with its C
+  kernelscope run NAME [options]       run a probe: kernelscope run biolatency -d 10 --csv bio.csv
+  kernelscope run FILE.c [options]     run BPF C in BCC's dialect; "-" reads it from standard input
+  kernelscope doctor                   what works on this machine, and what would mend the rest
+
+A terminal gets a table, a pipe gets CSV (--json - for JSON lines).
+"kernelscope run --help" and "kernelscope run NAME --help" list the options.
+"""
+_TABLE_ROWS = 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(tokens)
+    except (ParameterError, ProbeNotFoundError) as error:
+        return _fail(error, 2)
+    except KernelScopeError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has enough: `kernelscope run ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _fail(error: KernelScopeError, code: int) -> int:
+    print(show.error_text(error), file=sys.stderr)
+    return code
+
+
+def _dispatch(tokens: list[str]) -> int:
+    command, rest = (tokens[0], tokens[1:]) if tokens else ("--help", [])
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "run": _run,
+        "list": _list,
+        "show": _show,
+        "doctor": _doctor,
+        "--help": _usage,
+        "-h": _usage,
+        "--version": _version,
+    }
+    if command not in commands:
+        matches = did_you_mean(command, list(commands))
+        hint = f"Did you mean {matches[0]}?" if matches else "kernelscope --help lists them"
+        raise ParameterError(f"there is no command {command!r}", hint=hint, name=command)
+    return commands[command](rest)
+
+
+def _usage(_: list[str]) -> int:
+    print(_USAGE, end="")
+    return 0
+
+
+def _version(_: list[str]) -> int:
+    from kernelscope.receipt import VERSION
+
+    print(f"kernelscope {VERSION}")
+    return 0
+
+
+def _doctor(tokens: list[str]) -> int:
+    from kernelscope import checkup
+
+    return checkup.main(tokens)
+
+
+def _list(tokens: list[str]) -> int:
+    if tokens:
+        raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
+    from kernelscope.session import default_session
+
+    print(show.listing(catalogue.catalogue().values(), default_session()))
+    return 0
+
+
+def _show(tokens: list[str]) -> int:
+    if len(tokens) != 1 or tokens[0].startswith("-"):
+        raise ParameterError("show takes a probe's name", hint="kernelscope show NAME", name="show")
+    probe = catalogue.find(tokens[0])
+    print(show.probe_help(probe, where="cli", prog="kernelscope run"))
+    print(f"\n{show.probe_source(probe)}")
+    return 0
+
+
+def _run(tokens: list[str]) -> int:
+    parsed = options.parse(tokens, _find, where="cli", prog="kernelscope run")
+    if parsed.help:
+        return _run_help(parsed.target)
+    if parsed.target is None:
+        raise ParameterError(
+            "run what? Give a probe's name, a file of C, or - for standard input",
+            hint="kernelscope list shows the probes",
+            name="probe",
+        )
+    probe = _find(parsed.target)
+    wanted, _own = options.checked(parsed.given, probe, where="cli")
+    from kernelscope.session import default_session
+
+    session = default_session()
+    if probe is None:
+        source, name = _source(parsed.target)
+        asked = session.request(None, source, parsed.given, name=name, where="cli")
+    else:
+        asked = session.request(probe, None, parsed.given, where="cli")
+    from kernelscope.progress import Progress
+
+    run = session.submit(asked)
+    result = run.result(progress=None if wanted.get("quiet") else Progress(), warn=False)
+    _print(result, wanted)
+    if run.loss is not None:
+        print(f"LostEventsWarning: {run.loss}", file=sys.stderr)
+    return 130 if run.interrupted else 0
+
+
+def _run_help(target: str | None) -> int:
+    probe = _find(target) if target is not None else None
+    if probe is not None:
+        print(show.probe_help(probe, where="cli", prog="kernelscope run"))
+    else:
+        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{options.usage(where='cli')}")
+    return 0
+
+
+def _find(target: str) -> Probe | None:
+    """Return the probe of that name; None where the name is a file's or standard input."""
+    is_file = target == "-" or target.endswith(".c") or "/" in target
+    return None if is_file else catalogue.find(target)
+
+
+def _source(target: str) -> tuple[str, str]:
+    """Return the C text and a name for it."""
+    from kernelscope.request import program_name
+
+    if target == "-":
+        return sys.stdin.read(), "stdin"
+    try:
+        return Path(target).read_text(encoding="utf-8"), program_name(target)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ParameterError(f"{target}: cannot be read: {why}", name="file") from error
+
+
+def _print(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
+    """Write the files that were asked for, and standard output."""
+    asked = [kind for kind in ("csv", "parquet", "json") if kind in wanted]
+    if asked:
+        from kernelscope import outputs
+
+        for path in outputs.write(result, wanted):
+            print(f"wrote {path}", file=sys.stderr)
+    to_stdout = [kind for kind in asked if wanted[kind] is None]
+    for kind in to_stdout:
+        _write(result, kind)
+    if sys.stdout.isatty() and not to_stdout:
+        _write(result, "table")
+    elif not asked:
+        _write(result, "csv")
+    sys.stdout.flush()
+
+
+def _write(result: pd.DataFrame | Tables, kind: str) -> None:
+    from kernelscope.tables import Tables
+
+    named = result.items() if isinstance(result, Tables) else [("", result)]
+    for index, (name, table) in enumerate(named):
+        if name and kind != "json":
+            print("\n" * bool(index) + f"# {name}")
+        if kind == "table":
+            print(_table(table))
+        elif kind == "csv":
+            table.to_csv(sys.stdout, index=False, lineterminator="\n")
+        else:
+            shown = table.assign(table=name) if name else table
+            shown.to_json(sys.stdout, orient="records", lines=True, date_format="iso")
+
+
+def _table(table: pd.DataFrame) -> str:
+    if not len(table):
+        return f"nothing was seen (columns: {', '.join(map(str, table.columns))})"
+    more = len(table) - _TABLE_ROWS
+    text = table.head(_TABLE_ROWS).to_string(index=False)
+    return text + (f"\n… {more:,} more rows; --csv PATH keeps all" if more > 0 else "")

@@ -1,0 +1,100 @@
+"""What Tab offers after %ebpf and %%ebpf: probes, options, choices, tracepoints, symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernelscope import catalogue, options
+from kernelscope.errors import KernelScopeError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from kernelscope.probe import Probe
+    from kernelscope.session import Session
+
+# The kinds that the agent can list; a user probe's target comes before its symbol.
+HOOK_KINDS = (
+    "tracepoint", "rawtracepoint", "tp_btf", "kprobe", "kretprobe", "fentry", "fexit",
+    "uprobe", "uretprobe", "usdt", "profile", "interval", "software", "hardware",
+)  # fmt: skip
+_USER_KINDS = ("uprobe", "uretprobe", "usdt")
+
+
+def install(shell: InteractiveShell, session: Session) -> None:
+    """Offer completion in that shell."""
+
+    def complete(_: object, event: Any) -> list[str]:
+        return at_cursor(event.line, event.symbol, session)
+
+    for command in ("%ebpf", "%%ebpf"):
+        shell.set_hook("complete_command", complete, str_key=command)  # type: ignore[no-untyped-call]
+
+
+def at_cursor(line: str, symbol: str, session: Session) -> list[str]:
+    """Return completions of `symbol`, the end of the line up to the last delimiter.
+
+    IPython ends a symbol at ":" and "="; what is completed here is the whole word.
+    """
+    words = line.split()
+    word = "" if not line or line[-1].isspace() else words.pop()
+    kept = len(word) - len(symbol)
+    found = complete(words[1:], word.lstrip("\"'"), session, cell=line.startswith("%%"))
+    lead = len(word) - len(word.lstrip("\"'"))
+    return [name[kept - lead :] for name in found if kept >= lead]
+
+
+def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) -> list[str]:
+    """Return what `word` may become after the words before it (the magic's name left out)."""
+    probe = next((_probe(name) for name in before if name in catalogue.names()), None)
+    last = before[-1] if before else ""
+    if last == "--attach":
+        return hooks(word, session)
+    if word.startswith("-"):
+        return [flag for flag in _flags(probe) if flag.startswith(word)]
+    choices = _choices(probe, last)
+    if choices is not None:
+        return [choice for choice in choices if choice.startswith(word)]
+    if probe is None and not cell and not last.startswith("-"):
+        return [name for name in catalogue.names() if name.startswith(word)]
+    return []
+
+
+def hooks(word: str, session: Session) -> list[str]:
+    """Return hooks that start with `word`; names come from the agent if it runs already."""
+    kind, colon, rest = word.partition(":")
+    if not colon:
+        return [f"{name}:" for name in HOOK_KINDS if name.startswith(word)]
+    target, separator, prefix = rest.rpartition(":") if kind in _USER_KINDS else ("", "", rest)
+    if not session.started or (kind in _USER_KINDS and not separator):
+        return []
+    try:
+        names = session.agent.list(kind, prefix, target)
+    except KernelScopeError:
+        return []  # completion has nowhere to say why; running the cell will
+    lead = f"{kind}:{target}{separator}"
+    return [name if name.startswith(lead) else lead + name for name in names]
+
+
+def _probe(name: str) -> Probe | None:
+    try:
+        return catalogue.find(name)
+    except KernelScopeError:
+        return None
+
+
+def _flags(probe: Probe | None) -> list[str]:
+    own = [options.flag_of(parameter) for parameter in probe.parameters] if probe else []
+    common = [flag for option in options.offered("magic") for flag in option.flags]
+    return [*own, *(flag for flag in common if flag.startswith("--")), "--help"]
+
+
+def _choices(probe: Probe | None, flag: str) -> Sequence[str] | None:
+    """Return what may follow a flag, None where it is not known."""
+    for parameter in probe.parameters if probe else ():
+        if options.flag_of(parameter) == flag and parameter.kind == "choice":
+            return parameter.choices
+    if probe is not None and flag == "--table":
+        return [table.name for table in probe.tables]
+    return None

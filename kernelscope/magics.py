@@ -1,0 +1,215 @@
+"""%ebpf and %%ebpf. `%load_ext kernelscope` brings them in."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, TraitError, Unicode, Union, validate
+from traitlets import Float as FloatTrait
+
+from kernelscope import catalogue, completion, options, show, values
+from kernelscope.errors import ExportError, KernelScopeError, ParameterError
+from kernelscope.progress import Progress
+from kernelscope.session import Run, Session, default_session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.request import Request
+    from kernelscope.tables import Tables
+
+_INTRODUCTION = """Ask the running Linux kernel a question; the answer is a DataFrame.
+
+    %ebpf                          the probes there are, and which of them this kernel can run
+    %ebpf NAME [options]           run a probe: %ebpf biolatency -d 10 -o bio
+    %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
+    %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
+
+    %%ebpf -d 5 -o reads
+    BPF_HASH(reads, u32);
+    TRACEPOINT_PROBE(syscalls, sys_enter_read) {
+        u32 pid = bpf_get_current_pid_tgid() >> 32;
+        reads.increment(pid);
+        return 0;
+    }
+
+Ctrl-C ends a run early and gives what there is. `%config KernelScope` shows the defaults.
+"""
+
+
+def introduction() -> str:
+    """Return what `%ebpf?` and `%ebpf --help` show."""
+    return f"{_INTRODUCTION}\n{options.usage()}"
+
+
+def _wish() -> Any:
+    return Union([FloatTrait(), Unicode()], allow_none=True, default_value=None)
+
+
+@magics_class
+class KernelScope(Magics):
+    """Defaults of every %ebpf and %%ebpf: `%config KernelScope.duration = "5s"`."""
+
+    duration = _wish().tag(config=True)
+    duration.help = "How long to trace where -d does not say; None: the probe's own duration."
+    max_rows = _wish().tag(config=True)
+    max_rows.help = "Rows kept of each table, the latest; None: what fits in the memory."
+    ring = _wish().tag(config=True)
+    ring.help = "Size of each ring buffer; None: 16M."
+    exclude_self = Bool(False, help="Leave the notebook's own process out.").tag(config=True)
+    progress = Bool(True, help="Show progress while a run goes on.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell, session: Session | None = None) -> None:
+        super().__init__(shell=shell)
+        self.session = session or default_session()
+
+    @validate("duration", "max_rows", "ring")
+    def _valid(self, proposal: Any) -> Any:
+        convert = {
+            "duration": values.run_time,
+            "max_rows": values.row_limit,
+            "ring": values.ring_size,
+        }[proposal["trait"].name]
+        if proposal["value"] is not None:
+            try:
+                convert(_plain(proposal["value"]))
+            except ValueError as error:
+                raise TraitError(f"{proposal['value']}: {error}") from None
+        return proposal["value"]
+
+    @line_cell_magic
+    def ebpf(self, line: str, cell: str | None = None) -> Any:
+        """Stand-in: `introduction` is put here."""
+        try:
+            return self._ebpf(line, cell)
+        except KernelScopeError as error:
+            raise _brief(error, cell) from None
+
+    ebpf.__doc__ = introduction()
+
+    def _ebpf(self, line: str, cell: str | None) -> Any:
+        prog = "%ebpf" if cell is None else "%%ebpf"
+        parsed = options.parse(options.split(line), catalogue.find, prog=prog)
+        if parsed.help:
+            return self._help(parsed.target)
+        if cell is None and parsed.target is None:
+            return self._list(parsed.given)
+        if cell is not None and parsed.target is not None:
+            raise ParameterError(
+                f"%%ebpf runs the C in the cell; {parsed.target} is a probe",
+                hint=f"%ebpf {parsed.target} (one %) runs the probe",
+                name=parsed.target,
+            )
+        asked = self.session.request(
+            parsed.target, cell, self._with_defaults(parsed.given), where="magic"
+        )
+        probe = catalogue.find(parsed.target) if parsed.target else None
+        wanted, _ = options.checked(parsed.given, probe)
+        return self._background(asked, wanted) if wanted.get("bg") else self._run(asked, wanted)
+
+    def _help(self, target: str | None) -> None:
+        print(introduction() if target is None else show.probe_help(catalogue.find(target)))
+
+    def _list(self, given: Mapping[str, Any]) -> show.Listing:
+        if given:
+            raise ParameterError(
+                "which probe? The line has options and no name",
+                hint="%ebpf lists the probes; %ebpf NAME [options] runs one",
+                name="probe",
+            )
+        return show.listing(catalogue.catalogue().values(), self.session)
+
+    def _with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        configured = {
+            name: _plain(value)
+            for name in ("duration", "max_rows", "ring")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.exclude_self:
+            configured["exclude_self"] = True
+        return {**configured, **given}
+
+    def _background(self, asked: Request, wanted: Mapping[str, Any]) -> Run:
+        for name in ("csv", "parquet", "json"):
+            if name in wanted:
+                raise ParameterError(
+                    f"--{name} does not go with --bg, whose result is not there yet",
+                    hint=f"afterwards: kernelscope.export.to_{name}(run.result(), PATH)",
+                    name=name,
+                )
+        run = self.session.submit(asked)
+        self._bind(wanted, run)
+        return run
+
+    def _run(self, asked: Request, wanted: Mapping[str, Any]) -> pd.DataFrame | Tables:
+        run = self.session.submit(asked)
+        try:
+            shown = self.progress and not wanted.get("quiet")
+            result = run.result(progress=Progress() if shown else None, warn=False)
+        finally:
+            run.close()
+        self._bind(wanted, result)
+        if run.loss is not None:
+            print(f"LostEventsWarning: {run.loss}", file=sys.stderr)
+        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
+            _export(result, wanted)
+        return result
+
+    def _bind(self, wanted: Mapping[str, Any], value: object) -> None:
+        if "out" in wanted:
+            self.shell.user_ns[wanted["out"]] = value  # type: ignore[union-attr]
+
+
+def _plain(value: float | str) -> float | int | str:
+    """Return a trait's value without the ".0" that makes 5 a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _export(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
+    """Write the files; one that cannot be written must not cost the result."""
+    from kernelscope import outputs
+
+    try:
+        for path in outputs.write(result, wanted):
+            print(f"wrote {path}", file=sys.stderr)
+    except ExportError as error:
+        print(_text(error), file=sys.stderr)
+
+
+def _text(error: KernelScopeError, cell: str | None = None) -> str:
+    first = 0 if cell is None else 1  # the cell's line 1 is the %%ebpf line itself
+    return show.error_text(error, first)
+
+
+def _brief(error: KernelScopeError, cell: str | None) -> KernelScopeError:
+    """Have IPython show the error in a few lines; it is still raised, and "Run All" stops there."""
+    lines = _text(error, cell).splitlines()
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    return error
+
+
+def _warm(session: Session) -> None:
+    """Start the agent and import what decoding needs, so that the first cell is quick."""
+    try:
+        _ = session.agent
+    except KernelScopeError:
+        return  # it will be said where it matters: when something is to run
+    import kernelscope.frame  # noqa: F401
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, their configuration and their completion."""
+    made = KernelScope(shell)
+    shell.register_magics(made)
+    configurables: list[Any] = shell.configurables  # what %config knows
+    configurables[:] = [item for item in configurables if type(item).__name__ != "KernelScope"]
+    configurables.append(made)
+    completion.install(shell, made.session)
+    threading.Thread(
+        target=_warm, args=(made.session,), name="kernelscope-warm", daemon=True
+    ).start()

@@ -1,0 +1,295 @@
+"""The options of a run: one table that serves %%ebpf, %ebpf, the command line and the Python API.
+
+`parse` reads a command line's tokens, `checked` converts what any of the four was given. Both raise
+ParameterError, never SystemExit, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from kernelscope import values
+from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.probe import Parameter, Probe
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `name` in Python, `flags` on a command line; no metavar means a switch.
+
+    where: "run" (everywhere), "output" (all but the Python API), "notebook" (magics alone).
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    metavar: str
+    convert: Callable[[Any], Any]
+    help: str
+    where: str = "run"
+    repeat: bool = False
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("duration", ("-d", "--duration"), "TIME", values.run_time,
+           "how long to trace: 5, 500ms, 2m, 1h, or inf (until stopped)"),
+    Option("pid", ("--pid",), "PID", values.process_id, "trace this process alone"),
+    Option("comm", ("--comm",), "NAME", values.comm, "trace processes of this name alone"),
+    Option("uid", ("--uid",), "USER", values.user_id, "trace this user (name or number) alone"),
+    Option("attach", ("--attach",), "HOOK=FUNCTION", values.attachments,
+           'attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
+    Option("defines", ("-D",), "NAME=VALUE", values.macros,
+           "define a macro for the C (may be repeated)", repeat=True),
+    Option("table", ("--table",), "NAME", values.text, "give this table alone"),
+    Option("max_rows", ("--max-rows",), "N", values.row_limit,
+           "keep the latest N rows of each table: 10k, 1M (what fits in a quarter of the memory)"),
+    Option("interval", ("--interval",), "TIME", values.read_interval,
+           "also read the maps this often while it runs"),
+    Option("ring", ("--ring",), "SIZE", values.ring_size,
+           "size of each ring buffer (16M); larger loses less in a flood"),
+    Option("max_entries", ("--max-entries",), "N", values.map_entries,
+           "size of each hash whose size the C does not state"),
+    Option("per_cpu", ("--per-cpu",), "", values.flag, "keep per-CPU values apart, unsummed"),
+    Option("offsets", ("--offsets",), "", values.flag, "show offsets in stack frames"),
+    Option("types", ("--type",), "COLUMN=KIND", values.pairs,
+           "read a cell's column as ipv4, errno, syscall, duration, ... (may be repeated)",
+           repeat=True),
+    Option("exclude_self", ("--exclude-self",), "", values.flag, "leave this process itself out"),
+    Option("record", ("--record",), "FILE", values.file_path,
+           "keep the raw data too; kernelscope.open(FILE) replays it"),
+    Option("csv", ("--csv",), "PATH", values.output_path, "write the result as CSV", "output"),
+    Option("parquet", ("--parquet",), "PATH", values.file_path,
+           "write the result as Parquet", "output"),
+    Option("json", ("--json",), "PATH", values.output_path,
+           "write the result as JSON lines", "output"),
+    Option("quiet", ("--quiet",), "", values.flag, "show no progress", "output"),
+    Option("out", ("-o", "--out"), "NAME", values.identifier,
+           "bind the result to this name too", "notebook"),
+    Option("bg", ("--bg",), "", values.flag,
+           "run in the background: gives a Run to poll, stop and read", "notebook"),
+)  # fmt: skip
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "integer": values.integer,
+    "float": values.number,
+    "flag": values.flag,
+    "text": values.text,
+    "duration": values.duration,
+    "size": values.size,
+    "disk": values.disk,
+}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command line, taken apart: what to run and the options given, still as text."""
+
+    target: str | None
+    given: dict[str, Any] = field(default_factory=dict)
+    help: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(message.replace("argument ", ""), hint=f"{self.prog} --help")
+
+
+def flag_of(parameter: Parameter) -> str:
+    """Return a probe's parameter as a command line names it."""
+    return "--" + parameter.name.replace("_", "-")
+
+
+def offered(where: str) -> list[Option]:
+    """Return the options there are in "api", "cli" or "magic"."""
+    shown = {"api": {"run"}, "cli": {"run", "output"}, "magic": {"run", "output", "notebook"}}
+    return [option for option in OPTIONS if option.where in shown[where]]
+
+
+def parser(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> _Parser:
+    """Build the parser for one place; with a probe, its own parameters are options too."""
+    made = _Parser(prog=prog, add_help=False, allow_abbrev=False, argument_default=None)
+    if probe is not None:
+        own = made.add_argument_group(f"options of {probe.name}")
+        for parameter in probe.parameters:
+            _add_parameter(own, parameter)
+    else:
+        made.add_argument("target", nargs="?", default=None, help="a probe's name")
+    common = made.add_argument_group("options")
+    common.add_argument("-h", "--help", action="store_true", help="show this help")
+    for option in offered(where):
+        _add_option(common, option)
+    return made
+
+
+def _add_option(group: Any, option: Option) -> None:
+    if not option.metavar:
+        group.add_argument(
+            *option.flags, dest=option.name, action="store_true", default=None, help=option.help
+        )
+        return
+    action = "append" if option.repeat else "store"
+    group.add_argument(
+        *option.flags, dest=option.name, metavar=option.metavar, action=action, help=option.help
+    )
+
+
+def _add_parameter(group: Any, parameter: Parameter) -> None:
+    flag, dest = flag_of(parameter), parameter.name
+    text = parameter.help.replace("%", "%%")
+    if parameter.kind == "flag":
+        group.add_argument(flag, dest=dest, action="store_true", default=None, help=text)
+        return
+    if parameter.default is not None:
+        text += f" ({parameter.default}{parameter.unit and ' ' + parameter.unit})"
+    metavar = "|".join(parameter.choices) or parameter.kind.upper()
+    group.add_argument(flag, dest=dest, metavar=metavar, help=text)
+
+
+def split(line: str) -> list[str]:
+    """Split a magic's line as a shell would. Raises ParameterError for an unclosed quote."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ParameterError(
+            f"the line cannot be read: {str(error).lower()}", hint="close every quote", name="line"
+        ) from None
+
+
+def parse(
+    tokens: Sequence[str],
+    find: Callable[[str], Probe | None],
+    *,
+    where: str = "magic",
+    prog: str = "%ebpf",
+) -> Parsed:
+    """Take a command line apart. Raises ParameterError with close matches.
+
+    find: gives the probe of a name, None where the name stands for a file or standard input.
+    """
+    first, _ = parser(where=where, prog=prog).parse_known_args(tokens)
+    probe = find(first.target) if first.target is not None else None
+    if probe is None:
+        made = parser(where=where, prog=prog)
+        found, extra = made.parse_known_args(tokens)
+    else:
+        rest = list(tokens)
+        rest.remove(first.target)
+        made = parser(probe, where=where, prog=f"{prog} {probe.name}")
+        found, extra = made.parse_known_args(rest)
+    if extra:
+        raise _unexpected(extra, made)
+    given = {name: value for name, value in vars(found).items() if value is not None}
+    given.pop("target", None)
+    return Parsed(first.target, given, help=bool(given.pop("help", False)))
+
+
+def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
+    flags = [flag for action in made._actions for flag in action.option_strings]
+    wrong = next((token for token in extra if token.startswith("-")), None)
+    if wrong is None:
+        hint = f"{made.prog} --help lists the options"
+        return ParameterError(f"unexpected {extra[0]!r}", hint=hint, name=extra[0])
+    name = wrong.partition("=")[0]
+    return ParameterError(
+        f"there is no option {name}{_elsewhere(name)}",
+        hint=_suggestion(did_you_mean(name, flags)) or f"{made.prog} --help lists the options",
+        name=name,
+    )
+
+
+def _elsewhere(flag: str) -> str:
+    return next(
+        (" outside a notebook" for o in OPTIONS if flag in o.flags and o.where == "notebook"), ""
+    )
+
+
+def _suggestion(matches: Sequence[str]) -> str:
+    return f"Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def checked(
+    given: Mapping[str, Any], probe: Probe | None = None, *, where: str = "magic"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Convert options and parameters: (options by name, the probe's parameters by name).
+
+    A value of None is as if it had not been given. Raises ParameterError naming the option.
+    """
+    options = {option.name: option for option in offered(where)}
+    parameters = {p.name: p for p in probe.parameters} if probe else {}
+    found: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in parameters:
+            own[name] = parameter_value(parameters[name], value)
+        elif name in options:
+            found[name] = _convert(_label(options[name], where), options[name].convert, value)
+        else:
+            raise _unknown(name, [*parameters, *options], probe)
+    return found, own
+
+
+def _label(option: Option, where: str) -> str:
+    return option.name if where == "api" else option.flags[-1]
+
+
+def _unknown(name: str, known: Iterable[str], probe: Probe | None) -> ParameterError:
+    whose = probe.name if probe else "a program of your own"
+    matches = did_you_mean(name, list(known))
+    return ParameterError(
+        f"{whose} has no option {name!r}", hint=_suggestion(matches) or None, name=name
+    )
+
+
+def _convert(label: str, convert: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return convert(value)
+    except (ValueError, TypeError, OSError) as error:
+        shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        raise ParameterError(f"{label} {shown}: {error}", name=label, value=shown) from None
+
+
+def parameter_value(parameter: Parameter, value: Any) -> Any:
+    """Return a parameter's value, converted and within its range. Raises ParameterError."""
+    label = flag_of(parameter)
+    if parameter.kind == "choice":
+        if value not in parameter.choices:
+            raise ParameterError(
+                f"{label} {value}: is none of {', '.join(parameter.choices)}",
+                hint=_suggestion(did_you_mean(str(value), parameter.choices)) or None,
+                name=parameter.name,
+                value=str(value),
+            )
+        return value
+    converted = _convert(label, _CONVERTERS[parameter.kind], value)
+    if parameter.kind in ("integer", "float", "duration", "size"):
+        _check_range(parameter, label, value, converted)
+    return converted
+
+
+def _check_range(parameter: Parameter, label: str, value: Any, converted: float) -> None:
+    low, high = parameter.minimum, parameter.maximum
+    below = low is not None and converted < low
+    above = high is not None and converted > high
+    if not below and not above and converted != float("inf"):
+        return
+    unit = {"duration": " s", "size": " bytes"}.get(parameter.kind, "")
+    bounds = [f"at least {low:g}{unit}"] if low is not None else []
+    bounds += [f"at most {high:g}{unit}"] if high is not None else []
+    raise ParameterError(
+        f"{label} {value}: must be {' and '.join(bounds) or 'finite'}",
+        name=parameter.name,
+        value=str(value),
+    )
+
+
+def usage(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> str:
+    """Return the options as help text, a probe's own first."""
+    text = parser(probe, where=where, prog=prog).format_help()
+    return text[text.index("\n\n") + 2 :].rstrip()

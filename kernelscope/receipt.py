@@ -1,0 +1,120 @@
+"""The receipt of a run: what was measured, where, at what cost, and what was lost.
+
+It is plain JSON, so that it can ride on `df.attrs["kernelscope"]` and in every export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kernelscope.request import Request
+
+VERSION = "0.1.0"
+
+_ADVICE = {
+    "ring_full": "a larger ring (--ring 64M) or a filter (--pid, --comm) would keep them",
+    "perf": "a larger ring (--ring 64M) or a filter (--pid, --comm) would keep them",
+    "map_full": "a larger map would hold them (--max-entries 1M, or a size in the C)",
+    "spool_full": "the notebook's side was too slow; filter (--pid, --comm) or count in the C",
+    "dropped_rows": "only the latest rows were kept; --max-rows raises the bound",
+    "torn": "the records were being written while they were read",
+    "missed_runs": "the program was still running on that CPU when its hook fired again",
+}
+_WORDS = {
+    "ring_full": "found the ring buffer full",
+    "perf": "found the perf buffer full",
+    "map_full": "found a map full",
+    "spool_full": "found the agent's spool full",
+    "dropped_rows": "rows were let go",
+    "torn": "arrived half written",
+    "missed_runs": "were left out by the kernel",
+}
+
+
+def build(
+    request: Request,
+    attached: Mapping[str, Any],
+    ended: Mapping[str, Any],
+    lost: Mapping[str, int],
+    rows: Mapping[str, int],
+    *,
+    elapsed_s: float,
+    interrupted: bool,
+    recorded: bool,
+) -> dict[str, Any]:
+    """Return the receipt as plain JSON values.
+
+    attached, ended: the agent's "attached" and "receipt" frames (the latter empty while it runs).
+    rows: how many rows each table has. events: rows of all tables and what was lost of them.
+    """
+    duration = float(ended.get("duration_s", elapsed_s))
+    return {
+        "version": VERSION,
+        "probe": request.probe,
+        "name": request.name,
+        "parameters": dict(request.parameters),
+        "filters": {k: v for k, v in request.program.to_json()["filters"].items() if v is not None},
+        "program": request.digest(),
+        "host": attached.get("host", ""),
+        "kernel": attached.get("kernel", {}),
+        "cpus": attached.get("cpus"),
+        "started": _started(attached, ended),
+        "duration_s": round(duration, 6),
+        "asked_s": request.to_json()["duration_s"],
+        "events": sum(rows.values()),
+        "rows": dict(rows),
+        "lost": dict(lost),
+        "lost_counted": attached.get("lost_counted", True),
+        "ns_per_run": _ns_per_run(ended.get("runs", {})),
+        "cpu_share": _cpu_share(ended.get("runs", {})),
+        "runs": ended.get("runs", {}),
+        "timings": attached.get("timings", {}),
+        "cached": attached.get("cached", False),
+        "header": attached.get("header", ""),
+        "hooks": [f"{hook['spec']}={hook['function']}" for hook in attached.get("hooks", ())],
+        "warnings": list(attached.get("warnings", ())),
+        "interrupted": interrupted,
+        "recorded": recorded,
+    }
+
+
+def _started(attached: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    """Return the start in UTC, ISO 8601: the monotonic clock's moved to the wall's."""
+    clock = attached.get("clock")
+    if not clock:
+        return ""
+    begun = ended.get("started_ns", clock["monotonic_ns"])
+    wall_ns = clock["realtime_ns"] - (clock["monotonic_ns"] - begun)
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def _ns_per_run(runs: Mapping[str, Any]) -> float | None:
+    """Return the mean time of one run of the programs, weighted by how often each ran."""
+    sampled = [p for p in runs.get("programs", {}).values() if p.get("sampled_runs")]
+    total = sum(p["sampled_runs"] for p in sampled)
+    spent = sum(p["sampled_runs"] * p["ns_per_run"] for p in sampled)
+    return round(spent / total, 1) if total else None
+
+
+def _cpu_share(runs: Mapping[str, Any]) -> float | None:
+    """Return the share of one CPU that the programs took while that was measured."""
+    shares = [p.get("cpu_share") for p in runs.get("programs", {}).values()]
+    known = [share for share in shares if share is not None]
+    return round(sum(known), 6) if known else None
+
+
+def loss_message(receipt: Mapping[str, Any]) -> str | None:
+    """Return how many events were lost, of how many, and what would help; None for none."""
+    lost = {cause: number for cause, number in receipt["lost"].items() if number}
+    if not lost:
+        return None
+    whole = receipt["events"] + sum(lost.values())
+    said = [f"{number:,} {_WORDS.get(cause, cause)}" for cause, number in lost.items()]
+    worst = max(lost, key=lambda cause: lost[cause])
+    advice = _ADVICE.get(worst)
+    return (
+        f"{receipt['name']} lost events: {', '.join(said)}, of {whole:,} in all"
+        f"{'; ' + advice if advice else ''}"
+    )

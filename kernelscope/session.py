@@ -1,0 +1,390 @@
+"""Runs of programs: a Session holds the agent and the defaults, a Run is one attached program."""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kernelscope import catalogue, receipt, request
+from kernelscope.agent.client import Agent
+from kernelscope.errors import AgentDiedError, LostEventsWarning, ParameterError
+from kernelscope.probe import Probe
+from kernelscope.request import Request
+from kernelscope.stream import Batch, Source, Stream
+from kernelscope.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.agent.protocol import Program
+    from kernelscope.progress import Progress
+    from kernelscope.recording import Recorder
+
+_POLL_S = 0.1
+
+
+class Run:
+    """One attached program. Iterate it for batches, stop it, read its result.
+
+    A context manager that stops the run at its end. A Run that nobody holds any more is closed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        asked: Request,
+        *,
+        recorder: Recorder | None = None,
+        recorded: bool = False,
+    ) -> None:
+        self.request = asked
+        self.interrupted = False
+        self._recorded = recorded
+        self._stopping = False
+        self._warned = False
+        self._result: pd.DataFrame | Tables | None = None
+        self._stream = Stream(source, asked, recorder)
+        self._finalizer = weakref.finalize(self, self._stream.close)
+        self._stream.begin()
+
+    @property
+    def name(self) -> str:
+        """The probe's name, or "cell"."""
+        return self.request.name
+
+    @property
+    def state(self) -> str:
+        """One of "starting", "running", "stopping", "done", "failed"."""
+        if self._stream.done.is_set():
+            return "failed" if self._stream.error else "done"
+        if self._stopping:
+            return "stopping"
+        return "running" if self._stream.ready.is_set() else "starting"
+
+    @property
+    def running(self) -> bool:
+        """Whether the program is still attached, or about to be."""
+        return not self._stream.done.is_set()
+
+    @property
+    def rows(self) -> int:
+        """Records of all tables so far; a map's count once it has been read."""
+        return self._stream.rows
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was lost so far, by cause."""
+        return self._stream.lost
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds traced: so far, or in all."""
+        return float(self._stream.receipt.get("duration_s", self._stream.elapsed_s))
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """What was measured and at what cost, as plain JSON; so far, while it runs."""
+        return self._receipt({})
+
+    @property
+    def loss(self) -> str | None:
+        """What was lost and what would help, in one sentence; None for nothing."""
+        return receipt.loss_message(self.receipt)
+
+    def wait_attached(self) -> Self:
+        """Wait until the program is attached. Raises what kept it from that."""
+        try:
+            self._stream.ready.wait()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        if self._stream.error is not None:
+            raise self._stream.error
+        return self
+
+    def stop(self) -> None:
+        """End the run early; `result` gives what there is."""
+        if self.running:
+            self._stopping = True
+            self._stream.stop()
+
+    def close(self) -> None:
+        """Drop the run at once, without its result."""
+        self._finalizer()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most `timeout` seconds. Return whether it is over."""
+        self._stream.release_feeds()
+        return self._stream.done.wait(timeout)
+
+    def result(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: Progress | None = None,
+        warn: bool = True,
+    ) -> pd.DataFrame | Tables:
+        """Wait for the end and return the result; Ctrl-C ends the run early instead.
+
+        One table gives a DataFrame, several a mapping of them. `attrs["kernelscope"]` of each holds
+        the receipt. Raises the run's error, and TimeoutError after `timeout` seconds. Warns with
+        LostEventsWarning, once, where events were lost.
+        """
+        try:
+            over = self._wait_showing(timeout, progress)
+        except KeyboardInterrupt:
+            self._interrupt()
+            over = True
+        if not over:
+            raise TimeoutError(f"{self.name} still runs after {timeout} s; stop() ends it early")
+        if self._stream.error is not None:
+            raise self._stream.error
+        if self._result is None:
+            self._result = self._decode()
+        if warn:
+            self._warn()
+        return self._result
+
+    def peek(self) -> pd.DataFrame | Tables:
+        """Return what there is so far, without ending the run; also after it failed."""
+        self._stream.refresh()
+        return self._decode()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the latest batches so far, then each as it arrives, until the run's end."""
+        return self._stream.batches()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.stop()
+            self.wait()
+        else:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<kernelscope.Run {self._describe()}>"
+
+    def _repr_html_(self) -> str:
+        from kernelscope.show import run_html
+
+        return run_html(self)
+
+    def _describe(self) -> str:
+        parts = [self.name, self.state, f"{self.elapsed_s:.1f} s"]
+        if math.isfinite(self.request.duration_s):
+            parts[-1] += f" of {self.request.duration_s:g} s"
+        parts.append(f"{self.rows:,} rows")
+        if self.lost:
+            parts.append(f"{sum(self.lost.values()):,} lost")
+        return ", ".join(parts)
+
+    def _wait_showing(self, timeout: float | None, progress: Progress | None) -> bool:
+        self._stream.release_feeds()
+        if progress is None:
+            return self._stream.done.wait(timeout)
+        stream = self._stream
+        try:
+            while not stream.done.wait(_POLL_S):
+                progress.update(
+                    stream.elapsed_s,
+                    self.request.duration_s,
+                    stream.rows,
+                    sum(stream.lost.values()),
+                    ending=self._stopping,
+                )
+        finally:
+            progress.clear()
+        return True
+
+    def _interrupt(self) -> None:
+        """Stop and wait for what there is; a second Ctrl-C drops it."""
+        self.interrupted = True
+        self.stop()
+        try:
+            self._stream.done.wait()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def _decode(self) -> pd.DataFrame | Tables:
+        tables = self._stream.tables()
+        made = self._receipt({name: len(table) for name, table in tables.items()})
+        for name, table in tables.items():
+            table.attrs["kernelscope"] = {**made, "table": name}
+        chosen = self.request.table
+        if chosen is not None:
+            if chosen not in tables:
+                raise request.unknown_table(chosen, list(tables))
+            return tables[chosen]
+        return next(iter(tables.values())) if len(tables) == 1 else Tables(tables, made)
+
+    def _receipt(self, rows: Mapping[str, int]) -> dict[str, Any]:
+        stream = self._stream
+        return receipt.build(
+            self.request,
+            stream.attached,
+            stream.receipt,
+            stream.lost,
+            rows or {"all": stream.rows},
+            elapsed_s=stream.elapsed_s,
+            interrupted=self.interrupted,
+            recorded=self._recorded,
+        )
+
+    def _warn(self) -> None:
+        message = self.loss
+        if message is not None and not self._warned:
+            self._warned = True
+            warnings.warn(message, LostEventsWarning, stacklevel=3)
+
+
+class Session:
+    """An agent, started when first needed, and defaults for every run.
+
+    defaults: any options of `run` ("duration", "max_rows", "ring", ...). A context manager that
+    ends the agent. Safe to use from several threads.
+    """
+
+    def __init__(self, *, agent: Agent | None = None, **defaults: Any) -> None:
+        self.defaults = defaults
+        self._agent = agent
+        self._lock = threading.RLock()
+
+    @property
+    def agent(self) -> Agent:
+        """The agent, started now if need be. Raises AgentUnavailableError."""
+        with self._lock:
+            if self._agent is None or not self._agent.alive:
+                self._drop_agent()
+                self._agent = Agent.start()
+            return self._agent
+
+    @property
+    def started(self) -> bool:
+        """Whether the agent runs already."""
+        return self._agent is not None and self._agent.alive
+
+    def run(
+        self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
+    ) -> pd.DataFrame | Tables:
+        """Trace for the duration and return the result.
+
+        probe: a built-in probe's name; or source: BPF C in BCC's dialect. options: as the command
+        line has them (duration, pid, comm, uid, attach, defines, table, max_rows, interval, ring,
+        max_entries, per_cpu, offsets, types, exclude_self, record), and the probe's own.
+        Ctrl-C ends it early and returns what there is. Raises KernelScopeError's subclasses.
+        """
+        run = self.start(probe, source=source, **options)
+        try:
+            return run.result()
+        finally:
+            run.close()
+
+    def start(
+        self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
+    ) -> Run:
+        """Attach and return at once with the Run; options as in `run`."""
+        return self.submit(self.request(probe, source, options))
+
+    def request(
+        self,
+        probe: str | Probe | None,
+        source: str | None,
+        given: Mapping[str, Any],
+        *,
+        name: str = "cell",
+        where: str = "api",
+    ) -> Request:
+        """Check everything that can be checked without the agent."""
+        if (probe is None) == (source is None):
+            raise ParameterError(
+                "give either a probe's name or source=, the C text of a program",
+                hint="kernelscope.probes() lists the probes",
+                name="probe",
+            )
+        options = {**self.defaults, **{k: v for k, v in given.items() if v is not None}}
+        if source is not None:
+            return request.from_source(source, options, name=name, where=where)
+        found = probe if isinstance(probe, Probe) else catalogue.find(str(probe))
+        return request.from_probe(found, options, where=where)
+
+    def submit(self, asked: Request) -> Run:
+        """Start a run that `request` has checked, and wait until it is attached."""
+        channel = self._open(asked.program)
+        try:
+            recorder = _recorder(asked)
+        except BaseException:
+            channel.close()
+            raise
+        return Run(channel, asked, recorder=recorder).wait_attached()
+
+    def close(self) -> None:
+        """End the agent, and with it every run of this session."""
+        with self._lock:
+            self._drop_agent()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, program: Program) -> Source:
+        try:
+            return self.agent.run(program)
+        except AgentDiedError:
+            self.close()  # it went away since the last run; a new one serves
+            return self.agent.run(program)
+
+    def _drop_agent(self) -> None:
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+
+
+def _recorder(asked: Request) -> Recorder | None:
+    if asked.record is None:
+        return None
+    from kernelscope.recording import Recorder
+
+    return Recorder(asked.record, asked.to_json())
+
+
+_default = Session()
+
+
+def default_session() -> Session:
+    """Return the session that the module's functions and the magics share."""
+    return _default
+
+
+def run(
+    probe: str | Probe | None = None, *, source: str | None = None, **options: Any
+) -> pd.DataFrame | Tables:
+    """Trace for the duration and return the result; see Session.run."""
+    return _default.run(probe, source=source, **options)
+
+
+def start(probe: str | Probe | None = None, *, source: str | None = None, **options: Any) -> Run:
+    """Attach and return at once with the Run; see Session.start."""
+    return _default.start(probe, source=source, **options)
+
+
+def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
+    """Return the result of a recording (made with --record), decoded as it was live.
+
+    The receipt says `recorded: true`. Raises RecordingError.
+    """
+    from kernelscope.replay import Replay
+
+    replay = Replay(Path(path))
+    return Run(replay, replay.request, recorded=True).result()

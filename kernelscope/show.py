@@ -1,0 +1,203 @@
+"""Probes and runs as people read them: plain text for a terminal, HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kernelscope import options
+from kernelscope.errors import KernelScopeError
+from kernelscope.probe import Probe
+
+if TYPE_CHECKING:
+    from kernelscope.session import Run, Session
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the listing. why_not: why this kernel cannot run it; None where it can."""
+
+    name: str
+    area: str
+    summary: str
+    why_not: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing(Sequence[Entry]):
+    """The probes there are and whether this kernel runs them.
+
+    unchecked: why that could not be asked, where it could not.
+    """
+
+    entries: tuple[Entry, ...]
+    unchecked: str | None = None
+
+    def __getitem__(self, index: int) -> Entry:  # type: ignore[override]
+        return self.entries[index]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __repr__(self) -> str:
+        rows = [(e.area, e.name, self._runs(e), e.summary) for e in self.entries]
+        lines = [table(("area", "probe", "runs here", "summary"), rows)]
+        lines += [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
+        return "\n".join([*lines, *self._footer()])
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for entry in self.entries:
+            runs = html.escape(self._runs(entry))
+            if entry.why_not:
+                runs += f"<br><small>{html.escape(entry.why_not)}</small>"
+            cells = [html.escape(entry.area), f"<code>{entry.name}</code>", runs]
+            rows.append([*cells, html.escape(entry.summary)])
+        footer = "".join(f"<p>{html.escape(line)}</p>" for line in self._footer())
+        return html_table(("area", "probe", "runs here", "summary"), rows) + footer
+
+    def _runs(self, entry: Entry) -> str:
+        if self.unchecked:
+            return "?"
+        return "no" if entry.why_not else "yes"
+
+    def _footer(self) -> list[str]:
+        said = [f"Whether they run here is not known: {self.unchecked}"] if self.unchecked else []
+        return [*said, "%ebpf NAME runs one for a while, %ebpf NAME --help tells all about it."]
+
+
+def listing(probes: Iterable[Probe], session: Session) -> Listing:
+    """List the probes, asking the agent once which of them this kernel can run."""
+    probes = list(probes)
+    specs = sorted({spec for probe in probes for spec in probe_specs(probe)})
+    reasons: Mapping[str, str | None] = {}
+    unchecked = None
+    try:
+        reasons = session.agent.check(specs)
+    except KernelScopeError as error:
+        unchecked = error.message
+    entries = [Entry(p.name, p.area, p.summary, why_not(p, reasons)) for p in probes]
+    return Listing(tuple(entries), unchecked)
+
+
+def probe_specs(probe: Probe) -> list[str]:
+    """Return all hooks that would serve the probe, its parameters at their defaults."""
+    return [spec for hook in probe.hooks for spec in hook.specs(probe.defaults())]
+
+
+def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
+    """Return why a probe cannot run, given the reason for each hook (None: it can)."""
+    for hook in probe.hooks:
+        said = [reasons.get(spec) for spec in hook.specs(probe.defaults())]
+        if not hook.optional and all(said):
+            return said[0]
+    return None
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Return rows under headings as aligned text, the last column folded to the terminal."""
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    all_rows = [headings, *rows]
+    widths = [max(len(row[i]) for row in all_rows) for i in range(len(headings) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for row in all_rows:
+        start = "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False))
+        room = max(20, width - indent - 1)
+        folded = textwrap.wrap(row[-1], room) or [""]
+        lines.append(f"{start}  {folded[0]}".rstrip())
+        lines += [" " * indent + more for more in folded[1:]]
+    return "\n".join(lines)
+
+
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows (of ready HTML) under headings."""
+    align = 'style="text-align:left;vertical-align:top"'
+    head = "".join(f"<th {align}>{html.escape(heading)}</th>" for heading in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td {align}>{cell}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
+    """Return all there is to know about a probe: what, options, columns, cost, an example."""
+    parts = [
+        f"{probe.name}: {probe.summary}",
+        _paragraphs(probe.description),
+        f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
+        options.usage(probe, where=where, prog=prog),
+        *(_columns(probe, index) for index in range(len(probe.tables))),
+        _cost(probe),
+        *(["Filters: --pid, --comm and --uid do not work with it."] * (probe.filters == "none")),
+        *([_bullets("Caveats", probe.caveats)] if probe.caveats else []),
+        *(["Example:\n" + textwrap.indent(probe.example, "  ")] if probe.example else []),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def probe_source(probe: Probe) -> str:
+    """Return the probe's C, headed by its hooks."""
+    hooks = [f"  {hook.function}: {' or '.join(hook.any_of)}" for hook in probe.hooks]
+    return "\n".join(["Hooks:", *hooks, "", f"{probe.path.stem}.c:", "", probe.source.rstrip()])
+
+
+def _paragraphs(text: str) -> str:
+    parts = text.strip().split("\n\n")
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 96) for part in parts)
+
+
+def _columns(probe: Probe, index: int) -> str:
+    spec = probe.tables[index]
+    rows = [(c.name, c.unit or c.kind.replace("_", " "), c.help) for c in spec.columns]
+    heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
+    body = table(("column", "unit or kind", "meaning"), rows, 94)
+    return heading + "\n" + textwrap.indent(body, "  ")
+
+
+def _cost(probe: Probe) -> str:
+    cost = probe.overhead
+    measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
+    note = f". {cost.note}" if cost.note else ""
+    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", 96)
+
+
+def _bullets(heading: str, items: Iterable[str]) -> str:
+    lines = [
+        textwrap.fill(item, 94, initial_indent="  - ", subsequent_indent="    ") for item in items
+    ]
+    return "\n".join([f"{heading}:", *lines])
+
+
+def run_html(run: Run) -> str:
+    """Return a run's state as a small table."""
+    facts = {"state": run.state, "traced": f"{run.elapsed_s:.1f} s", "rows": f"{run.rows:,}"}
+    if run.lost:
+        facts["lost"] = f"{sum(run.lost.values()):,}"
+    hint = "run.peek() reads it now, run.stop() ends it, run.result() waits for its end."
+    rows = [[html.escape(name), html.escape(value)] for name, value in facts.items()]
+    return html_table((run.name, ""), rows) + f"<small>{html.escape(hint)}</small>"
+
+
+def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
+    """Return an error in a few lines: what, the line of C with a caret, what to do.
+
+    lines_above: how many lines stand above the C's first where the person sees it.
+    """
+    kind = type(error).__name__
+    parts = [f"{kind}: {error.message}"]
+    details = error.details
+    number, column, text = details.get("line"), details.get("column"), details.get("text")
+    if isinstance(number, int) and isinstance(text, str):
+        margin = f"  {number + lines_above:>4} | "
+        parts.append(f"{margin}{text.rstrip()}")
+        if isinstance(column, int):
+            tabs = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
+            parts.append(f"{' ' * (len(margin) - 2)}| {tabs}^")
+    if error.hint:
+        parts.append(textwrap.indent(error.hint, "  "))
+    return "\n".join(parts)

@@ -1,0 +1,286 @@
+"""Reads what a run sends, in a thread of its own, and keeps it until it is asked for.
+
+A Stream knows nothing of the Run in front of it, so that a Run nobody holds any more can be
+collected, which closes the stream and with it the run.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kernelscope.agent.protocol import Frame, Layout
+from kernelscope.errors import KernelScopeError
+from kernelscope.request import Request
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.frame import Collector
+    from kernelscope.recording import Recorder
+
+_RECENT_BYTES = 64 << 20
+_MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
+
+
+class Source(Protocol):
+    """Where frames come from: the agent's Channel, or a recording."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames up to the end; raises the run's error."""
+
+    def stop(self) -> None:
+        """Ask the run to end."""
+
+    def snapshot(self) -> None:
+        """Ask for a reading of the maps."""
+
+    def close(self) -> None:
+        """Drop the run."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some raw records of one table, or one part of a map's reading, as they arrived.
+
+    at_ns: CLOCK_MONOTONIC when the agent read them, 0 where it did not say.
+    """
+
+    table: str
+    at_ns: int
+    frames: tuple[Frame, ...]
+    stream: Stream
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of raw data."""
+        return sum(len(frame.payload) for frame in self.frames)
+
+    def frame(self) -> pd.DataFrame:
+        """Decode the batch; the columns are those of the run's result for this table."""
+        return self.stream.decode(self.frames)
+
+
+class _Feed:
+    """Hands batches to one iteration; a slow one holds the reader back, an ended one does not."""
+
+    def __init__(self, backlog: list[Batch]) -> None:
+        self._queue: queue.Queue[Batch | None] = queue.Queue()
+        self._room = threading.Semaphore(256)
+        self._open = True
+        self._bounded = True
+        for batch in backlog:
+            self._queue.put(batch)
+
+    def put(self, batch: Batch | None) -> None:
+        while self._bounded and batch is not None and not self._room.acquire(timeout=0.1):
+            pass
+        self._queue.put(batch)
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    def unbind(self) -> None:
+        """Take everything from now on, however slow the iteration is."""
+        self._bounded = False
+
+    def close(self) -> None:
+        self._open = False
+        self.unbind()
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            while (batch := self._queue.get()) is not None:
+                yield batch
+                self._room.release()
+        finally:
+            self.close()
+
+
+class Stream:
+    """The reading side of one run."""
+
+    def __init__(self, source: Source, request: Request, recorder: Recorder | None = None) -> None:
+        self.request = request
+        self.attached: dict[str, Any] = {}
+        self.layouts: tuple[Layout, ...] = ()
+        self.receipt: dict[str, Any] = {}
+        self.error: BaseException | None = None
+        self.ready = threading.Event()
+        self.done = threading.Event()
+        self.started_at = 0.0
+        self.collector: Collector | None = None
+        self._source = source
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._readings = 0
+        self._parts: dict[str, list[Frame]] = {}
+        self._recent: deque[Batch] = deque()
+        self._recent_bytes = 0
+        self._feeds: list[_Feed] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._read, name="kernelscope-run", daemon=True)
+
+    def begin(self) -> None:
+        """Start to read in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the run to end; what it still has arrives before `done` is set."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """Drop the run at once and forget what it would still send."""
+        self._closed = True
+        self._source.close()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(1)
+
+    def release_feeds(self) -> None:
+        """Let the reader go on however slow an iteration is."""
+        with self._lock:
+            for feed in self._feeds:
+                feed.unbind()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the program was attached."""
+        return time.monotonic() - self.started_at if self.started_at else 0.0
+
+    @property
+    def rows(self) -> int:
+        """Records of all tables so far (rows of maps count when a map has been read)."""
+        collector = self.collector
+        if collector is None:
+            return 0
+        return sum(collector.seen(name) for name in collector.names)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was lost so far, by cause; only causes that lost something."""
+        collector = self.collector
+        if collector is None:
+            return {}
+        lost = {**collector.lost, "torn": collector.torn, "dropped_rows": collector.dropped_rows}
+        return {cause: int(number) for cause, number in lost.items() if number}
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Decode what is there; a map read at intervals has a row for each reading and key."""
+        collector = self.collector
+        if collector is None:
+            return {}
+        if not self.request.program.interval_ns:
+            return collector.tables()
+        tables = collector.tables()
+        history = {name: collector.history(name) for name in tables if self._is_map(name)}
+        return {**tables, **history}
+
+    def refresh(self, timeout_s: float = 2.0) -> None:
+        """Have the maps read now and wait for that, at most `timeout_s`."""
+        maps = sum(layout.kind in _MAPS for layout in self.layouts)
+        if not maps or self.done.is_set():
+            return
+        wanted = self._readings + maps
+        self._source.snapshot()
+        deadline = time.monotonic() + timeout_s
+        while self._readings < wanted and time.monotonic() < deadline:
+            if self.done.wait(0.01):
+                return
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the latest batches (up to 64 MiB of them), then each as it arrives."""
+        with self._lock:
+            feed = _Feed(list(self._recent))
+            if self.done.is_set():
+                feed.put(None)
+            else:
+                self._feeds.append(feed)
+        return iter(feed)
+
+    def decode(self, frames: tuple[Frame, ...]) -> pd.DataFrame:
+        """Decode some frames of one table by themselves."""
+        collector = self._collector()
+        for frame in frames:
+            collector.add(frame)
+        found = [table for table in collector.tables().values() if len(table)]
+        return found[0] if found else next(iter(collector.tables().values()))
+
+    def _is_map(self, name: str) -> bool:
+        maps = {spec.name: spec.map for spec in self.request.tables}
+        kinds = {layout.table: layout.kind for layout in self.layouts}
+        return kinds.get(maps.get(name, name)) in _MAPS
+
+    def _collector(self) -> Collector:
+        from kernelscope.frame import Collector  # pandas, which costs 0.3 s, is needed from here on
+
+        request = self.request
+        return Collector.from_attached(
+            self.attached,
+            request.tables,
+            max_rows=request.max_rows,
+            per_cpu=request.program.per_cpu,
+            offsets=request.offsets,
+            types=request.types,
+        )
+
+    def _read(self) -> None:
+        try:
+            for frame in self._source.frames():
+                self._take(frame)
+        except KernelScopeError as error:
+            self.error = None if self._closed else error
+        except Exception as error:  # a defect must reach the waiting side, not end a thread unseen
+            self.error = error
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+        self._source.close()
+        with self._lock:
+            self.done.set()
+            self.ready.set()
+            for feed in self._feeds:
+                feed.put(None)
+
+    def _take(self, frame: Frame) -> None:
+        if self._recorder is not None:
+            self._recorder.add(frame)
+        if frame.type == "attached":
+            self.attached = frame.header
+            self.layouts = tuple(Layout.from_json(item) for item in frame.header["layouts"])
+            self.collector = self._collector()
+            self.started_at = time.monotonic()
+            self.ready.set()
+            return
+        if frame.type == "receipt":
+            self.receipt = frame.header
+        if self.collector is not None:
+            self.collector.add(frame)
+        if frame.type in ("batch", "map"):
+            self._share(frame)
+
+    def _share(self, frame: Frame) -> None:
+        """Make a batch of the frame, or of a map's reading when its last part is here."""
+        table = str(frame.header["table"])
+        frames = [*self._parts.pop(table, []), frame]
+        if frame.type == "map" and not frame.header.get("last", True):
+            self._parts[table] = frames
+            return
+        self._readings += frame.type == "map"
+        batch = Batch(table, int(frame.header.get("at_ns", 0)), tuple(frames), self)
+        with self._lock:
+            self._recent.append(batch)
+            self._recent_bytes += batch.nbytes
+            while self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1:
+                self._recent_bytes -= self._recent.popleft().nbytes
+            feeds = self._feeds = [feed for feed in self._feeds if feed.is_open]
+        for feed in feeds:
+            feed.put(batch)
