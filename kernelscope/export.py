@@ -1,0 +1,299 @@
+"""Results as files: CSV, Parquet, JSON lines; and back again.
+
+A table's receipt, `df.attrs["kernelscope"]`, goes with it: into Parquet's own metadata under the
+key "kernelscope", and for CSV and JSON lines into a sidecar, `bio.csv` -> `bio.receipt.json`,
+together with the columns' types, so that `read` gives back the DataFrame that was written.
+
+A file appears whole or not at all: it is written beside its place and renamed into it.
+
+CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in quotes,
+numbers plain; an empty text is "" and a missing value nothing at all. Data is never changed. A process can
+choose a name such as `=1+1` that a spreadsheet would take for a formula, so where a file goes to
+one, `to_csv(..., escape_formulas=True)` puts an apostrophe before such texts (and `read` takes it
+off again).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from kernelscope.errors import ExportError
+
+KEY = "kernelscope"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIDECAR_VERSION = 1
+_ROWS_AT_A_TIME = 65_536
+
+PathLike = str | os.PathLike[str]
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False) -> Path:
+    """Write a table as CSV, and its sidecar. Returns the path. Raises ExportError."""
+    table = _table(frame, path)
+    types = _types(table)
+    escaped = [name for name, kind in types.items() if escape_formulas and kind == "large_string"]
+    for name in escaped:
+        texts = _apostrophes(frame[name])
+        table = table.set_column(table.schema.get_field_index(name), name, texts)
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+
+    def write(file: IO[bytes]) -> None:
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(table.column_names)
+        file.write(header.getvalue().encode("utf-8"))
+        pyarrow.csv.write_csv(_iso(table), file, options)
+
+    target = _write(path, write)
+    _write_sidecar(frame, target, types, escaped)
+    return target
+
+
+def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
+    """Write a table as JSON lines, one object a row, and its sidecar. Raises ExportError."""
+    table = _table(frame, path)
+
+    def write(file: IO[bytes]) -> None:
+        for batch in _iso(table).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+            text = batch.to_pandas().to_json(
+                orient="records", lines=True, double_precision=15, force_ascii=False
+            )
+            file.write(text.encode("utf-8"))
+
+    target = _write(path, write)
+    _write_sidecar(frame, target, _types(table), [])
+    return target
+
+
+def to_parquet(frame: pd.DataFrame, path: PathLike) -> Path:
+    """Write a table as Parquet, its receipt in the schema's metadata. Raises ExportError."""
+    table = _table(frame, path)
+    metadata = dict(table.schema.metadata or {})
+    metadata[KEY.encode()] = json.dumps(frame.attrs.get(KEY, {})).encode()
+    table = table.replace_schema_metadata(metadata)
+    return _write(path, lambda file: pyarrow.parquet.write_table(table, file))
+
+
+def sidecar(path: PathLike) -> Path:
+    """Return where the receipt of a CSV or JSON lines file is kept: bio.csv -> bio.receipt.json."""
+    return Path(path).with_suffix(".receipt.json")
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read(path: PathLike) -> pd.DataFrame:
+    """Read a table that was written here: columns, types and receipt as they were.
+
+    A CSV or JSON lines file without its sidecar is read with the types it seems to have.
+    Raises ExportError.
+    """
+    reader = _reader(path)
+    with _explained(path, "read"):
+        return reader(Path(path))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    table = pyarrow.parquet.read_table(path)
+    receipt = (table.schema.metadata or {}).get(KEY.encode())
+    return _frame(table, json.loads(receipt) if receipt else {})
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    notes = _sidecar_of(path)
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=_schema(notes), strings_can_be_null=False, quoted_strings_can_be_null=False
+    )
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
+    frame = _frame(table, notes.get("receipt", {}))
+    for name in notes.get("escaped", []):
+        frame[name] = frame[name].str.removeprefix("'")
+    return frame
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    notes = _sidecar_of(path)
+    schema = _schema(notes)
+    if not path.stat().st_size:
+        return _frame(schema.empty_table(), notes.get("receipt", {}))
+    parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
+    return _frame(pyarrow.json.read_json(path, parse_options=parse), notes.get("receipt", {}))
+
+
+def _sidecar_of(path: Path) -> dict[str, Any]:
+    beside = sidecar(path)
+    if not beside.exists():
+        return {}
+    notes = json.loads(beside.read_text("utf-8"))
+    if notes.get("version") != _SIDECAR_VERSION:
+        raise ExportError(
+            f"{beside}: sidecar version {notes.get('version')!r} is not known",
+            hint="it was written by a newer KernelScope; upgrade, or move it away to read the data",
+            path=str(beside),
+        )
+    return dict(notes)
+
+
+def _frame(table: pa.Table, receipt: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    if receipt:
+        frame.attrs[KEY] = receipt
+    return frame
+
+
+# --- types ---------------------------------------------------------------------------------------
+
+
+def _table(frame: pd.DataFrame, path: PathLike) -> pa.Table:
+    """Return a DataFrame as a pyarrow table: an unnamed index is left out, a named one kept."""
+    named = [name for name in frame.index.names if name is not None]
+    plain = (frame.reset_index() if named else frame).copy(deep=False)
+    plain.attrs = {}
+    plain.columns = plain.columns.map(str)
+    try:
+        return pa.Table.from_pandas(plain, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+        raise ExportError(
+            f"{path}: a column's values are of different types ({error})",
+            hint="turn the column into text or numbers first",
+            path=str(path),
+        ) from None
+
+
+def _types(table: pa.Table) -> dict[str, str]:
+    return {field.name: str(field.type) for field in table.schema}
+
+
+def _schema(notes: Mapping[str, Any]) -> pa.Schema:
+    def kind(text: str) -> pa.DataType:
+        if text.startswith("timestamp[ns"):
+            return pa.timestamp("ns", "UTC" if "tz" in text else None)
+        return pa.type_for_alias(text)
+
+    return pa.schema([(name, kind(text)) for name, text in notes.get("types", {}).items()])
+
+
+def _apostrophes(texts: pd.Series) -> pa.Array:
+    risky = texts.str.startswith((*_FORMULA, "'"), na=False)
+    return pa.array(texts.mask(risky, "'" + texts), pa.large_string())
+
+
+def _iso(table: pa.Table) -> pa.Table:
+    """Return a table with its times as text, to the nanosecond: 2026-11-22T08:39:20.000000001Z."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            text = pyarrow.compute.cast(table.column(index), pa.large_string())
+            text = pyarrow.compute.replace_substring(text, " ", "T", max_replacements=1)
+            table = table.set_column(index, field.name, text)
+    return table
+
+
+def _write_sidecar(
+    frame: pd.DataFrame, target: Path, types: Mapping[str, str], escaped: list[str]
+) -> None:
+    if target.exists() and not target.is_file():
+        return  # a pipe or a terminal has no place beside it
+    notes = {
+        "version": _SIDECAR_VERSION,
+        "file": target.name,
+        "types": types,
+        "escaped": escaped,
+        "receipt": frame.attrs.get(KEY, {}),
+    }
+    text = json.dumps(notes, indent=2) + "\n"
+    _write(sidecar(target), lambda file: file.write(text.encode("utf-8")))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _write(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
+    """Write a file whole or not at all. A device or a pipe is written to as it is."""
+    target = Path(path)
+    with _explained(path, "write"):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            with target.open("wb") as file:
+                fill(file)
+            return target
+        final = Path(os.path.realpath(target))
+        temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return target
+
+
+_STEPS = {
+    errno.ENOENT: ("there is no such directory or file", "create the directory, or check the name"),
+    errno.ENOTDIR: ("a part of the path is a file", "check the path"),
+    errno.EACCES: ("permission denied", "choose a directory that you may write to"),
+    errno.EPERM: ("permission denied", "choose a directory that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose a directory that you may write to"),
+    errno.EISDIR: ("it is a directory", "add a file's name to it"),
+    errno.ENOSPC: ("the disk is full", "free some space, or write to another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or write to another disk"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+}
+
+
+@contextlib.contextmanager
+def _explained(path: PathLike, action: str) -> Iterator[None]:
+    """Turn what the system says into an ExportError with a next step."""
+    try:
+        yield
+    except OSError as error:
+        why, hint = _STEPS.get(error.errno or 0, (error.strerror or str(error), None))
+        raise ExportError(f"cannot {action} {path}: {why}", hint=hint, path=str(path)) from error
+    except (pa.ArrowException, ValueError) as error:
+        raise ExportError(
+            f"cannot {action} {path}: {error}",
+            hint="check that the file is what its suffix says",
+            path=str(path),
+        ) from error
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+}
+
+
+def _reader(path: PathLike) -> Callable[[Path], pd.DataFrame]:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _READERS:
+        raise ExportError(
+            f"{path}: the suffix {suffix!r} names no format",
+            hint=f"use one of {', '.join(_READERS)}",
+            path=str(path),
+        )
+    return _READERS[suffix]

@@ -1,0 +1,355 @@
+"""A run's frames collected, and made into DataFrames when asked."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kernelscope import columns as kinds
+from kernelscope import infer
+from kernelscope.agent.protocol import Frame, Layout
+from kernelscope.decode import Array
+from kernelscope.errors import ParameterError, ProbeSpecError
+from kernelscope.printk import printk_columns
+from kernelscope.probe import Column, TableSpec
+from kernelscope.rows import Rows, combined, map_rows, record_rows
+from kernelscope.stacks import Stacks
+from kernelscope.store import MapStore, Reading, RecordStore
+
+_MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
+_RECORDS = ("ring", "perf", "printk")
+_FALLBACK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one table is made. sort: DataFrame columns, "-" before one for descending."""
+
+    name: str
+    layout: Layout
+    columns: tuple[Column, ...]
+    sort: tuple[str, ...] = ()
+
+
+class Collector:
+    """Takes a run's frames as they come, and gives its tables.
+
+    layouts, clock: from the "attached" frame (see `from_attached`). specs: the tables to make;
+    without any, every table of the program, its columns inferred. max_rows: records kept of each
+    table, the latest; by default what fits in a quarter of the memory now available. per_cpu: keep
+    per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
+    types: column names to kinds, over what a table says itself. devices: "major:minor" to names.
+
+    `add` may be called from one thread while others read.
+
+    Raises ParameterError for an unknown kind or column in `types`, ProbeSpecError where a spec
+    names a map that the program has not.
+    """
+
+    def __init__(
+        self,
+        layouts: Iterable[Layout],
+        specs: Sequence[TableSpec] = (),
+        *,
+        clock: Mapping[str, int],
+        max_rows: int | None = None,
+        per_cpu: bool = False,
+        offsets: bool = False,
+        types: Mapping[str, str] | None = None,
+        devices: Mapping[str, str] | None = None,
+        machine: str | None = None,
+    ) -> None:
+        if max_rows is not None and max_rows < 1:
+            raise ParameterError(
+                f"max_rows is {max_rows}",
+                hint="give the number of rows to keep, 1 or more",
+                name="max_rows",
+                value=max_rows,
+            )
+        self.per_cpu = per_cpu
+        self.lost: dict[str, int] = {}
+        self.lost_by_table: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._bound = _available_bytes() // 4 if max_rows is None else None
+        self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
+        self._machine = machine or platform.machine()
+        self._devices = dict(devices or {})
+        self._stacks = Stacks(offsets=offsets)
+        self._layouts = {layout.table: layout for layout in layouts}
+        self._stores = {name: _store(each, max_rows) for name, each in self._layouts.items()}
+        self._plans = {plan.name: plan for plan in self._make_plans(specs, types or {})}
+        self._with_specs = bool(specs)
+
+    @classmethod
+    def from_attached(
+        cls, header: Mapping[str, Any], specs: Sequence[TableSpec] = (), **options: Any
+    ) -> Collector:
+        """Make a collector for the run whose "attached" frame has that header."""
+        kernel = header.get("kernel")
+        machine = kernel.get("machine") if isinstance(kernel, Mapping) else None
+        options = {"devices": header.get("devices"), "machine": machine, **options}
+        layouts = [Layout.from_json(item) for item in header["layouts"]]
+        return cls(layouts, specs, clock=header["clock"], **options)
+
+    # --- taking frames ---
+
+    def add(self, frame: Frame) -> None:
+        """Take one frame of any type; those that carry no data for a table are read or ignored."""
+        with self._lock:
+            if frame.type in ("batch", "map"):
+                store = self._stores.get(str(frame.header.get("table")))
+                if store is not None:
+                    store.add(frame)
+                    self._keep_bound()
+            elif frame.type == "stacks":
+                self._stacks.add(json.loads(bytes(frame.payload) or b"{}").get("frames", {}))
+            elif frame.type in ("status", "receipt"):
+                self.lost = dict(frame.header.get("lost", self.lost))
+                self.lost_by_table = dict(frame.header.get("lost_by_table", self.lost_by_table))
+                self._devices.update(frame.header.get("devices") or {})
+
+    def _keep_bound(self) -> None:
+        if self._bound is None:
+            return
+        while sum(store.size for store in self._stores.values()) > self._bound:
+            largest = max(
+                (store for store in self._stores.values() if store.droppable),
+                key=lambda store: store.size,
+                default=None,
+            )
+            if largest is None:
+                return
+            largest.drop_oldest()
+
+    # --- counting ---
+
+    @property
+    def names(self) -> list[str]:
+        """The tables that `tables` would give now."""
+        shown = [name for name, plan in self._plans.items() if plan.layout.kind != "printk"]
+        if self._with_specs:
+            return shown
+        lines = [
+            name
+            for name, plan in self._plans.items()
+            if plan.layout.kind == "printk" and (not shown or self.rows(name))
+        ]
+        return shown + lines
+
+    def rows(self, table: str) -> int:
+        """Return how many rows are held of a table: records, or the entries last read of a map."""
+        return self._store_of(table).rows
+
+    def seen(self, table: str) -> int:
+        """Return how many records of a table have arrived, kept or not; a map's are its rows."""
+        store = self._store_of(table)
+        return store.seen if isinstance(store, RecordStore) else store.rows
+
+    @property
+    def dropped_rows(self) -> int:
+        """Records that arrived and were given up for later ones."""
+        return sum(store.seen - store.rows for store in self._record_stores())
+
+    @property
+    def torn(self) -> int:
+        """Records that arrived incomplete and could not be kept."""
+        return sum(store.torn for store in self._record_stores())
+
+    def _record_stores(self) -> list[RecordStore]:
+        return [store for store in self._stores.values() if isinstance(store, RecordStore)]
+
+    def _store_of(self, table: str) -> RecordStore | MapStore:
+        return self._stores[self._plans[table].layout.table]
+
+    # --- making tables ---
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return every table, by name: a map's latest reading, the records kept of a ring."""
+        return {name: self._table(self._plans[name], None) for name in self.names}
+
+    def latest(self, table: str, limit: int) -> pd.DataFrame:
+        """Return the latest `limit` records of a table, or a map's first rows."""
+        return self._table(self._plans[table], limit)
+
+    def history(self, table: str) -> pd.DataFrame:
+        """Return every reading kept of a map, one after another, with a "time" column first.
+
+        Raises ParameterError for a table of records.
+        """
+        plan = self._plans[table]
+        store = self._store_of(table)
+        if not isinstance(store, MapStore):
+            raise ParameterError(
+                f"{table} holds records, which have no readings over time",
+                hint="its rows are in the table itself",
+                name="table",
+                value=table,
+            )
+        with self._lock:
+            readings = list(store.readings)
+        data = self._map_columns(plan, store, readings)
+        counts = [reading.count for reading in readings]
+        repeat = store.shape[0] if self.per_cpu and store.shape else 1
+        stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
+        time = Column("time", "time")
+        decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
+        return _finished(plan, {**decoded, **data}, sort=False)
+
+    def _table(self, plan: _Plan, limit: int | None) -> pd.DataFrame:
+        store = self._store_of(plan.name)
+        if isinstance(store, MapStore):
+            with self._lock:
+                readings = list(store.readings)[-1:]
+            frame = _finished(plan, self._map_columns(plan, store, readings))
+            return frame if limit is None else frame.head(limit)
+        with self._lock:
+            batches = list(store.latest(limit))
+        if plan.layout.kind == "printk":
+            return pd.DataFrame(printk_columns(batches, self._context(plan)), copy=False)
+        return _finished(plan, self._decoded(plan, record_rows(plan.layout, batches)))
+
+    def _map_columns(
+        self, plan: _Plan, store: MapStore, readings: Sequence[Reading]
+    ) -> dict[str, Any]:
+        rows = map_rows(plan.layout, store, readings)
+        return self._decoded(plan, rows, store.shape[0] if store.shape else 0)
+
+    def _decoded(self, plan: _Plan, rows: Rows, cpus: int = 0) -> dict[str, Any]:
+        """Decode a table's columns: times first, then keys, "cpu", and values."""
+        context = self._context(plan)
+        first: dict[str, Any] = {}
+        keys: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        for column in plan.columns:
+            where = column.field or column.name
+            raw = rows.get(where)
+            if raw is None:
+                raise _no_field(plan, column)
+            is_key = rows.is_key(where)
+            if cpus:
+                raw = self._per_cpu(raw, is_key, column.kind, cpus)
+            source = kinds.Source(raw, column, context, self._sibling(rows, cpus))
+            group = first if column.kind == "time" else keys if is_key else values
+            group.update(kinds.decode(source))
+        if cpus and self.per_cpu:
+            count = len(next(iter({**first, **keys, **values}.values()), ()))
+            keys["cpu"] = np.tile(np.arange(cpus, dtype=np.int32), count // cpus)
+        return {**first, **keys, **values}
+
+    def _sibling(self, rows: Rows, cpus: int) -> Any:
+        def sibling(name: str) -> Array | None:
+            found = rows.get(name)
+            if found is None:
+                found = rows.get(f"key.{name}")
+            if found is None or not cpus:
+                return found
+            return self._per_cpu(found, found.ndim == 1, "pid", cpus)
+
+        return sibling
+
+    def _per_cpu(self, raw: Array, is_key: bool, kind: str, cpus: int) -> Array:
+        if is_key:
+            return raw.repeat(cpus, axis=0) if self.per_cpu else raw
+        if self.per_cpu:
+            return raw.reshape((-1, *raw.shape[2:]))
+        return combined(raw, kind)
+
+    def _context(self, plan: _Plan) -> kinds.Context:
+        return kinds.Context(
+            offset_ns=self._offset_ns,
+            stacks=self._stacks,
+            devices=self._devices,
+            machine=self._machine,
+            histogram=plan.layout.histogram or "log_linear",
+        )
+
+    # --- planning ---
+
+    def _make_plans(self, specs: Sequence[TableSpec], types: Mapping[str, str]) -> list[_Plan]:
+        plans = [self._from_spec(spec) for spec in specs] or [
+            _Plan(name, layout, infer.columns(layout), _inferred_sort(layout))
+            for name, layout in self._layouts.items()
+            if layout.kind in (*_MAPS, *_RECORDS) and not name.startswith("ks_")
+        ]
+        known = [column.name for plan in plans for column in plan.columns]
+        infer.check_types(types, list(dict.fromkeys(known)))
+        return [
+            _Plan(
+                plan.name,
+                plan.layout,
+                tuple(
+                    infer.retyped(column, types[column.name]) if column.name in types else column
+                    for column in plan.columns
+                ),
+                plan.sort,
+            )
+            for plan in plans
+        ]
+
+    def _from_spec(self, spec: TableSpec) -> _Plan:
+        layout = self._layouts.get(spec.map)
+        if layout is None:
+            raise ProbeSpecError(
+                f"table {spec.name}: the program has no map {spec.map!r}",
+                hint=f"its maps are {', '.join(self._layouts) or 'none'}",
+                key=f"table.{spec.name}.map",
+            )
+        return _Plan(spec.name, layout, spec.columns, spec.sort)
+
+
+def _no_field(plan: _Plan, column: Column) -> ProbeSpecError:
+    layout = plan.layout
+    keys = [f"key.{field.name}" for field in layout.key]
+    values = [f"value.{field.name}" if keys else field.name for field in layout.value]
+    return ProbeSpecError(
+        f"column {column.name} of table {plan.name}: "
+        f"{layout.table} has no field {column.field or column.name!r}",
+        hint=f"its fields are {', '.join(keys + values)}",
+        key=f"table.{plan.name}.column.{column.name}",
+    )
+
+
+def _store(layout: Layout, max_rows: int | None) -> RecordStore | MapStore:
+    return RecordStore(max_rows) if layout.kind in _RECORDS else MapStore(layout)
+
+
+def _inferred_sort(layout: Layout) -> tuple[str, ...]:
+    if not layout.histogram:
+        return ()
+    keys = [column.name for column in infer.columns(layout)[: len(layout.key) - 1]]
+    return (*keys, "value_low")
+
+
+def _finished(plan: _Plan, data: dict[str, Any], sort: bool = True) -> pd.DataFrame:
+    """Build the DataFrame: only the occupied buckets of a histogram, sorted as the plan says."""
+    frame = pd.DataFrame(data, copy=False)
+    if any(column.kind == "slot" for column in plan.columns):
+        counts = [column.name for column in plan.columns if column.kind == "count"]
+        if counts:
+            frame = frame[(frame[counts] != 0).any(axis=1)].reset_index(drop=True)
+    if sort and plan.sort:
+        frame = frame.sort_values(
+            [name.removeprefix("-") for name in plan.sort],
+            ascending=[not name.startswith("-") for name in plan.sort],
+            kind="stable",
+            ignore_index=True,
+        )
+    return frame
+
+
+def _available_bytes() -> int:
+    try:
+        text = Path("/proc/meminfo").read_text("ascii")
+    except OSError:
+        return _FALLBACK_BYTES
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else _FALLBACK_BYTES

@@ -1,0 +1,98 @@
+"""The columns of a table that no description comes with: those of a cell's own C.
+
+A struct's members become columns of their names; a map's scalar key is "key", its scalar value
+"value". Types say how they read: char arrays are text, pointers addresses, integers stay as they
+are, and what is named for a stack and is an integer is one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from kernelscope.agent.protocol import Field, Layout
+from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.probe import COLUMN_KINDS, Column
+
+_LARGEST_SPREAD = 32  # an array of numbers with more elements than this is shown as bytes
+
+
+def columns(layout: Layout) -> tuple[Column, ...]:
+    """Return the columns of a layout, a map's keys first, each under a name of its own."""
+    keys = [column for field in layout.key for column in _of_field(field, "key")]
+    values = [column for field in layout.value for column in _of_field(field, "value")]
+    if not layout.key:  # a ring's record: fields are named without "value."
+        return tuple(
+            dataclasses.replace(column, field=column.field.removeprefix("value."))
+            for column in values
+        )
+    if layout.histogram:
+        keys[-1] = dataclasses.replace(keys[-1], name="value", kind="slot")
+        values = [dataclasses.replace(column, name="count", kind="count") for column in values[:1]]
+    taken = {column.name for column in keys}
+    return (*keys, *(_apart(column, taken) for column in values))
+
+
+def _apart(column: Column, taken: set[str]) -> Column:
+    if column.name in taken:
+        return dataclasses.replace(column, name=f"value_{column.name}")
+    return column
+
+
+def _of_field(field: Field, part: str) -> list[Column]:
+    scalar = field.name in ("", part)
+    name = part if scalar else field.name
+    where = part if scalar else f"{part}.{field.name}"
+    kind = _kind(field)
+    if kind == "bytes" and field.type not in ("u8", "s8") and 1 < field.count <= _LARGEST_SPREAD:
+        return [
+            Column(f"{name}[{index}]", "integer", f"{where}[{index}]")
+            for index in range(field.count)
+        ]
+    return [Column(name, kind, where)]
+
+
+def _kind(field: Field) -> str:
+    if field.type == "char" and field.count != 1:
+        return "text"
+    if field.count != 1:
+        return "bytes"
+    by_type = {"bool": "bool", "ptr": "address", "u128": "address", "f32": "float", "f64": "float"}
+    if field.type in by_type:
+        return by_type[field.type]
+    name = field.name.rpartition(".")[2].lower()
+    if "stack" in name and field.size in (4, 8):
+        return "user_stack" if "user" in name or name.startswith("ustack") else "kernel_stack"
+    return "integer"
+
+
+def check_types(types: Mapping[str, str], known: Sequence[str]) -> None:
+    """Raise ParameterError where `types` names a kind or a column that does not exist."""
+    for name, kind in types.items():
+        if kind not in COLUMN_KINDS:
+            raise ParameterError(
+                f"there is no column kind {kind!r}",
+                hint=_hint(kind, COLUMN_KINDS, "the kinds are"),
+                name="type",
+                value=kind,
+            )
+        if name not in known:
+            raise ParameterError(
+                f"no table has a column {name!r} to read as {kind}",
+                hint=_hint(name, known, "the columns are"),
+                name="type",
+                value=name,
+            )
+
+
+def _hint(name: str, known: Sequence[str], otherwise: str) -> str:
+    matches = did_you_mean(name, known)
+    return f"did you mean {' or '.join(matches)}?" if matches else f"{otherwise} {', '.join(known)}"
+
+
+def retyped(column: Column, kind: str) -> Column:
+    """Return `column` read as another kind; a duration is in microseconds and named for it."""
+    if kind == "duration":
+        name = f"{column.name.removesuffix('_ns')}_us"
+        return dataclasses.replace(column, name=name, kind=kind, unit="us")
+    return dataclasses.replace(column, kind=kind)

@@ -1,0 +1,215 @@
+"""A run's frames in a file, to be replayed through the same decoding anywhere.
+
+The format, version 1, all numbers little-endian:
+
+    KernelScope recording 1\\n               the magic line
+    block, block, ...                       the first holds the recording's header
+
+    block   u32 stored     bytes of the body as it stands in the file
+            u32 check      CRC-32 of those bytes
+            u32 packing    0: the body is plain; 1: zlib
+            body           a line of JSON, then raw bytes: a frame as it crosses the boundary to the
+                           agent (protocol.py), or, in the first block, the header's line alone
+
+A recording is only ever added to, so one that was cut off is whole up to there. It holds data and
+no code: nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from kernelscope.agent.protocol import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
+from kernelscope.errors import AgentRefusedError, LostEventsWarning, RecordingError
+
+VERSION = 1
+_NAME = b"KernelScope recording "
+_MAGIC = _NAME + b"%d\n" % VERSION
+_BLOCK = struct.Struct("<III")
+_PLAIN, _ZLIB = 0, 1
+_LARGEST = MAX_LINE + MAX_PAYLOAD
+
+PathLike = str | os.PathLike[str]
+
+
+class Recorder:
+    """Writes a recording; a context manager.
+
+    header: plain JSON values that describe the run. compress: make the file smaller at a cost in
+    time while the run goes on. Raises RecordingError where the file cannot be written.
+    """
+
+    def __init__(
+        self, path: PathLike, header: Mapping[str, Any], *, compress: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.compress = compress
+        try:
+            self._file: IO[bytes] = self.path.open("wb")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._write(_MAGIC)
+        self._block(encode_header(header))
+
+    def add(self, frame: Frame) -> None:
+        """Add one frame."""
+        self._block(encode_header(frame.header, len(frame.payload)) + bytes(frame.payload))
+
+    def close(self) -> None:
+        """Finish the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _block(self, body: bytes) -> None:
+        packing = _PLAIN
+        if self.compress:
+            packed = zlib.compress(body, 6)
+            if len(packed) < len(body):
+                body, packing = packed, _ZLIB
+        self._write(_BLOCK.pack(len(body), zlib.crc32(body), packing) + body)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"cannot write the recording {self.path}: {error.strerror}",
+            hint="choose a directory with room that you may write to",
+            path=str(self.path),
+        )
+
+
+def read_header(path: PathLike) -> dict[str, Any]:
+    """Return a recording's header. Raises RecordingError."""
+    with _opened(path) as file:
+        return _first(file, path)
+
+
+def replay(path: PathLike) -> Iterator[Frame]:
+    """Yield a recording's frames, with the headers and payloads that were recorded.
+
+    Where the file is cut off or damaged, what comes before is given and a LostEventsWarning says
+    where it breaks off. Raises RecordingError where it is no recording or nothing in it is whole.
+    """
+    with _opened(path) as file:
+        _first(file, path)
+        while True:
+            offset = file.tell()
+            try:
+                body = _body(file)
+                if body is None:
+                    return
+                frame = _frame(body)
+            except (_DamageError, AgentRefusedError) as damage:
+                warnings.warn(
+                    f"{path} is whole only up to byte {offset}: {damage}; what comes after is lost",
+                    LostEventsWarning,
+                    stacklevel=2,
+                )
+                return
+            yield frame
+
+
+class _DamageError(Exception):
+    """A block is not whole."""
+
+
+def _opened(path: PathLike) -> IO[bytes]:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise RecordingError(
+            f"cannot open the recording {path}: {error.strerror}",
+            hint="check the path",
+            path=str(path),
+        ) from error
+
+
+def _first(file: IO[bytes], path: PathLike) -> dict[str, Any]:
+    """Read the magic line and the header."""
+    magic = file.read(len(_MAGIC))
+    if magic != _MAGIC:
+        known = magic.startswith(_NAME)
+        raise RecordingError(
+            f"{path} is not a recording that this version reads"
+            if known
+            else f"{path} is not a KernelScope recording",
+            hint="upgrade KernelScope to read it" if known else "make one with --record FILE",
+            path=str(path),
+            offset=0,
+        )
+    try:
+        body = _body(file)
+        if body is None:
+            raise _DamageError("it ends before its header")
+        return _frame(body).header
+    except (_DamageError, AgentRefusedError) as damage:
+        raise RecordingError(
+            f"nothing in the recording {path} is whole: {damage}",
+            hint="record the run again",
+            path=str(path),
+            offset=len(_MAGIC),
+        ) from None
+
+
+def _body(file: IO[bytes]) -> bytes | None:
+    """Read one block; None at the file's end."""
+    head = file.read(_BLOCK.size)
+    if not head:
+        return None
+    if len(head) < _BLOCK.size:
+        raise _DamageError("a block's head is cut off")
+    stored, check, packing = _BLOCK.unpack(head)
+    if stored > _LARGEST or packing not in (_PLAIN, _ZLIB):
+        raise _DamageError("a block's head makes no sense")
+    body = file.read(stored)
+    if len(body) < stored:
+        raise _DamageError("a block is cut off")
+    if zlib.crc32(body) != check:
+        raise _DamageError("a block's checksum does not match")
+    return _unpacked(body) if packing == _ZLIB else body
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(body, _LARGEST)
+    except zlib.error as error:
+        raise _DamageError(f"a block cannot be unpacked ({error})") from None
+    if not unpacker.eof:
+        raise _DamageError("a block is larger than any frame")
+    return plain
+
+
+def _frame(body: bytes) -> Frame:
+    end = body.find(b"\n")
+    if end < 0:
+        raise _DamageError("a block has no header line")
+    header, size = decode_header(body[:end])
+    payload = memoryview(body)[end + 1 :]
+    if len(payload) != size:
+        raise _DamageError("a block's size does not match its header")
+    return Frame(header, payload)
