@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
-from kernelscope import doctor
+from kernelscope import checkup
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -22,7 +22,7 @@ OUT = ROOT / "out"
 
 def replay_if_refused() -> bool:
     """Say why this machine cannot trace, if so, and have the notebook replay recordings."""
-    refused = doctor.refusal()
+    refused = checkup.refusal()
     if refused is None:
         return False
     print("This machine does not let the demo trace:")

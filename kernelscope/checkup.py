@@ -12,13 +12,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import remedies
-from kernelscope.errors import AgentError, KernelScopeError
+from kernelscope.errors import AgentError, KernelScopeError, ParameterError, RequirementError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +86,6 @@ def examine() -> list[Finding]:
 
 def refusal() -> KernelScopeError | None:
     """Say why this machine cannot trace, with what would mend it; None where it can."""
-    from kernelscope.errors import RequirementError
-
     missing = [finding for finding in examine() if finding.state == "missing"]
     if not missing:
         return None
@@ -114,6 +112,18 @@ def doctor() -> pd.DataFrame:
         for finding in examine()
     ]
     return pd.DataFrame(rows, columns=["check", "state", "detail", "mend"], dtype="str")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve `kernelscope doctor [--json]`; the exit code is 1 where something is missing."""
+    unknown = [argument for argument in arguments if argument != "--json"]
+    if unknown:
+        raise ParameterError(
+            f"unexpected {unknown[0]!r}", hint="kernelscope doctor [--json]", name=unknown[0]
+        )
+    findings = examine()
+    print(to_json(findings) if arguments else to_text(findings))
+    return int(any(finding.state == "missing" for finding in findings))
 
 
 def to_json(findings: Iterable[Finding]) -> str:

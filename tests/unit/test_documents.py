@@ -1,0 +1,36 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAKE_DOCS = runpy.run_path(str(ROOT / "script" / "make_docs.py"), run_name="make_docs")
+DOCUMENTS = sorted(ROOT.glob("*.md"))
+
+
+@pytest.mark.parametrize("path", MAKE_DOCS["DOCUMENTS"], ids=lambda path: path.name)
+def test_generated_parts_are_those_of_the_code(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert MAKE_DOCS["updated"](text) == text, "run script/make-docs"
+
+
+def test_the_readme_holds_every_generated_part() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- generated: (\w+) -->", text)) == set(MAKE_DOCS["PARTS"])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_the_repository_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_scripts_that_are_named_exist(path: Path) -> None:
+    named = set(re.findall(r"\bscript/[\w-]+", path.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
