@@ -15,6 +15,7 @@ KernelScopeError
 │   ├── AgentUnavailableError   the agent cannot be started
 │   ├── AgentRefusedError       the agent's policy or checks said no
 │   └── AgentDiedError          the agent, or a run's process, went away
+├── AnalysisError                a table cannot be analysed or drawn as asked
 ├── RecordingError              a file is not a recording, or only its beginning is whole
 └── ExportError                 a result could not be written
 
@@ -119,6 +120,10 @@ class AgentRefusedError(AgentError):
 
 class AgentDiedError(AgentError):
     """The agent or a run's process ended before its work did. details: stderr, status."""
+
+
+class AnalysisError(KernelScopeError):
+    """A table cannot be analysed or drawn as asked. details: column, lost_share."""
 
 
 class RecordingError(KernelScopeError):
