@@ -47,6 +47,11 @@ class Context:
         }
 
 
+def preload() -> None:
+    """Import what every run needs, so that no forked child has to."""
+    from kernelscope.agent import cache, compiler, run  # noqa: F401 - the import is the point
+
+
 def serve(request: dict[str, Any], sock: socket.socket, context: Context) -> None:
     """Answer one request on `sock`. The caller reports what is raised."""
     kind = request.get("type")

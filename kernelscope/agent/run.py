@@ -69,8 +69,10 @@ class Run:
         self.stats = RunStats(loaded.programs)
         self._announce(obj, [(item.function, item.spec) for item in attachments])
         self._drain_until_over()
+        ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms a hook and more
         attach.detach(attachments)
-        self._finish()
+        if self.stopped_by != "client":
+            self._finish(ended_ns)
 
     def _bindings(self, obj: Object) -> list[tuple[Hook, hooks.ParsedHook]]:
         names = [function.name for function in obj.functions]
@@ -191,10 +193,7 @@ class Run:
 
     # --- when it is over -------------------------------------------------------------------------
 
-    def _finish(self) -> None:
-        if self.stopped_by == "client":
-            return
-        ended_ns = time.monotonic_ns()
+    def _finish(self, ended_ns: int) -> None:
         self._drain_the_rest()
         self.reading.read_maps(final=True, make_room=self._make_room)
         self.reading.send_stacks()

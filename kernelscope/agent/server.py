@@ -111,6 +111,7 @@ class Server:
             if request.get("type") == "hello":
                 send_frame(sock, self._hello(request))
                 sock.close()
+                requests.preload()  # while the notebook reads the greeting, and once for all runs
                 return
             if len(self.children) >= self.context.policy.max_runs:
                 raise AgentRefusedError(
