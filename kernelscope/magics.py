@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import catalogue, completion, options, show, values
+from kernelscope import catalogue, completion, marks, options, replay, show, values
 from kernelscope.errors import ExportError, KernelScopeError, ParameterError
 from kernelscope.progress import Progress
 from kernelscope.session import Run, Session, default_session
@@ -210,6 +210,9 @@ def load(shell: InteractiveShell) -> None:
     configurables[:] = [item for item in configurables if type(item).__name__ != "KernelScope"]
     configurables.append(made)
     completion.install(shell, made.session)
+    if replay.folder() is not None:
+        marks.install(shell)
+        return
     threading.Thread(
         target=_warm, args=(made.session,), name="kernelscope-warm", daemon=True
     ).start()

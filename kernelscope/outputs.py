@@ -39,4 +39,7 @@ def write(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> list[Path
 def _targets(result: pd.DataFrame | Tables, path: Path) -> list[tuple[Path, pd.DataFrame]]:
     if not isinstance(result, Tables):
         return [(path, result)]
-    return [(export.with_table(path, name), table) for name, table in result.items()]
+    return [
+        (path.with_name(f"{path.stem}.{name}{path.suffix}"), table)
+        for name, table in result.items()
+    ]

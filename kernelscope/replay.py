@@ -1,13 +1,22 @@
-"""Replays a recording through the decoding that a live run uses."""
+"""Replays a recording through the decoding that a live run uses.
+
+Where the environment variable KERNELSCOPE_REPLAY names a folder of recordings (*.ksr), they stand
+in for live runs: a probe's by its name, a cell's by its C text. That is how `script/demo` runs the
+same notebook on a machine that refuses BPF.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope import recording
 from kernelscope.agent.protocol import Frame
+from kernelscope.errors import RecordingError
 from kernelscope.request import Request
+
+FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"
 
 
 class Replay:
@@ -29,3 +38,33 @@ class Replay:
 
     def close(self) -> None:
         """Do nothing: the file is closed when its frames end."""
+
+
+def folder() -> Path | None:
+    """Return the folder whose recordings stand in for live runs; None where runs are live."""
+    name = os.environ.get(FOLDER_VARIABLE)
+    return Path(name) if name else None
+
+
+def stand_in(asked: Request) -> Replay | None:
+    """Return the recording to show in a run's place; None where runs are live.
+
+    Raises RecordingError where the folder has none of that probe or C text.
+    """
+    place = folder()
+    if place is None:
+        return None
+    for path in sorted(place.glob("*.ksr")):
+        replay = Replay(path)
+        if _subject(replay.request) == _subject(asked):
+            return replay
+    what = f"the probe {asked.probe}" if asked.probe else "this C text"
+    raise RecordingError(
+        f"{place} has no recording of {what}",
+        hint=f"without {FOLDER_VARIABLE} in the environment, the kernel is asked",
+        path=str(place),
+    )
+
+
+def _subject(request: Request) -> str:
+    return request.probe or request.program.source.strip()

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelscope import catalogue, receipt, request
+from kernelscope import catalogue, receipt, replay, request
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentDiedError, LostEventsWarning, ParameterError
 from kernelscope.probe import Probe
@@ -384,7 +384,5 @@ def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
 
     The receipt says `recorded: true`. Raises RecordingError.
     """
-    from kernelscope.replay import Replay
-
-    replay = Replay(Path(path))
-    return Run(replay, replay.request, recorded=True).result()
+    recorded = replay.Replay(Path(path))
+    return Run(recorded, recorded.request, recorded=True).result()
