@@ -1,0 +1,35 @@
+"""Run a function of a test's companion module the way the agent runs: isolated, system Python.
+
+The interpreter has nothing but the standard library and bcc, and `kernelscope` is entered as
+`kernelscope/agent/__main__.py` enters it. What the function returns comes back as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_BOOTSTRAP = """
+import importlib, json, sys, types
+package = types.ModuleType("kernelscope")
+package.__path__ = [sys.argv[1] + "/kernelscope"]
+sys.modules["kernelscope"] = package
+sys.path.append(sys.argv[1] + "/tests/kernel")
+function = getattr(importlib.import_module(sys.argv[2]), sys.argv[3])
+result = function(*json.loads(sys.argv[4]))
+sys.stdout.write("\\n" + json.dumps(result))
+"""
+
+
+def call(module: str, function: str, *arguments: Any, timeout_s: float = 60) -> Any:
+    """Call tests/kernel/MODULE.py's FUNCTION in a process of its own; return its result."""
+    command = ["/usr/bin/python3", "-I", "-c", _BOOTSTRAP, str(ROOT), module, function]
+    done = subprocess.run(
+        [*command, json.dumps(arguments)], capture_output=True, text=True, timeout=timeout_s
+    )
+    if done.returncode:
+        raise AssertionError(f"{module}.{function} failed:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.rpartition("\n")[2])

@@ -1,0 +1,340 @@
+"""Count in the kernel what a subject process does; run by agent_python, beside the agent's code.
+
+The BPF program is put together by hand: it adds 1 to an array map. `number` makes it count only
+the system call of that number, which it finds as a KS_PARAM.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import mmap
+import os
+import resource
+import shutil
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kernel.bpf_programs import FP, R0, R1, R2, call, copy, end, load, load_map, mov, op
+
+from kernelscope.agent import attach, bytecode, hook_catalogue, hooks, kernel, loader
+from kernelscope.agent.protocol import Filters, Hook, Program
+from kernelscope.errors import KernelScopeError
+
+TRACEFS = Path("/sys/kernel/tracing")
+WORK = 23
+_LOOKUP = 1
+
+
+@dataclass(frozen=True)
+class Map:
+    name: str
+    type: int = kernel.MAP_TYPE_ARRAY
+    key_size: int = 4
+    value_size: int = 8
+    max_entries: int = 1
+    flags: int = 0
+    sized: bool = True
+
+
+@dataclass(frozen=True)
+class Function:
+    name: str
+    code: bytes
+    maps: tuple[tuple[int, str], ...]
+
+
+@dataclass
+class Object:
+    """What the compiler would hand to the loader."""
+
+    functions: tuple[Function, ...]
+    maps: tuple[Map, ...] = (Map("hits"),)
+    params: dict[str, int] = field(default_factory=lambda: {"number": 7})
+    license: str = "GPL"
+    kernel_version: int = 0
+    map_fds: dict[str, int] = field(default_factory=dict)
+
+
+def counting(name: str = "count", *, number: bool = False) -> Function:
+    """A program that adds 1, where `number` is asked for only if ctx[1] equals the parameter."""
+    wanted = bytecode.PARAM_MAGIC << 16 | 7
+    low = struct.unpack("<i", struct.pack("<I", wanted & 0xFFFFFFFF))[0]
+    test = load(R2, R1, 8) + op(0x18, R1, imm=low) + op(0, imm=wanted >> 32) if number else b""
+    add = mov(R1, 1) + op(0xDB, R0, R1)  # lock *(u64 *)r0 += r1
+    find = op(0x62, FP, off=-4) + load_map(R1, 0) + copy(R2, FP, plus=-4) + call(_LOOKUP)
+    body = find + op(0x15, R0, off=len(add) // 8) + add
+    skip = op(0x5D, R1, R2, off=len(body) // 8) if number else b""
+    place = (len(test) + len(skip)) // 8 + 1
+    return Function(name, test + skip + body + end(), ((place, "hits"),))
+
+
+def read_hits(fd: int) -> int:
+    key, value = bytearray(4), bytearray(8)
+    pointers = kernel.address(key), kernel.address(value)
+    kernel.bpf(kernel.MAP_LOOKUP_ELEM, struct.pack("=IIQQQ", fd, 0, *pointers, 0))
+    return int.from_bytes(value, "little")
+
+
+def tracing(program: Program, *, number: bool = False) -> tuple[loader.Loaded, Any]:
+    view = hook_catalogue.KernelView(TRACEFS, program.target_pid)
+    bindings = hook_catalogue.resolve(program.hooks, view)
+    functions = tuple(counting(name, number=number) for name in {h.function for h, _ in bindings})
+    loaded = loader.load(Object(functions), program, bindings, os.getpid())
+    return loaded, attach.attach(loaded, bindings, program, TRACEFS)
+
+
+class Subject:
+    """A forked process that does its work once it is told to."""
+
+    def __init__(self, work: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> None:
+        self._go = os.pipe()
+        self._done = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            prepare()
+            os.write(self._done[1], b"0\n")
+            os.read(self._go[0], 1)
+            os.write(self._done[1], f"{work() or 0}\n".encode())
+            signal.pause()
+        os.read(self._done[0], 2)
+
+    def run(self) -> float:
+        """Let it work; return what its work returned."""
+        os.write(self._go[1], b"x")
+        return float(os.read(self._done[0], 64))
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+@contextmanager
+def subject(work: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> Iterator[Any]:
+    started = Subject(work, prepare)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+# --- what subjects do ----------------------------------------------------------------------------
+
+
+def call_getppid() -> None:
+    for _ in range(WORK):
+        os.getppid()
+
+
+def collect_garbage() -> None:
+    for _ in range(WORK):
+        gc.collect()
+
+
+def burn() -> float:
+    """Use the CPU for 0.4 s of its time; return how much it was."""
+    began = time.process_time()
+    while time.process_time() - began < 0.4:
+        pass
+    return time.process_time() - began
+
+
+def touch_pages() -> float:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    area = mmap.mmap(-1, 499 * mmap.PAGESIZE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    for page in range(499):
+        area[page * mmap.PAGESIZE] = 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def call_named(name: str) -> None:
+    Path("/proc/self/comm").write_text(name)
+    call_getppid()
+
+
+WORKS = {"getppid": call_getppid, "gc": collect_garbage, "burn": burn, "pages": touch_pages}
+
+
+# --- what the tests ask --------------------------------------------------------------------------
+
+
+def count(spec: str, work: str = "getppid", number: int | None = None, by: str = "pid") -> Any:
+    """Return how often the hook fired for a subject, and what the subject's work returned.
+
+    by: "pid" filters by its process id, "target" traces its address space alone, "pid target"
+    does so by the hook's own "pid:N" (spec has {pid}).
+    """
+    with subject(WORKS[work], gc.disable) as traced:
+        program = Program(
+            "test",
+            "",
+            hooks=(Hook("count", (spec.format(pid=traced.pid),)),),
+            params={"number": number or 0},
+            filters=Filters(pid=traced.pid) if by == "pid" else Filters(),
+            target_pid=traced.pid if by == "target" else None,
+        )
+        loaded, attached = tracing(program, number=number is not None)
+        result = traced.run()
+        attach.detach(attached)
+        return [read_hits(loaded.map_fds["hits"]), result]
+
+
+def count_filtered(filters: dict[str, Any], comm: str = "ks-subject", uid: int = 0) -> int:
+    """Two subjects do the same; only one of them has the name and the uid."""
+
+    def prepare() -> None:
+        os.setresuid(uid, uid, uid)
+
+    with subject(lambda: call_named(comm)) as other, subject(call_getppid, prepare) as by_uid:
+        hook = Hook("count", ("tracepoint:syscalls:sys_enter_getppid",))
+        program = Program("test", "", hooks=(hook,), filters=Filters(**filters))
+        loaded, _ = tracing(program)
+        other.run()
+        by_uid.run()
+        return read_hits(loaded.map_fds["hits"])
+
+
+def count_excluded(spec: str) -> dict[str, int]:
+    """Two subjects of one name, one of which is to be left out."""
+    with (
+        subject(lambda: call_named("ks-pair")) as left_out,
+        subject(lambda: call_named("ks-pair")) as kept,
+    ):
+        counts = {}
+        program = Program(
+            "test",
+            "",
+            hooks=(Hook("count", (spec,)),),
+            filters=Filters(comm="ks-pair"),
+            exclude=(left_out.pid,),
+        )
+        loaded, _ = tracing(program)
+        left_out.run()
+        counts["left out"] = read_hits(loaded.map_fds["hits"])
+        kept.run()
+        counts["both"] = read_hits(loaded.map_fds["hits"])
+        return counts
+
+
+def count_in_other_mounts(folder: str) -> int:
+    """The subject alone sees the library that is traced: it is on a mount of its own."""
+    library = f"{folder}/libprime.so"
+    libc = os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")
+
+    def prepare() -> None:
+        kernel.unshare_mounts()
+        kernel.mount("tmpfs", folder, "tmpfs")
+        shutil.copy(libc, library)
+
+    def work() -> None:
+        getppid = ctypes.CDLL(library).getppid
+        for _ in range(WORK):
+            getppid()
+
+    with subject(work, prepare) as traced:
+        hook = Hook("count", (f"uprobe:{library}:getppid",))
+        program = Program("test", "", hooks=(hook,), target_pid=traced.pid)
+        loaded, _ = tracing(program)
+        traced.run()
+        return read_hits(loaded.map_fds["hits"])
+
+
+def ticks() -> int:
+    """Return how often interval:ms:20 fires while 0.5 s of the wall clock pass."""
+    program = Program(
+        "test", "", hooks=(Hook("count", ("interval:ms:20",)),), filters=Filters(pid=1)
+    )
+    loaded, attached = tracing(program)
+    time.sleep(0.5)
+    attach.detach(attached)
+    return read_hits(loaded.map_fds["hits"])
+
+
+def two_kinds() -> dict[str, Any]:
+    """Bind one function to unlike hooks: a tracepoint and a uprobe of the same call."""
+    specs = ("tracepoint:syscalls:sys_enter_getppid", "uprobe:c:getppid", "uprobe:c:getppid")
+    with subject(call_getppid) as traced:
+        program = Program(
+            "test",
+            "",
+            hooks=tuple(Hook("count", (spec,)) for spec in specs),
+            filters=Filters(pid=traced.pid),
+        )
+        loaded, attached = tracing(program)
+        traced.run()
+        return {
+            "hits": read_hits(loaded.map_fds["hits"]),
+            "programs": list(loaded.programs),
+            "attached": [item.spec for item in attached],
+        }
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def failing_attach() -> dict[str, Any]:
+    """Attach a good hook and one whose process is gone; return what is left of it."""
+    with subject(call_getppid) as dead:
+        specs = ("tracepoint:syscalls:sys_enter_getppid", f"uprobe:pid:{dead.pid}:getppid")
+        bindings = [(Hook("count", (spec,)), hooks.parse(spec)) for spec in specs]
+    program = Program("test", "")
+    loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
+    before = open_files()
+    try:
+        attach.attach(loaded, bindings, program, TRACEFS)
+    except KernelScopeError as error:
+        return {
+            "error": error.to_json(),
+            "leaked": len(list(Path("/proc/self/fd").iterdir())) - before,
+        }
+    return {}
+
+
+def agrees(spec: str) -> dict[str, Any]:
+    """Return why_not's answer, and what attaching itself said."""
+    reason = hook_catalogue.why_not(spec, hook_catalogue.KernelView(TRACEFS))
+    bindings = [(Hook("count", (spec,)), hooks.parse(spec))]
+    program = Program("test", "")
+    try:
+        loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
+        attach.attach(loaded, bindings, program, TRACEFS)
+    except (KernelScopeError, OSError) as error:
+        return {"why_not": reason, "attach": str(error)}
+    return {"why_not": reason, "attach": None}
+
+
+def why_not(spec: str) -> str | None:
+    return hook_catalogue.why_not(spec, hook_catalogue.KernelView(TRACEFS))
+
+
+def resolve(any_of: list[str], optional: bool = False) -> list[str]:
+    view = hook_catalogue.KernelView(TRACEFS)
+    found = hook_catalogue.resolve([Hook("count", tuple(any_of), optional)], view)
+    return [parsed.spec for _, parsed in found]
+
+
+def listing(kind: str, prefix: str = "", target: str = "") -> list[str]:
+    return hook_catalogue.listing(kind, prefix, target, hook_catalogue.KernelView(TRACEFS))
+
+
+def refused_program() -> None:
+    """Load a program that reads a register that nobody has written."""
+    code = copy(R0, 8) + op(0x95)
+    hook = Hook("count", ("rawtracepoint:sys_enter",))
+    bindings = [(hook, hooks.parse(hook.any_of[0]))]
+    loader.load(Object((Function("count", code, ()),)), Program("t", ""), bindings, os.getpid())
+
+
+def made_maps(maps: list[dict[str, Any]], **options: Any) -> dict[str, int]:
+    """Make maps and return the sizes that the kernel says they have."""
+    obj = Object((), maps=tuple(Map(**fields) for fields in maps))
+    fds = loader.create_maps(obj, Program("test", "", **options))
+    return {name: kernel.map_info(fd).max_entries for name, fd in fds.items()}
