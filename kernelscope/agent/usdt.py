@@ -1,92 +1,177 @@
-"""Arguments of USDT probes, for which bcc writes C from the notes that the compiler left."""
+"""Arguments of USDT probes: the C that `bpf_usdt_readarg` stands for.
+
+bcc's rewriter turns `bpf_usdt_readarg(N, ctx, &x)` in a function f into a call of _bpf_readarg_f_N,
+which it has written only for probes without a semaphore, or of one process. What is written here
+serves every process: a probe's places are told apart by the part of their address that does not
+depend on where the program was loaded.
+
+The notes' grammar is the assembler's: "8@%rdi", "-4@112(%rsp)", "8@$5"; "8@x0", "-4@[sp, 60]"
+(https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation).
+"""
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
+import platform
+import re
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
-from kernelscope.agent import hooks, targets, user_probe
-from kernelscope.agent.elf import ElfFile
+from kernelscope.agent import hooks, user_probe
+from kernelscope.agent.elf import ElfFile, UsdtNote
 from kernelscope.agent.hooks import ParsedHook
 from kernelscope.agent.protocol import Program
 from kernelscope.errors import AttachError, TargetError
 
 _READS_ARGUMENTS = "bpf_usdt_readarg"
+_PAGE_MASK = 0xFFF  # the smallest page: a load moves addresses by a multiple of it
+_ARGUMENT = re.compile(r"(-?[1248])@(\[[^\]]*\]|\S+)")
+_CONSTANT = re.compile(r"[$#]?(-?(?:0x[0-9a-fA-F]+|\d+))\Z")
+_X86_MEMORY = re.compile(r"(-?\d*)\(%(\w+)(?:,%(\w+)(?:,([1248]))?)?\)\Z")
+_ARM_MEMORY = re.compile(r"\[(\w+)(?:, *#?(-?\d+))?\]\Z")
+_X86_NAMED = re.compile(r"[re]?(ax|bx|cx|dx|si|di|bp|sp|ip)\Z")
+_X86_LOW_BYTE = re.compile(r"([abcd]|si|di|bp|sp)l\Z")
+_X86_NUMBERED = re.compile(r"(r(?:8|9|1[0-5]))[dwb]?\Z")
+_FUNCTION = """
+static __always_inline int _bpf_readarg_{function}_{number}(
+    struct pt_regs *ctx, void *dest, size_t len)
+{{
+  u64 place, value = 0;
+  switch (PT_REGS_IP(ctx) & {mask:#x}) {{
+{cases}
+  default: return -1;
+  }}
+  if (len == 8) *(u64 *)dest = value;
+  else if (len == 4) *(u32 *)dest = value;
+  else if (len == 2) *(u16 *)dest = value;
+  else if (len == 1) *(u8 *)dest = value;
+  else return -1;
+  return 0;
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument: `size` bytes (negative for a signed one) and the C that says where."""
+
+    size: int
+    value: str = ""
+    place: str = ""
+
+    def reading(self) -> str:
+        """Return C that puts the argument into `value`."""
+        kind = f"{'s' if self.size < 0 else 'u'}{abs(self.size) * 8}"
+        if not self.place:
+            return f"value = ({kind})({self.value});"
+        return (
+            f"{{ {kind} read = 0; place = {self.place};"
+            " bpf_probe_read_user(&read, sizeof(read), (void *)place); value = read; }"
+        )
 
 
 def prepare(program: Program) -> Program:
     """Return the program with the C that reads its USDT probes' arguments in its prelude.
 
-    Raises AttachError and TargetError where a probe, or what its arguments are, is not to be found.
+    A probe that is not to be found is left for `hook_catalogue.resolve` to name. Raises AttachError
+    where an argument's place cannot be told.
     """
     if _READS_ARGUMENTS not in program.source:
         return program
-    wanted = [(h.function, hooks.parse(spec)) for h in program.hooks for spec in h.any_of]
-    probes = [(function, hook) for function, hook in wanted if hook.kind == "usdt"]
-    text = arguments_text(probes, program.target_pid)
+    notes: dict[str, list[UsdtNote]] = {}
+    for hook in program.hooks:
+        parsed = [hooks.parse(spec) for spec in hook.any_of]
+        probes = [p for p in parsed if p.kind == "usdt"]
+        notes.setdefault(hook.function, []).extend(_first_found(probes, program.target_pid))
+    text = "".join(arguments_text(function, found) for function, found in notes.items())
     return dataclasses.replace(program, prelude=f"{program.prelude}\n{text}") if text else program
 
 
-def arguments_text(probes: Sequence[tuple[str, ParsedHook]], pid: int | None = None) -> str:
-    """Return the C that bpf_usdt_readarg stands for in each (function, USDT hook).
-
-    Asked of bcc's C library, whose smaller half has it: no compiler is loaded for it.
-    """
-    if not probes:
-        return ""
-    library = _library()
-    contexts: list[int] = []
-    try:
-        for function, hook in probes:
-            contexts.append(_context(library, hook, pid, function))
-        array = (ctypes.c_void_p * len(contexts))(*contexts)
-        text = library.bcc_usdt_genargs(array, len(contexts))
-        return (text or b"").decode()
-    finally:
-        for context in contexts:
-            library.bcc_usdt_close(context)
+def _first_found(probes: Sequence[ParsedHook], pid: int | None) -> list[UsdtNote]:
+    for probe in probes:
+        with suppress(AttachError, TargetError):
+            place = user_probe.places(probe, pid)[0]
+            with ElfFile(place.path) as elf:
+                return user_probe.notes_of(elf, probe)
+    return []
 
 
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL("libbcc_bpf.so.0")
-    pointer, text = ctypes.c_void_p, ctypes.c_char_p
-    library.bcc_usdt_new_frompid.argtypes = (ctypes.c_int, text)
-    library.bcc_usdt_new_frompid.restype = pointer
-    library.bcc_usdt_new_frompath.argtypes = (text,)
-    library.bcc_usdt_new_frompath.restype = pointer
-    library.bcc_usdt_enable_fully_specified_probe.argtypes = (pointer, text, text, text)
-    library.bcc_usdt_genargs.argtypes = (ctypes.POINTER(pointer), ctypes.c_int)
-    library.bcc_usdt_genargs.restype = text
-    library.bcc_usdt_close.argtypes = (pointer,)
-    return library
+def arguments_text(function: str, notes: Sequence[UsdtNote]) -> str:
+    """Return C functions that read each argument of the probes that `function` is attached to."""
+    parsed = [(note, arguments(note.arguments)) for note in notes]
+    count = min((len(found) for _, found in parsed), default=0)
+    return "".join(_reader(function, number, parsed) for number in range(1, count + 1))
 
 
-def _context(library: ctypes.CDLL, hook: ParsedHook, pid: int | None, function: str) -> int:
-    path, provider = _file(hook, pid)
-    process = targets.process_of(hook.target, pid)
-    if process is None:
-        context = library.bcc_usdt_new_frompath(path.encode())
-    else:  # bcc enters the process's mounts by itself, so the path is as the process sees it
-        seen = path.partition("/root/")[2]
-        context = library.bcc_usdt_new_frompid(process, f"/{seen}".encode() if seen else None)
-    if not context:
-        raise TargetError(f"bcc cannot read the USDT probes of {path}", target=path)
-    names = provider.encode(), hook.name.encode(), function.encode()
-    if library.bcc_usdt_enable_fully_specified_probe(context, *names) != 0:
-        library.bcc_usdt_close(context)
-        raise AttachError(
-            f"bcc cannot read the arguments of {hook.spec!r}",
-            hint="Attach without bpf_usdt_readarg, or name the process: usdt:pid:N:NAME.",
-            hook=hook.spec,
-            function=function,
-            matches=[],
-        )
-    return int(context)
+def _reader(
+    function: str, number: int, parsed: Sequence[tuple[UsdtNote, list[Argument | None]]]
+) -> str:
+    cases: dict[int, str] = {}
+    for note, found in parsed:
+        argument = found[number - 1]
+        if argument is None:
+            return ""  # reading it is then a compile error, reading the others is not
+        place, reading = note.offset & _PAGE_MASK, argument.reading()
+        if cases.setdefault(place, reading) != reading:
+            raise AttachError(
+                f"argument {number} of the USDT probe {note.name!r} cannot be read: two of its"
+                " places keep it differently, and nothing tells them apart",
+                hint=f"Trace it without {_READS_ARGUMENTS}({number}, ...).",
+                function=function,
+                matches=[],
+            )
+    lines = "\n".join(f"  case {place:#x}: {text} break;" for place, text in cases.items())
+    return _FUNCTION.format(function=function, number=number, mask=_PAGE_MASK, cases=lines)
 
 
-def _file(hook: ParsedHook, pid: int | None) -> tuple[str, str]:
-    """Return the file that has the probe, and the probe's provider."""
-    path = user_probe.places(hook, pid)[0].path
-    with ElfFile(path) as elf:
-        return path, user_probe.notes_of(elf, hook)[0].provider
+def arguments(text: str, machine: str = platform.machine()) -> list[Argument | None]:
+    """Parse a note's arguments; None for one that is kept where C cannot name it."""
+    operand = _arm if machine == "aarch64" else _x86
+    return [operand(int(size), where) for size, where in _ARGUMENT.findall(text)]
+
+
+def _x86(size: int, text: str) -> Argument | None:
+    constant = _CONSTANT.match(text)
+    if constant:
+        return Argument(size, value=str(int(constant[1], 0)))
+    if text.startswith("%"):
+        register = _x86_register(text[1:])
+        return Argument(size, value=register) if register else None
+    memory = _X86_MEMORY.match(text)
+    if memory is None:
+        return None
+    base, index = _x86_register(memory[2]), _x86_register(memory[3] or "ax")
+    if not base or not index or base.endswith("ip"):
+        return None
+    scaled = f" + {index} * {memory[4] or 1}" if memory[3] else ""
+    return Argument(size, place=f"{base} + ({memory[1] or 0}){scaled}")
+
+
+def _x86_register(name: str) -> str:
+    for pattern in (_X86_NUMBERED, _X86_NAMED):
+        match = pattern.match(name)
+        if match:
+            return f"ctx->{match[1]}"
+    low = _X86_LOW_BYTE.match(name)
+    return f"ctx->{low[1] if len(low[1]) == 2 else low[1] + 'x'}" if low else ""
+
+
+def _arm(size: int, text: str) -> Argument | None:
+    constant = _CONSTANT.match(text)
+    if constant:
+        return Argument(size, value=str(int(constant[1], 0)))
+    memory = _ARM_MEMORY.match(text)
+    register = _arm_register(memory[1] if memory else text)
+    if not register:
+        return None
+    if memory:
+        return Argument(size, place=f"{register} + ({memory[2] or 0})")
+    return Argument(size, value=register)
+
+
+def _arm_register(name: str) -> str:
+    if name == "sp":
+        return "ctx->sp"
+    match = re.match(r"[xw]([12]?\d|30)\Z", name)
+    return f"ctx->regs[{match[1]}]" if match else ""
