@@ -1,0 +1,289 @@
+"""Rewrites a program's C before BCC sees it; every line stays on its line.
+
+- `#include` of kernel headers is blanked: the header made from BTF replaces them all.
+- BPF_PERF_OUTPUT becomes a ring buffer where every use of the table can be seen to allow it.
+- What writes to a ring buffer counts the records that found no room in `ks_lost`.
+- KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kernelscope.agent.records import record_type
+from kernelscope.agent.tables import Table, declared_tables, functions_around
+from kernelscope.agent.tokens import Token, arguments, names, scan
+
+PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
+MAX_RINGS = 63  # ks_lost has 64 slots, and slot 0 counts full maps
+LAYOUT_PREFIX = "ks_layout_"
+
+_KEPT_INCLUDES = re.compile(r"bcc/")
+_INCLUDE = re.compile(r"[ \t]*#[ \t]*include\b[ \t]*[<\"]([^>\"\n]*)[>\"][^\n]*", re.M)
+_PARAM = re.compile(r"\bKS_PARAM\s*\(\s*([A-Za-z_]\w*)\s*\)")
+
+_LOST = """BPF_PERCPU_ARRAY(ks_lost, u64, 64);
+static inline __attribute__((always_inline)) void ks_lost_add(u32 slot) {
+  u64 *count = ks_lost.lookup(&slot);
+  if (count) (*count)++;
+}
+"""
+
+
+@dataclass
+class Rewritten:
+    """A program's text as BCC gets it, and what was learnt on the way.
+
+    text: prefix, the user's text (line `prefix_lines` + 1 on), suffix.
+    rings: ring buffer tables, in the order of their slots in `ks_lost` (from 1).
+    substituted: those of them that the source declares with BPF_PERF_OUTPUT.
+    params: the index of each KS_PARAM.
+    records: for each table that takes records, their C type ("" where it is not known), and
+        whether all of them have its size.
+    """
+
+    text: str
+    prefix_lines: int
+    tables: dict[str, Table]
+    rings: tuple[str, ...]
+    substituted: tuple[str, ...]
+    params: dict[str, int]
+    records: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    printk: bool = False
+    counts_losses: bool = True
+    suffix: str = ""
+
+
+@dataclass
+class _Use:
+    """One call of a table's method: `x.method(arguments)`."""
+
+    table: str
+    method: str
+    at: int
+    start: int
+    end: int
+    arguments: list[Sequence[Token]]
+    wrappable: bool
+
+
+def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rewritten:
+    """Prepare a program for BCC.
+
+    ring_buffers: perf buffers may become ring buffers (the kernel has them, and nobody objects).
+    """
+    body = blank_includes(source)
+    tokens = scan(body)
+    tables = declared_tables(tokens)
+    uses, whole = _uses(tokens, tables)
+    substituted = _substitutable(tables, uses, whole) if ring_buffers else []
+    rings = [n for n, t in tables.items() if t.macro == "BPF_RINGBUF_OUTPUT" or n in substituted]
+    rings, substituted = rings[:MAX_RINGS], [n for n in substituted if n in rings[:MAX_RINGS]]
+    slots = {name: i + 1 for i, name in enumerate(rings)}
+    edits = [_declaration_edit(tables[name]) for name in substituted]
+    ring_uses = [u for u in uses if u.table in slots]
+    edits += [e for u in ring_uses for e in [_use_edit(body, u, slots[u.table])] if e]
+    params = _params(prelude + "\n" + body)
+    prefix = _prefix(prelude, params)
+    records = {
+        name: record_type(tokens, [(u.method, u.at, u.arguments) for u in uses if u.table == name])
+        for name, table in tables.items()
+        if table.macro in ("BPF_RINGBUF_OUTPUT", "BPF_PERF_OUTPUT")
+    }
+    return Rewritten(
+        text=prefix + _apply(body, edits),
+        prefix_lines=prefix.count("\n"),
+        tables=tables,
+        rings=tuple(rings),
+        substituted=tuple(substituted),
+        params=params,
+        records=records,
+        printk=bool(names(tokens) & {"bpf_trace_printk", "bpf_printk"}),
+        counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
+        suffix=_suffix(records),
+    )
+
+
+def blank_includes(text: str) -> str:
+    """Blank the lines that include kernel headers; BCC's own (bcc/...) stay."""
+
+    def blank(match: re.Match[str]) -> str:
+        return match.group() if _KEPT_INCLUDES.match(match.group(1)) else ""
+
+    return _INCLUDE.sub(blank, text)
+
+
+def _params(text: str) -> dict[str, int]:
+    used = [m.group(1) for m in _PARAM.finditer(text) if not _is_macro_parameter(text, m)]
+    return {name: index for index, name in enumerate(dict.fromkeys(used))}
+
+
+def _is_macro_parameter(text: str, match: re.Match[str]) -> bool:
+    """Tell whether a KS_PARAM stands in the macro's own definition."""
+    line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+    return re.match(r"\s*#\s*define\s+$", line) is not None
+
+
+def _prefix(prelude: str, params: dict[str, int]) -> str:
+    lines = ["#define KS_PARAM(name) KS_PARAM_##name\n"]
+    lines += [
+        f'#define KS_PARAM_{name} ({{ u64 _value; asm("%0 = {PARAM_MAGIC | index:#x} ll"'
+        ' : "=r"(_value)); _value; })\n'
+        for name, index in params.items()
+    ]
+    text = blank_includes(prelude)
+    return _LOST + "".join(lines) + text + ("" if not text or text.endswith("\n") else "\n")
+
+
+def _suffix(records: dict[str, tuple[str, bool]]) -> str:
+    """Declare a hidden array of each record type: BCC then describes the type's layout."""
+    lines = [
+        f"BPF_ARRAY({LAYOUT_PREFIX}{name}, {kind}, 1);\n"
+        for name, (kind, _) in records.items()
+        if kind
+    ]
+    return "\n" + "".join(lines) if lines else ""
+
+
+# --- uses of tables --------------------------------------------------------------------------------
+
+
+def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], set[str]]:
+    """Find the calls of tables' methods, and the tables of which every mention is understood."""
+    uses: list[_Use] = []
+    unsure: set[str] = set()
+    inside_calls = _inside_calls(tokens)
+    for i, token in enumerate(tokens):
+        if token.kind != "name" or token.text not in tables or i == tables[token.text].at:
+            continue
+        use = _use(tokens, i, i not in inside_calls)
+        if use is None or token.directive:
+            unsure.add(token.text)
+        else:
+            uses.append(use)
+    return uses, {name for name, table in tables.items() if not table.directive} - unsure
+
+
+def _use(tokens: list[Token], i: int, wrappable: bool) -> _Use | None:
+    following = [t.text for t in tokens[i + 1 : i + 4]]
+    if len(following) < 3 or following[0] != "." or following[2] != "(":
+        return None
+    found = arguments(tokens, i + 3)
+    if found is None:
+        return None
+    parts, end = found
+    return _Use(
+        table=tokens[i].text,
+        method=following[1],
+        at=i,
+        start=tokens[i].start,
+        end=tokens[end].end,
+        arguments=parts,
+        wrappable=wrappable,
+    )
+
+
+def _inside_calls(tokens: list[Token]) -> set[int]:
+    """Return the tokens that are arguments of a call or macro.
+
+    BCC replaces a macro's whole expansion when it rewrites a call among its arguments: what is
+    put round the call there would be lost.
+    """
+    control = {"if", "while", "for", "switch", "return", "sizeof"}
+    inside: set[int] = set()
+    stack: list[bool] = []
+    for i, token in enumerate(tokens):
+        text = token.text if token.kind == "punct" else ""
+        if text == "(":
+            before = tokens[i - 1] if i else None
+            is_call = before is not None and before.kind == "name" and before.text not in control
+            stack.append(is_call or bool(stack and stack[-1]))
+        elif text == "{":
+            stack.append(bool(stack and stack[-1] and tokens[i - 1].text == "("))
+        elif text in (")", "}") and stack:
+            stack.pop()
+        if stack and stack[-1]:
+            inside.add(i)
+    return inside
+
+
+def _substitutable(tables: dict[str, Table], uses: list[_Use], whole: set[str]) -> list[str]:
+    """Return the perf buffers of which every use is a plain perf_submit."""
+    found = []
+    for name, table in tables.items():
+        mine = [u for u in uses if u.table == name]
+        plain = all(
+            u.method == "perf_submit" and len(u.arguments) == 3 and u.wrappable for u in mine
+        )
+        if table.macro == "BPF_PERF_OUTPUT" and name in whole and mine and plain:
+            found.append(name)
+    return found
+
+
+# --- edits ------------------------------------------------------------------------------------------
+
+
+def _declaration_edit(table: Table) -> tuple[int, int, str]:
+    # One page: the loader gives it the size that the run asks for.
+    return table.start, table.end, f"BPF_RINGBUF_OUTPUT({table.name}, 1)"
+
+
+def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
+    if not use.wrappable:
+        return None
+    call = body[use.start : use.end]
+    if use.method == "perf_submit":
+        data, size = (body[part[0].start : part[-1].end] for part in use.arguments[1:])
+        gap = body[use.start : use.arguments[1][0].start].count("\n")
+        rest = body[use.arguments[1][-1].end : use.arguments[2][0].start].count("\n")
+        tail = body[use.arguments[2][-1].end : use.end].count("\n")
+        call = (
+            f"{use.table}.ringbuf_output({'' if not gap else chr(10) * gap}{data},"
+            f"{chr(10) * rest} {size}, 0{chr(10) * tail})"
+        )
+    if use.method in ("perf_submit", "ringbuf_output"):
+        counted = f"({{ int _ks = {call}; if (_ks) ks_lost_add({slot}); _ks; }})"
+    elif use.method == "ringbuf_reserve":
+        counted = f"({{ void *_ks = {call}; if (!_ks) ks_lost_add({slot}); _ks; }})"
+    else:
+        return None
+    return use.start, use.end, counted
+
+
+def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
+    for start, end, replacement in sorted(edits, reverse=True):
+        text = text[:start] + replacement + text[end:]
+    return text
+
+
+def histogram_kind(tokens: list[Token], table: Table) -> str:
+    """Tell how a histogram's slots are made: log2, linear or log_linear ("" for other tables)."""
+    if table.macro == "KS_HISTOGRAM":
+        return "log_linear"
+    if table.macro != "BPF_HISTOGRAM":
+        return ""
+    uses, _ = _uses(tokens, {table.name: table})
+    for use in uses:
+        key = use.arguments[0] if use.arguments else []
+        if _uses_log2(names(key), tokens, use.at):
+            return "log2"
+    return "linear"
+
+
+def _uses_log2(key: set[str], tokens: list[Token], at: int) -> bool:
+    """Tell whether a key comes from bpf_log2l: directly, or through a variable of its function."""
+    log2 = {"bpf_log2l", "bpf_log2"}
+    if key & log2:
+        return True
+    statement: list[Token] = []
+    for token in functions_around(tokens, at):
+        if token.text == ";":
+            seen = names(statement)
+            if seen & log2 and seen & key:
+                return True
+            statement = []
+        else:
+            statement.append(token)
+    return False

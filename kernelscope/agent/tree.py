@@ -1,0 +1,80 @@
+"""The few files that BCC and clang look for by name in a kernel's source tree.
+
+BCC finds the tree through BCC_KERNEL_SOURCE. Everything that programs need comes from one header
+made from BTF, so the files that BCC's own helpers.h includes are empty, and linux/kconfig.h, which
+BCC puts before everything, includes that header.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from kernelscope.agent.cache import Cache
+from kernelscope.agent.header import version_macros
+
+_EMPTY = (
+    "uapi/linux/bpf.h",
+    "uapi/linux/if_packet.h",
+    "uapi/linux/if_ether.h",
+    "uapi/linux/if_vlan.h",
+    "uapi/linux/in.h",
+    "uapi/linux/in6.h",
+    "uapi/linux/ip.h",
+    "uapi/linux/ipv6.h",
+    "uapi/linux/tcp.h",
+    "uapi/linux/udp.h",
+    "linux/log2.h",
+    "linux/types.h",
+    "linux/sched.h",
+    "linux/ptrace.h",
+    "uapi/linux/ptrace.h",
+    "asm/page.h",
+    "generated/autoconf.h",
+)
+_KCONFIG = "#ifdef KS_HEADER\n#include KS_HEADER\n#endif\n"
+# Read after helpers.h: BCC's rewriting turns table.update(...) into calls of this function.
+_LOST = """#define bpf_map_update_elem_(map, key, value, flags) ({ \\
+  int _ks_error = (bpf_map_update_elem_)(map, key, value, flags); \\
+  if (_ks_error && _ks_error != -17 && _ks_error != -2) ks_lost_add(0); \\
+  _ks_error; })
+"""
+
+
+def contents() -> dict[str, str]:
+    """Return the tree's files: path below its root -> text."""
+    files = {f"include/{name}": "" for name in _EMPTY}
+    files["include/linux/kconfig.h"] = _KCONFIG
+    files["include/linux/version.h"] = version_macros()
+    files["include/ks_lost.h"] = _LOST
+    return files
+
+
+def make(cache: Cache | None, extra: dict[str, str]) -> Path:
+    """Write the tree where this user alone can, and return its root.
+
+    extra: more files. Without a cache it goes into a folder that is removed at exit.
+    """
+    if cache is None:
+        root = Path(tempfile.mkdtemp(prefix="kernelscope-"))
+        atexit.register(shutil.rmtree, root, ignore_errors=True)
+    else:
+        root = cache.folder / "tree"
+    for name, text in {**contents(), **extra}.items():
+        path = root / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _read(path) != text:
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(text)
+            temporary.replace(path)
+    return root
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return None

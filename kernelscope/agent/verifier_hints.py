@@ -1,0 +1,125 @@
+"""Plain words for what the kernel's verifier says (its messages: kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+import re
+
+_NOISE = re.compile(
+    r"processed \d+ insns|verification time|stack depth|max_states|peak_states|mark_read|^\s*$"
+    r"|^\d+: |^from \d+ to \d+|^;|^R\d+.*=|^last_idx|^regs=|^mark_precise|^parent |^func#|^arg#"
+    r"|^propagating|^Live regs|^caller|^ fp|^-- BEGIN|^-- END|^verifying|^Validating"
+)
+
+# The first that matches is given; the order puts the particular before the general.
+_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        r"map_value_or_null|mem_or_null|_or_null'|invalid mem access '\w*null'",
+        "a lookup can find nothing: test the pointer (if (!p) return 0;) before using it",
+    ),
+    (
+        r"back-edge|infinite loop|loop detected",
+        "the verifier cannot see that the loop ends: bound it by a constant"
+        " (for (int i = 0; i < 16; i++)), or unroll it with #pragma unroll",
+    ),
+    (
+        r"too many instructions|too complex|BPF program is too large|sequence of \d+ jumps"
+        r"|program is too large|exceeds? .*insn",
+        "there are too many paths through the program: shorten its loops, or do less per event",
+    ),
+    (
+        r"combined stack size|stack of \d+ bytes|exceeds? .*stack|invalid .*stack.*off=-5[2-9]\d"
+        r"|stack limit",
+        "a program has 512 bytes of stack: keep large structs in a BPF_PERCPU_ARRAY of one entry",
+    ),
+    (
+        r"Unreleased reference|reference .* (?:has not been|leak)|unreleased",
+        "a ring buffer record that was reserved must be submitted or discarded on every path",
+    ),
+    (
+        r"reference has not been acquired|release .* unacquired",
+        "a record may be submitted or discarded only once, and only if its reservation succeeded",
+    ),
+    (
+        r"invalid access to packet|invalid access to map value|invalid access to memory"
+        r"|outside of the allowed memory range|outside of the (?:packet|map value)"
+        r"|value is outside|out of bounds|R\d+ offset is outside",
+        "an access may lie beyond its object: test the index or length against the size first"
+        " (packets: if ((void *)(p + 1) > data_end) return)",
+    ),
+    (
+        r"unbounded memory access|min value is negative|unbounded min value|unbounded variable"
+        r"|R\d+ max value is outside|invalid zero-sized|invalid indirect access to stack.*size"
+        r"|variable stack|negative",
+        "a length or index has no proven bounds: make it unsigned and cut it"
+        " (n &= 63; or if (n > 64) n = 64;)",
+    ),
+    (
+        r"!read_ok|invalid (?:indirect )?read from stack|uninitialized|misaligned stack access"
+        r"|invalid size of register",
+        "something is read before it was written: initialise it (struct data_t d = {};)"
+        " - padding between members counts",
+    ),
+    (
+        r"cannot call GPL|GPL.?compatible|GPL-restricted|from proprietary",
+        "this helper is for GPL programs alone: leave the license to KernelScope's default",
+    ),
+    (
+        r"unknown func|invalid func|helper call is not allowed|cannot use helper|not allowed in probe"
+        r"|program of this type cannot use helper|func .* not allowed",
+        "this kernel, or this kind of hook, does not offer that helper function",
+    ),
+    (
+        r"leak|R\d+ .*pointer comparison prohibited|pointer arithmetic .* prohibited for",
+        "without CAP_PERFMON a program may not store or return kernel addresses",
+    ),
+    (
+        r"pointer arithmetic|pointer operation prohibited|prohibited",
+        "this pointer may not be computed with: copy what it points to with bpf_probe_read_kernel",
+    ),
+    (
+        r"invalid mem access '(?:scalar|inv|untrusted_ptr_|rdonly_untrusted)|invalid mem access",
+        "that is no pointer the program may follow: read through it with bpf_probe_read_kernel"
+        " or bpf_probe_read_user",
+    ),
+    (
+        r"invalid bpf_context access|dereference of modified ctx",
+        "the hook's context has no such member at that place and size",
+    ),
+    (
+        r"R\d+ type=\w+ expected=",
+        "a helper got another kind of argument than it takes: look at the order of arguments",
+    ),
+    (
+        r"unreachable insn|jump out of range|last insn is not an exit|fell through",
+        "every path must end in return",
+    ),
+    (
+        r"At program exit the register R0|R0 .*should have been",
+        "this hook accepts only some return values: return 0",
+    ),
+    (
+        r"trusted_ptr|must be referenced|must be a known",
+        "the helper wants a pointer that the hook itself gave",
+    ),
+    (
+        r"[Pp]ermission denied|[Oo]peration not permitted|EPERM",
+        "loading BPF programs needs root, or CAP_BPF and CAP_PERFMON",
+    ),
+)
+
+
+def hint_for(reason: str) -> str | None:
+    """Return what to do about a refusal, None where nothing useful is known."""
+    for pattern, hint in _HINTS:
+        if re.search(pattern, reason):
+            return hint
+    return None
+
+
+def reason_of(log: str) -> str:
+    """Return the verifier's last words that state a reason."""
+    lines = [line.strip() for line in log.splitlines()]
+    told = [line for line in lines if not _NOISE.search(line)]
+    if told:
+        return told[-1]
+    return next((line for line in reversed(lines) if line), "it gave no reason")
