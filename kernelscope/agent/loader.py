@@ -5,25 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import btf_ids, bytecode, kernel
 from kernelscope.agent.hooks import ParsedHook, current_is_subject
 from kernelscope.agent.protocol import Filters, Hook, Program
-from kernelscope.errors import AttachError, RunError, VerifierError, did_you_mean
+from kernelscope.errors import AttachError, RunError, did_you_mean
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Compiler, Function, MapSpec, Object
 
-_HASHES = (
-    kernel.MAP_TYPE_HASH,
-    kernel.MAP_TYPE_PERCPU_HASH,
-    kernel.MAP_TYPE_LRU_HASH,
-    kernel.MAP_TYPE_LRU_PERCPU_HASH,
-)
 _PER_CPU = (
     kernel.MAP_TYPE_PERCPU_HASH,
     kernel.MAP_TYPE_PERCPU_ARRAY,
@@ -87,19 +82,23 @@ def load(
     _check_functions(bindings, list(functions))
     with suppress(OSError, ValueError):  # refused without CAP_SYS_RESOURCE; needless since 5.11
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
-    loaded = Loaded(create_maps(obj, program))
-    exclude = (agent_pid, *program.exclude)
+    loaded = Loaded(create_maps(obj))
+    exclude = (agent_pid, os.getpid(), *program.exclude)
     variants: dict[tuple[Any, ...], int] = {}
     for hook, parsed in bindings:
-        code = _code(functions[hook.function], obj, program, loaded.map_fds)
-        code = _guard(parsed, program.filters, exclude) + code
+        guard = _guard(parsed, program.filters, exclude)
         target = program_target(parsed)
-        if (hook.function, target, code) not in variants:
-            fd = _load_one(obj, hook.function, parsed, code, target, (program, compiler))
-            variants[hook.function, target, code] = fd
+        key = hook.function, target, guard
+        if key not in variants:
+            code = guard + _code(functions[hook.function], obj, program, loaded.map_fds)
+            explain = partial(
+                _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
+            )
+            variants[key] = _load_one(code, target, obj, hook.function, explain)
             taken = hook.function in loaded.programs
-            loaded.programs[f"{hook.function} ({parsed.spec})" if taken else hook.function] = fd
-        loaded.fds.append(variants[hook.function, target, code])
+            name = f"{hook.function} ({parsed.spec})" if taken else hook.function
+            loaded.programs[name] = variants[key]
+        loaded.fds.append(variants[key])
     return loaded
 
 
@@ -120,36 +119,24 @@ def _check_functions(bindings: Sequence[tuple[Hook, ParsedHook]], known: list[st
 # --- maps ----------------------------------------------------------------------------------------
 
 
-def create_maps(obj: Object, program: Program) -> dict[str, int]:
+def create_maps(obj: Object) -> dict[str, int]:
     """Make every map of the object and return the fds by name. Raises RunError."""
     fds = dict(obj.map_fds)
     for spec in obj.maps:
         if spec.name not in fds:
-            entries = map_entries(spec, program)
-            sizes = (spec.type, spec.key_size, spec.value_size, entries, spec.flags)
+            sizes = (spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags)
             try:
                 fds[spec.name] = kernel.map_create(*sizes, name=spec.name)
             except OSError as error:
-                raise _map_refused(spec, entries, error) from None
+                raise _map_refused(spec, error) from None
     return fds
 
 
-def map_entries(spec: MapSpec, program: Program) -> int:
-    """Return how large a map is to be: for a ring its bytes, else its entries."""
-    if spec.type == kernel.MAP_TYPE_RINGBUF:
-        return max(spec.max_entries, program.ring_bytes)
-    if spec.type == kernel.MAP_TYPE_PERF_EVENT_ARRAY:
-        return max(spec.max_entries, kernel.possible_cpus())
-    if spec.type in _HASHES and not spec.sized and program.max_entries is not None:
-        return program.max_entries
-    return spec.max_entries
-
-
-def _map_refused(spec: MapSpec, entries: int, error: OSError) -> RunError:
-    wanted = entries
+def _map_refused(spec: MapSpec, error: OSError) -> RunError:
+    wanted = spec.max_entries
     if spec.type != kernel.MAP_TYPE_RINGBUF:
         copies = kernel.possible_cpus() if spec.type in _PER_CPU else 1
-        wanted = entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
+        wanted = spec.max_entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
     code = error.errno or 0
     reason = os.strerror(code).lower()
     hint = None
@@ -200,77 +187,54 @@ def program_target(hook: ParsedHook) -> tuple[int, int, int]:
 
 
 def _load_one(
-    obj: Object,
-    function: str,
-    hook: ParsedHook,
     code: bytes,
     target: tuple[int, int, int],
-    source: tuple[Program, Compiler | None],
+    obj: Object,
+    function: str,
+    explain: Callable[[kernel.ProgramLoadError], RunError],
 ) -> int:
     kind, attach_type, btf_id = target
-    options = {
+    options: dict[str, Any] = {
         "name": function,
         "expected_attach_type": attach_type,
         "attach_btf_id": btf_id,
         "kern_version": obj.kernel_version,
     }
+    # A log costs time and memory, so it is asked for only once there is something to explain.
+    with suppress(kernel.ProgramLoadError):
+        return kernel.prog_load(kind, code, obj.license, **options)[0]
+    options.update(log_level=1, log_size=_LOG_SIZE)
     try:
         return kernel.prog_load(kind, code, obj.license, **options)[0]
-    except kernel.ProgramLoadError as first:
-        error = first
-    # A log costs time and memory, so it is asked for only once there is something to explain.
-    try:
-        return kernel.prog_load(
-            kind, code, obj.license, log_level=1, log_size=_LOG_SIZE, **options
-        )[0]
-    except kernel.ProgramLoadError as second:
-        error = second
-    raise load_refusal(function, hook, error, *source)
+    except kernel.ProgramLoadError as error:
+        raise explain(error) from None
 
 
-def load_refusal(
-    function: str,
-    hook: ParsedHook,
+def _refusal(
     error: kernel.ProgramLoadError,
-    program: Program | None = None,
-    compiler: Compiler | None = None,
+    hook: Hook,
+    parsed: ParsedHook,
+    program: Program,
+    compiler: Compiler | None,
+    guard: bytes,
 ) -> RunError:
     """Say why the kernel did not load a program: its verifier's reason, or the hook's."""
     code = error.errno or 0
-    if "\n" in error.log.strip() or code not in (errno.EPERM, errno.EACCES):
-        return _verifier_error(function, error, program, compiler)
-    tracing = hook.kind in ("fentry", "fexit", "tp_btf")
-    if os.geteuid() == 0 and tracing:
-        hint = f"The agent is root: it is this kernel that takes no {hook.kind} programs."
+    if error.log.strip() or code not in (errno.EPERM, errno.EACCES):
+        from kernelscope.agent import diagnostics
+
+        log = error.log or os.strerror(code)
+        place = len(guard) // 8
+        return diagnostics.verifier_error(compiler, program, hook.function, log, place)
+    if os.geteuid() == 0 and parsed.kind in _ATTACH_TYPES:
+        hint = f"The agent is root: it is this kernel that takes no {parsed.kind} programs."
     else:
         hint = "Loading programs needs CAP_BPF and CAP_PERFMON, or root."
     return AttachError(
-        f"the kernel refused to load {function!r} for {hook.spec!r}: {os.strerror(code).lower()}",
+        f"the kernel refused to load {hook.function!r} for {parsed.spec!r}: permission denied",
         hint=hint,
-        hook=hook.spec,
-        function=function,
+        hook=parsed.spec,
+        function=hook.function,
         matches=[],
         errno=code,
-    )
-
-
-def _verifier_error(
-    function: str,
-    error: kernel.ProgramLoadError,
-    program: Program | None,
-    compiler: Compiler | None,
-) -> RunError:
-    if program is not None and compiler is not None:
-        from kernelscope.agent import diagnostics
-
-        return diagnostics.verifier_error(compiler, program, function, error.log)
-    lines = [line for line in error.log.splitlines() if line and not line.startswith("processed ")]
-    reason = lines[-1] if lines else os.strerror(error.errno or 0)
-    return VerifierError(
-        f"the kernel's verifier refused {function!r}: {reason}",
-        function=function,
-        reason=reason,
-        line=None,
-        text=None,
-        log=error.log[: 64 << 10],
     )

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from kernelscope.errors import from_json
+
 ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = """
 import importlib, json, sys, types
@@ -33,3 +35,11 @@ def call(module: str, function: str, *arguments: Any, timeout_s: float = 60) -> 
     if done.returncode:
         raise AssertionError(f"{module}.{function} failed:\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.rpartition("\n")[2])
+
+
+def ask(module: str, function: str, **arguments: Any) -> Any:
+    """Call a function through its module's `answer`; raises the KernelScopeError it raised."""
+    answer = call(module, "answer", function, arguments)
+    if "error" in answer:
+        raise from_json(answer["error"])
+    return answer["result"]
