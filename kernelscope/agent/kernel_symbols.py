@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 Frame = tuple[str, int, str]  # symbol, offset in it, module
 KERNEL_HALF = 1 << 63
+_ADDRESS = itemgetter(slice(16))
 _FARTHEST = 16 << 20  # no function is longer: an address this far behind a symbol is not in it
 
 
 class KernelSymbols:
     """/proc/kallsyms, read when first asked: while the run's own programs are still in it.
 
-    A line's address has 16 digits, so that sorting the lines as text sorts them by address; only
-    the lines that are asked for are ever taken apart. Where the kernel hides its symbols, nothing
+    A line's address has 16 digits, so that its text sorts as the number does; only the lines that
+    are asked for are ever taken apart. Where the kernel hides its symbols, nothing
     has a name.
     """
 
@@ -25,9 +27,10 @@ class KernelSymbols:
     @cached_property
     def _lines(self) -> list[str]:
         try:
-            return sorted(self._path.read_text(encoding="ascii", errors="replace").splitlines())
+            lines = self._path.read_text(encoding="ascii", errors="replace").splitlines()
         except OSError:
             return []
+        return sorted(lines, key=_ADDRESS)  # of one address's names the first is the kernel's own
 
     def resolve(self, address: int) -> Frame:
         """Return the function at an address: ("", address, "") where none is known.

@@ -19,6 +19,7 @@ from kernelscope.agent import kernel
 
 WINDOW_NS = 20_000_000
 PERIOD_NS = 200_000_000
+_NEVER_NS = 1 << 63
 _FIRST_WINDOWS = 2  # taken back to back, so that a short run has a sample as well
 
 
@@ -48,13 +49,15 @@ class RunStats:
     @property
     def next_tick_ns(self) -> int:
         """When `tick` has something to do next, on the monotonic clock."""
+        if self._refused:
+            return _NEVER_NS
         if self._switch >= 0:
             return self._opened_ns + WINDOW_NS
         return self._opened_ns + (WINDOW_NS if self._windows < _FIRST_WINDOWS else PERIOD_NS)
 
     def tick(self, now_ns: int) -> None:
         """Open or close a window when its time has come."""
-        if self._refused or now_ns < self.next_tick_ns:
+        if now_ns < self.next_tick_ns:
             return
         if self._switch >= 0:
             self.close()
