@@ -1,0 +1,106 @@
+"""The queue between a run and a notebook that may be slow or gone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernelscope.agent.protocol import FrameReader
+from kernelscope.agent.spool import Spool
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    run, notebook = socket.socketpair()
+    with run, notebook:
+        yield run, notebook
+
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
+    spool = Spool(ends[0], 1 << 20)
+    for number in range(200):
+        assert spool.push({"type": "batch", "n": number}, bytes([number]) * number)
+    assert spool.flush()
+    assert spool.bytes == 0
+    reader = FrameReader(ends[1])
+    for number in range(200):
+        frame = reader.read()
+        assert frame is not None
+        assert frame.header["n"] == number
+        assert bytes(frame.payload) == bytes([number]) * number
+
+
+def test_flush_never_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
+    spool = Spool(ends[0], 64 << 20)
+    spool.push({"type": "batch"}, bytes(32 << 20))
+    assert not spool.flush()
+    waiting = spool.bytes
+    assert 0 < waiting < 33 << 20
+    assert not spool.flush()
+    assert spool.bytes == waiting
+
+
+def test_a_frame_beyond_the_limit_is_refused_and_leaves_nothing_behind(ends: Ends) -> None:
+    spool = Spool(ends[0], 1000)
+    assert spool.push({"type": "batch"}, bytes(500))
+    before = spool.bytes
+    assert not spool.push({"type": "batch"}, bytes(600))
+    assert spool.bytes == before
+
+
+def test_the_spool_is_full_from_its_limit_on(ends: Ends) -> None:
+    spool = Spool(ends[0], 1000)
+    assert not spool.full
+    spool.push({"type": "map"}, bytes(2000), always=True)
+    assert spool.full
+    assert spool.flush()
+    assert not spool.full
+
+
+def test_a_reader_that_is_gone_is_an_error_and_no_signal(ends: Ends) -> None:
+    spool = Spool(ends[0], 1 << 20)
+    ends[1].close()
+    spool.push({"type": "status"})
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        spool.flush()
+
+
+def test_draining_gives_up_on_a_reader_that_stands_still(ends: Ends) -> None:
+    spool = Spool(ends[0], 64 << 20)
+    spool.push({"type": "batch"}, bytes(8 << 20))
+    assert not spool.drain(0.01)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=80),
+    takes=st.lists(st.integers(1, 20000), min_size=1, max_size=50),
+)
+@settings(deadline=None, max_examples=60)
+def test_partial_writes_lose_and_double_nothing(sizes: list[int], takes: list[int]) -> None:
+    run, notebook = socket.socketpair()
+    with run, notebook:
+        run.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        spool = Spool(run, 1 << 30)
+        for number, size in enumerate(sizes):
+            spool.push({"n": number}, memoryview(bytes([number % 251]) * size))
+        received = bytearray()
+        turn = 0
+        while not spool.flush():
+            received += notebook.recv(takes[turn % len(takes)])
+            turn += 1
+        run.shutdown(socket.SHUT_WR)
+        while piece := notebook.recv(1 << 16):
+            received += piece
+    expected = b"".join(
+        b'{"n":%d%s}\n' % (number, b',"bytes":%d' % size if size else b"")
+        + bytes([number % 251]) * size
+        for number, size in enumerate(sizes)
+    )
+    assert received == expected
