@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from kernelscope import values
-from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import Parameter, Probe
 
 
@@ -96,7 +96,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of printing and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise ParameterError(message.replace("argument ", ""), hint=f"{self.prog} --help")
+        raise ParameterError(
+            message.removeprefix("argument "), hint=f"{self.prog} --help lists the options"
+        )
 
 
 def flag_of(parameter: Parameter) -> str:
@@ -171,8 +173,14 @@ def parse(
 
     find: gives the probe of a name, None where the name stands for a file or standard input.
     """
-    first, _ = parser(where=where, prog=prog).parse_known_args(tokens)
-    probe = find(first.target) if first.target is not None else None
+    common = parser(where=where, prog=prog)
+    first, unknown = common.parse_known_args(tokens)
+    try:
+        probe = find(first.target) if first.target is not None else None
+    except ProbeNotFoundError:
+        if tokens[0] != first.target and unknown:  # it is the value of a misspelt option
+            raise _unexpected(unknown, common) from None
+        raise
     if probe is None:
         made = parser(where=where, prog=prog)
         found, extra = made.parse_known_args(tokens)

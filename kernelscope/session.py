@@ -104,7 +104,7 @@ class Run:
         except KeyboardInterrupt:
             self.close()
             raise
-        if self._stream.error is not None:
+        if self._stream.error is not None and not self._stream.attached:
             raise self._stream.error
         return self
 

@@ -1,0 +1,122 @@
+"""Loading probes: the ones there are, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernelscope import catalogue, probe_load
+from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
+from kernelscope.options import parser
+
+GOOD = """
+area = "block"
+summary = "Something"
+description = "Some text"
+duration_s = 5
+filters = "none"
+example = "a b"
+[overhead]
+level = "low"
+ns_per_event = 12
+[[hook]]
+function = "on_it"
+any_of = ["profile:hz:{hz}"]
+[[parameter]]
+name = "hz"
+kind = "integer"
+default = 99
+passed = "client"
+help = "Samples a second"
+[[table]]
+name = "latency"
+map = "latency"
+[[table.column]]
+name = "operation"
+kind = "enum"
+names = { 0 = "read", 1 = "write" }
+[[plot]]
+kind = "bars"
+table = "latency"
+[check]
+load = "reads"
+events = 23
+expect = "23"
+"""
+
+
+def load(folder: Path, text: str, source: str = "int x;") -> object:
+    area = folder / "block"
+    area.mkdir(exist_ok=True)
+    (area / "thing.c").write_text(source)
+    (area / "thing.toml").write_text(text)
+    return probe_load.load(area / "thing.toml")
+
+
+def test_a_probe_is_read_from_its_two_files(tmp_path: Path):
+    probe = load(tmp_path, GOOD)
+
+    assert (probe.name, probe.area, probe.source) == ("thing", "block", "int x;")
+    assert probe.tables[0].columns[0].names == {0: "read", 1: "write"}
+    assert probe.hooks[0].specs(probe.defaults()) == ("profile:hz:99",)
+
+
+BAD = [
+    ('area = "block"', 'area = "network"', "area is 'network', but the folder is 'block'"),
+    ('summary = "Something"', "", "summary is missing"),
+    ('summary = "Something"', 'sumary = "Something"', "summary is missing"),
+    ('summary = "Something"', 'summary = ""', "summary must not be empty"),
+    ("duration_s = 5", "duration = 5", "duration is not known; did you mean duration_s?"),
+    ("duration_s = 5", 'duration_s = "5"', "duration_s must be a number"),
+    ("duration_s = 5", "duration_s = 0", "duration_s must be more than 0"),
+    ("duration_s = 5", "duration_s = true", "duration_s must be a number"),
+    ('filters = "none"', 'filters = "some"', "'some' is none of: task, code, none"),
+    ('level = "low"', 'level = "tiny"', "overhead.level 'tiny' is none of"),
+    ('kind = "integer"', 'kind = "int"', "parameter[0].kind 'int' is none of"),
+    ('kind = "integer"', 'kind = "choice"', "parameter[0].choices go with kind"),
+    ("default = 99", "", "names {hz}, which is no parameter with a default"),
+    ('kind = "enum"', 'kind = "enumeration"', "table[0].column[0].kind 'enumeration' is none of"),
+    ("{ 0 =", "{ zero =", "table[0].column[0].names must map numbers to words"),
+    ('table = "latency"\n[check]', 'table = "other"\n[check]', "plot[0].table 'other' is none of"),
+    ("events = 23", 'events = "23"', "check.events must be a number"),
+    ("[[hook]]", "[[hooks]]", "hook is missing (at least 1)"),
+    ("[check]", "[check", "(at line"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD)
+def test_a_wrong_description_names_the_file_and_the_key(
+    tmp_path: Path, old: str, new: str, message: str
+):
+    assert old in GOOD
+    with pytest.raises(ProbeSpecError) as caught:
+        load(tmp_path, GOOD.replace(old, new))
+
+    assert message in str(caught.value)
+    assert "thing.toml" in str(caught.value)
+
+
+def test_a_probe_without_its_c_is_refused(tmp_path: Path):
+    (tmp_path / "block").mkdir()
+    path = tmp_path / "block" / "thing.toml"
+    path.write_text(GOOD)
+
+    with pytest.raises(ProbeSpecError, match=r"thing\.c: cannot be read"):
+        probe_load.load(path)
+
+
+def test_every_built_in_probe_loads_and_its_options_fit_beside_the_common_ones():
+    probes = catalogue.catalogue()
+
+    assert list(probes) == sorted(probes, key=lambda name: (probes[name].area, name))
+    assert set(probes) == set(catalogue.names())
+    for probe in probes.values():
+        assert parser(probe).format_help()
+
+
+def test_a_misspelt_probe_brings_close_matches():
+    with pytest.raises(ProbeNotFoundError, match="Did you mean syscount") as caught:
+        catalogue.find("sycount")
+
+    assert caught.value.details["matches"] == ["syscount"]

@@ -1,0 +1,263 @@
+"""Options and parameters: what is understood, and what is said of what is not."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from kernelscope import catalogue, options, request, values
+from kernelscope.errors import KernelScopeError, ParameterError, TargetError
+
+SOURCE = "BPF_HASH(counts, u32);"
+
+
+def parse(line: str) -> options.Parsed:
+    return options.parse(options.split(line), catalogue.find)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5", 5),
+        ("500ms", 0.5),
+        ("2m", 120),
+        ("1h", 3600),
+        ("1.5s", 1.5),
+        (0.25, 0.25),
+        (timedelta(minutes=1), 60),
+        ("inf", math.inf),
+    ],
+)
+def test_durations(text: object, seconds: float):
+    assert values.run_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64K", 65536), ("16M", 1 << 24), ("1MiB", 1 << 20), (4096, 4096)]
+)
+def test_ring_sizes(text: object, size: int):
+    assert values.ring_size(text) == size
+
+
+def test_a_ring_is_rounded_up_to_a_power_of_two():
+    assert values.ring_size("3M") == 4 << 20
+
+
+@pytest.mark.parametrize(("text", "count"), [("1M", 10**6), ("10k", 10**4), ("1_000", 1000)])
+def test_counts(text: str, count: int):
+    assert values.count(text) == count
+
+
+def test_a_user_is_given_by_name_or_number():
+    assert values.user_id("root") == 0
+    assert values.user_id("65534") == 65534
+
+
+def test_a_disk_becomes_the_kernels_device_number(tmp_path: Path):
+    (tmp_path / "vdb").mkdir()
+    (tmp_path / "vdb" / "dev").write_text("254:16\n")
+
+    assert values.disk("vdb", tmp_path) == 254 << 20 | 16
+    assert values.disk("/dev/vdb", tmp_path) == 254 << 20 | 16
+
+
+def test_a_line_is_taken_apart():
+    parsed = parse("syscount -d 5 -o calls --by process --comm 'my app'")
+
+    assert parsed.target == "syscount"
+    assert parsed.given == {"duration": "5", "out": "calls", "by": "process", "comm": "my app"}
+
+
+def test_the_probe_may_come_after_its_options():
+    assert parse("-d 5 syscount").target == "syscount"
+
+
+def test_attach_may_be_repeated_and_its_hook_may_hold_equals_signs():
+    parsed = parse('--attach "uprobe:c:malloc=a" --attach "uprobe:/lib=x/y:f=b"')
+    found, _ = options.checked(parsed.given)
+
+    assert found["attach"] == [("uprobe:c:malloc", "a"), ("uprobe:/lib=x/y:f", "b")]
+
+
+def test_a_macro_without_a_value_is_1():
+    found, _ = options.checked(parse("-D DEBUG -D N=3").given)
+
+    assert found["defines"] == {"DEBUG": "1", "N": "3"}
+
+
+def test_help_is_seen_among_other_options():
+    assert parse("syscount -d 5 --help").help
+
+
+BAD_LINES = [
+    ("-d", "-d/--duration: expected one argument"),
+    ("-d five", "--duration five: not a duration such as 5, 500ms, 2m or 1h"),
+    ("-d 0", "--duration 0: must be more than 0"),
+    ("-d -3", "--duration -3: not a duration"),
+    ("-d 8d", "--duration 8d: longer than 7 days"),
+    ("-d 5parsecs", "--duration 5parsecs: not a duration"),
+    ("-d nan", "--duration nan: not a duration"),
+    ("--duratoin 5", "there is no option --duratoin"),
+    ("--pid abc", "--pid abc: not an integer"),
+    ("--pid 0", "--pid 0: not a process id"),
+    ("--pid -1", "--pid -1: not a process id"),
+    ("--pid 99999999999", "--pid 99999999999: not a process id"),
+    ("--comm ''", "--comm : not a process's name"),
+    ("--comm abcdefghijklmnop", "longer than 15 bytes"),
+    ("--uid nobody-of-that-name", "--uid nobody-of-that-name: no such user"),
+    ("--uid 4294967295", "--uid 4294967295: not a user id"),
+    ("--max-rows 0", "--max-rows 0: must be at least 1"),
+    ("--max-rows 1.5", "--max-rows 1.5: not a whole number"),
+    ("--max-rows many", "--max-rows many: not a whole number such as"),
+    ("--ring 1", "--ring 1: must be from 4K to 1G"),
+    ("--ring 64X", "--ring 64X: not a size such as"),
+    ("--ring 2G", "--ring 2G: must be from 4K to 1G"),
+    ("--max-entries 1000G", "--max-entries 1000G: must be from 1 to 67,108,864"),
+    ("--interval 1ms", "--interval 1ms: must be from 10ms to 1d"),
+    ("--attach uprobe:c:malloc", "is not of the form LEFT=RIGHT"),
+    ("--attach uprobe:c:malloc=1x", "'1x' is not the name of a C function"),
+    ("--attach =f", "is not of the form LEFT=RIGHT"),
+    ("-D 1X=2", "'1X' is not the name of a macro"),
+    ("-D X=é", "the value of X is not one line of plain text"),
+    ("-o 1st", "--out 1st: not a Python name"),
+    ("-o class", "--out class: not a Python name"),
+    ("--csv /no/such/folder/x.csv", "there is no folder /no/such/folder"),
+    ("--csv /tmp", "--csv /tmp: is a folder, not a file"),
+    ("--parquet -", "--parquet -: must be a file"),
+    ("--record /no/such/folder/x", "there is no folder /no/such/folder"),
+    ("--type pid", "is not of the form LEFT=RIGHT"),
+    ("--type a=nokind", "there is no kind of column 'nokind'"),
+    ("--comm 'unclosed", "the line cannot be read: no closing quotation"),
+    ("--bg=yes", "ignored explicit argument 'yes'"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_LINES)
+def test_a_bad_option_of_a_cell_is_named_with_the_reason(line: str, message: str):
+    with pytest.raises(ParameterError) as caught:
+        request.from_source(SOURCE, parse(line).given, where="magic")
+
+    assert message in str(caught.value)
+
+
+BAD_PROBE_LINES = [
+    ("syscount --by disk", "--by disk: is none of both, syscall, process"),
+    ("syscount --bye pid", "there is no option --bye"),
+    ("syscount second", "unexpected 'second'"),
+    ("syscount --attach uprobe:c:f=g", "syscount has its own hooks and columns"),
+    ("syscount --table nothing", "there is no table 'nothing'"),
+    ("biolatency --disk nosuchdisk", "no such disk here (there are:"),
+    ("biolatency --pid 1", "biolatency cannot tell processes apart"),
+    ("profile --hz 0", "--hz 0: must be at least 1 and at most 5000"),
+    ("profile --hz 99.5", "--hz 99.5: not an integer"),
+    ("tcplife --port 65536", "--port 65536: must be at least 1 and at most 65535"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_PROBE_LINES)
+def test_a_bad_option_of_a_probe_is_named_with_the_reason(line: str, message: str):
+    def ask() -> None:
+        parsed = parse(line)
+        request.from_probe(catalogue.find(parsed.target or ""), parsed.given, where="magic")
+
+    with pytest.raises(ParameterError) as caught:
+        ask()
+
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_option_brings_close_matches():
+    with pytest.raises(ParameterError, match=r"Did you mean .*--duration"):
+        parse("--duratoin 5")
+
+
+def test_a_misspelt_parameter_in_python_brings_close_matches():
+    with pytest.raises(ParameterError, match=r"Did you mean duration"):
+        request.from_probe(catalogue.find("syscount"), {"duratoin": 5})
+
+
+def test_an_option_of_notebooks_is_none_of_the_command_line():
+    with pytest.raises(ParameterError, match="there is no option --bg outside a notebook"):
+        options.parse(["syscount", "--bg"], catalogue.find, where="cli")
+
+
+def test_a_process_that_is_gone_is_named():
+    with pytest.raises(TargetError, match="there is no process 2147483647"):
+        request.from_source(SOURCE, {"pid": 2**31 - 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("  \n", "there is no C"), ("x" * 300_000, "longer")]
+)
+def test_a_text_that_cannot_be_a_program_is_refused(text: str, message: str):
+    with pytest.raises(ParameterError, match=message):
+        request.from_source(text, {})
+
+
+def test_a_cell_becomes_a_program():
+    given = {"duration": "2s", "pid": "1", "comm": "cat", "attach": ["uprobe:c:malloc=f"]}
+    program = request.from_source(SOURCE, {**given, "per_cpu": True}).program
+
+    assert program.duration_ns == 2 * 10**9
+    assert (program.filters.pid, program.filters.comm) == (1, "cat")
+    assert program.hooks[0].any_of == ("uprobe:c:malloc",)
+    assert program.target_pid == 1
+    assert program.per_cpu
+    assert "KS_SLOTS" in program.prelude
+
+
+def test_every_program_passes_the_agents_gate():
+    for probe in catalogue.catalogue().values():
+        program = request.from_probe(probe, {"duration": "inf"}).program
+        assert type(program).from_json(program.to_json()) == program
+
+
+def test_parameters_reach_the_program_as_numbers():
+    program = request.from_probe(
+        catalogue.find("syscount"), {"by": "process", "failed": True}
+    ).program
+
+    assert program.params == {"by": 2, "failed": 1}
+
+
+def test_a_parameter_is_filled_into_a_hook():
+    program = request.from_probe(catalogue.find("profile"), {"hz": 49}).program
+
+    assert program.hooks[0].any_of == ("profile:hz:49",)
+
+
+def test_a_probe_that_filters_by_itself_gets_the_filters_as_parameters():
+    asked = request.from_probe(catalogue.find("runqlat"), {"pid": 1, "uid": 0, "comm": "cat"})
+
+    assert asked.program.filters.pid is None
+    assert asked.program.params["filter_pid"] == 1
+    assert asked.program.params["filter_uid"] == 1  # uid + 1: 0 means unset
+    assert asked.program.params["filter_comm_0"] == int.from_bytes(b"cat", "little")
+
+
+def test_the_same_program_has_the_same_digest_whatever_its_duration():
+    digests = {request.from_source(SOURCE, {"duration": d}).digest() for d in (1, 2)}
+    other = request.from_source(SOURCE + " ", {}).digest()
+
+    assert len(digests) == 1
+    assert other not in digests
+
+
+def test_no_option_prints_or_exits(capsys):
+    for line in ("--help", "-d", "--nothing", "syscount --help"):
+        try:
+            parse(line)
+        except KernelScopeError:
+            continue
+    assert capsys.readouterr() == ("", "")
+
+
+def test_help_names_every_option():
+    shown = options.usage()
+
+    for option in options.offered("magic"):
+        assert option.flags[-1] in shown
+        assert option.help

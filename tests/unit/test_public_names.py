@@ -1,0 +1,63 @@
+"""The names that users may rely on, and what it costs to import them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import kernelscope
+
+NAMES = [
+    "LostEventsWarning",
+    "Run",
+    "Session",
+    "__version__",
+    "doctor",
+    "errors",
+    "load_ipython_extension",
+    "open",
+    "probes",
+    "read",
+    "run",
+    "start",
+]
+
+
+def test_the_public_names_are_these():
+    assert kernelscope.__all__ == NAMES
+    assert dir(kernelscope) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_there(name: str):
+    assert getattr(kernelscope, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = kernelscope.nothing
+
+
+def test_the_import_loads_nothing_of_what_it_will_need():
+    code = "import sys, kernelscope; print(*sorted(n for n in sys.modules if 'kernelscope' in n))"
+    command = [sys.executable, "-X", "importtime", "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert shown.stdout.split() == ["kernelscope"]
+    for heavy in ("pandas", "numpy", "IPython", "argparse", "socket"):
+        assert f" {heavy}\n" not in shown.stderr
+
+
+def test_the_version_is_the_projects():
+    path = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    assert tomllib.loads(path.read_text())["project"]["version"] == kernelscope.__version__
+
+
+def test_the_receipt_carries_the_version():
+    from kernelscope.receipt import VERSION
+
+    assert kernelscope.__version__ == VERSION
