@@ -122,7 +122,7 @@ class KernelScope(Magics):
                 hint="%ebpf lists the probes; %ebpf NAME [options] runs one",
                 name="probe",
             )
-        return show.listing(catalogue.catalogue().values(), self.session)
+        return show.listing(catalogue.catalogue().values(), self.session.check)
 
     def _with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
         configured = {

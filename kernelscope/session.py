@@ -174,9 +174,13 @@ class Run:
         return f"<kernelscope.Run {self._describe()}>"
 
     def _repr_html_(self) -> str:
-        from kernelscope.show import run_html
+        from kernelscope.show import facts_html
 
-        return run_html(self)
+        facts = {"state": self.state, "traced": f"{self.elapsed_s:.1f} s", "rows": f"{self.rows:,}"}
+        if self.lost:
+            facts["lost"] = f"{sum(self.lost.values()):,}"
+        hint = "peek() reads it now, stop() ends it, result() waits for its end."
+        return facts_html(self.name, facts, hint)
 
     def _describe(self) -> str:
         parts = [self.name, self.state, f"{self.elapsed_s:.1f} s"]
@@ -273,6 +277,10 @@ class Session:
         """Whether the agent runs already."""
         return self._agent is not None and self._agent.alive
 
+    def check(self, hooks: list[str]) -> dict[str, str | None]:
+        """Return for each hook why this kernel cannot run it, None where it can."""
+        return self.agent.check(hooks)
+
     def run(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
     ) -> pd.DataFrame | Tables:
@@ -319,6 +327,9 @@ class Session:
 
     def submit(self, asked: Request) -> Run:
         """Start a run that `request` has checked, and wait until it is attached."""
+        recorded = replay.stand_in(asked)
+        if recorded is not None:
+            return Run(recorded, recorded.request, recorded=True).wait_attached()
         channel = self._open(asked.program)
         try:
             recorder = _recorder(asked)

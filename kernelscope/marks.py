@@ -1,0 +1,51 @@
+"""Marks every table of a notebook that replays recordings, so that none is taken for a measurement.
+
+Only for notebooks run with KERNELSCOPE_REPLAY (replay.py); elsewhere a table is shown as pandas
+shows it. Figures carry such a mark anyway (figure.py).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.core.interactiveshell import InteractiveShell
+
+_GENERAL = "replayed from a recording; not measured on this machine"
+
+
+def sentence(receipt: Mapping[str, Any] | None) -> str:
+    """Say where and when a result was recorded; in general where it carries no receipt."""
+    if not receipt or not receipt.get("host"):
+        return _GENERAL
+    release = receipt.get("kernel", {}).get("release", "")
+    date = str(receipt.get("started", ""))[:10]
+    return f"recorded on {receipt['host']}, Linux {release}, {date}; not measured on this machine"
+
+
+def install(shell: InteractiveShell) -> None:
+    """Have the shell mark every DataFrame, and every mapping of them, that it shows."""
+    formatters = shell.display_formatter.formatters  # type: ignore[union-attr]
+    for mime, marked in (("text/html", _html), ("text/plain", _plain)):
+        formatters[mime].for_type_by_name("pandas", "DataFrame", marked)
+        formatters[mime].for_type(Tables, marked)
+
+
+def _html(result: pd.DataFrame | Tables) -> str:
+    mark = html.escape(sentence(_receipt(result)))
+    return f"{result._repr_html_()}<p><em>{mark}</em></p>"  # type: ignore[operator]
+
+
+def _plain(result: pd.DataFrame | Tables, printer: Any, _cycle: bool) -> None:
+    printer.text(f"{result!r}\n{sentence(_receipt(result))}")
+
+
+def _receipt(result: pd.DataFrame | Tables) -> Mapping[str, Any] | None:
+    if isinstance(result, Tables):
+        return result.receipt
+    return result.attrs.get("kernelscope")
