@@ -106,6 +106,8 @@ class Reading:
             for cpu, data in buffer.drain():
                 header = {"type": "batch", "table": table, "form": "perf", "cpu": cpu}
                 self._push({**header, "at_ns": time.monotonic_ns()}, data)
+                if self._stacks is not None:
+                    self._stacks.observe_perf(table, data)
                 tick = min(tick, SLOWEST_TICK_S / 5)
         return max(tick, FASTEST_TICK_S)
 
