@@ -55,7 +55,7 @@ def probes() -> Listing:
     """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
     from kernelscope import catalogue, session, show
 
-    return show.listing(catalogue.catalogue().values(), session.default_session())
+    return show.listing(catalogue.catalogue().values(), session.default_session().check)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -97,7 +97,7 @@ def _list(tokens: list[str]) -> int:
         raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
     from kernelscope.session import default_session
 
-    print(show.listing(catalogue.catalogue().values(), default_session()))
+    print(show.listing(catalogue.catalogue().values(), default_session().check))
     return 0
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import html
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kernelscope import options
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import Probe
-
-if TYPE_CHECKING:
-    from kernelscope.session import Run, Session
 
 
 @dataclass(frozen=True)
@@ -70,14 +66,16 @@ class Listing(Sequence[Entry]):
         return [*said, "%ebpf NAME runs one for a while, %ebpf NAME --help tells all about it."]
 
 
-def listing(probes: Iterable[Probe], session: Session) -> Listing:
-    """List the probes, asking the agent once which of them this kernel can run."""
+def listing(
+    probes: Iterable[Probe], check: Callable[[list[str]], Mapping[str, str | None]]
+) -> Listing:
+    """List the probes, asking `check` (the agent's) once which hooks this kernel can run."""
     probes = list(probes)
     specs = sorted({spec for probe in probes for spec in probe_specs(probe)})
     reasons: Mapping[str, str | None] = {}
     unchecked = None
     try:
-        reasons = session.agent.check(specs)
+        reasons = check(specs)
     except KernelScopeError as error:
         unchecked = error.message
     entries = [Entry(p.name, p.area, p.summary, why_not(p, reasons)) for p in probes]
@@ -173,14 +171,10 @@ def _bullets(heading: str, items: Iterable[str]) -> str:
     return "\n".join([f"{heading}:", *lines])
 
 
-def run_html(run: Run) -> str:
-    """Return a run's state as a small table."""
-    facts = {"state": run.state, "traced": f"{run.elapsed_s:.1f} s", "rows": f"{run.rows:,}"}
-    if run.lost:
-        facts["lost"] = f"{sum(run.lost.values()):,}"
-    hint = "run.peek() reads it now, run.stop() ends it, run.result() waits for its end."
+def facts_html(title: str, facts: Mapping[str, str], hint: str) -> str:
+    """Return facts as a small table with a hint below."""
     rows = [[html.escape(name), html.escape(value)] for name, value in facts.items()]
-    return html_table((run.name, ""), rows) + f"<small>{html.escape(hint)}</small>"
+    return html_table((title, ""), rows) + f"<small>{html.escape(hint)}</small>"
 
 
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
