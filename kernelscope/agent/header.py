@@ -24,53 +24,14 @@ from kernelscope.agent.tokens import Token, closing, names, scan
 DATA = Path(__file__).with_name("data")
 
 # Types that BCC's helpers and most programs use without naming what they come from.
-_BASE_TYPES = [
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "s8",
-    "s16",
-    "s32",
-    "s64",
-    "__u8",
-    "__u16",
-    "__u32",
-    "__u64",
-    "__s8",
-    "__s16",
-    "__s32",
-    "__s64",
-    "size_t",
-    "ssize_t",
-    "bool",
-    "pid_t",
-    "uid_t",
-    "gid_t",
-    "loff_t",
-    "umode_t",
-    "dev_t",
-    "__be16",
-    "__be32",
-    "__be64",
-    "__le16",
-    "__le32",
-    "__le64",
-    "__sum16",
-    "__wsum",
-    "uint8_t",
-    "uint16_t",
-    "uint32_t",
-    "uint64_t",
-    "int8_t",
-    "int16_t",
-    "int32_t",
-    "int64_t",
-    "uintptr_t",
-    "ulong",
-    "uint",
-    "ushort",
-]
+_BASE_TYPES = (
+    *("u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64"),
+    *("__u8", "__u16", "__u32", "__u64", "__s8", "__s16", "__s32", "__s64"),
+    *("uint8_t", "uint16_t", "uint32_t", "uint64_t", "uintptr_t", "uint", "ulong", "ushort"),
+    *("int8_t", "int16_t", "int32_t", "int64_t", "size_t", "ssize_t", "loff_t", "bool"),
+    *("__be16", "__be32", "__be64", "__le16", "__le32", "__le64", "__sum16", "__wsum"),
+    *("pid_t", "uid_t", "gid_t", "umode_t", "dev_t"),
+)
 _BASE_MACROS = ("roundup_pow_of_two", "NULL", "__user", "offsetof")
 _BASE_ENUMERATORS = ("false", "BPF_ANY", "BPF_NOEXIST", "BPF_EXIST")
 # Small types of which BCC or programs use every member without spelling them out.
@@ -80,6 +41,8 @@ _HELPER_TYPES = ("bpf_stack_build_id", "bpf_cgroup_storage_key")
 _ALIASES_UNLESS = {"d_iname": ("dentry", "d_shortname")}
 _ARCH_MACROS = re.compile(r"__NR_|O_|MAP_|SA_|SO_|F_|E[A-Z]|SIG|PTRACE_|TC[A-Z]|TIO|FIO|MADV_")
 _ABSENT_HELPER = 0x7FFFFFFF
+# Programs ask only whether an address is the kernel's, so where its half begins is near enough.
+_KERNEL_HALF = {"x86_64": 0xFFFF888000000000, "aarch64": 0xFFFF000000000000}
 
 
 @dataclass
@@ -97,11 +60,13 @@ class Macros:
             macros.lines[name] = f"#define {name} {literal(value)}\n"
         text = (DATA / "compat.h").read_text()
         for line in text.splitlines(keepends=True):
-            match = re.match(r"#define (\w+)|static inline [^(]*\(\(\w+\)\)\) .*?(\w+)\(", line)
+            match = re.match(r"#define (\w+)|static inline [^(]*\(\(\w+\)\) .*?(\w+)\(", line)
             if match:
                 name = match.group(1) or match.group(2)
                 macros.lines[name] = line
                 macros.uses[name] = frozenset(names(scan(line.replace("#define", "")))) - {name}
+        half = _KERNEL_HALF.get(arch or platform.machine(), _KERNEL_HALF["aarch64"])
+        macros.lines["PAGE_OFFSET"] = f"#define PAGE_OFFSET 0x{half:x}UL\n"
         shift = os.sysconf("SC_PAGE_SIZE").bit_length() - 1
         macros.lines["PAGE_SHIFT"] = f"#define PAGE_SHIFT {shift}\n"
         macros.lines["PAGE_SIZE"] = f"#define PAGE_SIZE {1 << shift}UL\n"
@@ -180,7 +145,7 @@ class HeaderMaker:
         )
 
     def full(self) -> str:
-        """Return a header with every type and macro: large, but nothing a program may name lacks."""
+        """Return a header with every type and macro."""
         emitter = Emitter(self.btf, lambda _: True)
         emitter.define(range(1, len(self.btf)))
         known = self.btf.index.enumerators
@@ -353,7 +318,7 @@ def _typedef_names(tokens: list[Token], i: int) -> set[str]:
 
 
 _NOT_A_TYPE = frozenset(
-    ["return", "goto", "else", "case", "sizeof", "typeof", "define", "ifdef", "ifndef", "undef"]
+    ("return", "goto", "else", "case", "sizeof", "typeof", "define", "ifdef", "ifndef", "undef")
 )
 
 
@@ -400,6 +365,3 @@ def _config_text() -> str:
         return Path(f"/boot/config-{platform.release()}").read_text()
     except OSError:
         return ""
-
-
-__all__ = ["RECORDS", "HeaderMaker", "Helpers", "Macros", "version_macros"]
