@@ -1,0 +1,67 @@
+"""`df.ks`: percentiles, the largest groups, plots and the receipt of a result, at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from kernelscope import analysis
+
+if TYPE_CHECKING:
+    from kernelscope.figure import Figure
+
+
+class Accessor:
+    """What KernelScope knows of a DataFrame. `register` makes it `df.ks`."""
+
+    def __init__(self, df: pd.DataFrame) -> None:
+        self._df = df
+
+    def percentiles(
+        self,
+        column: str | None = None,
+        q: float | Sequence[float] = (50, 90, 99),
+        by: str | Sequence[str] | None = None,
+        *,
+        max_lost: float = analysis.MAX_LOST,
+    ) -> pd.DataFrame:
+        """Return percentiles with their bounds; see `analysis.percentiles`."""
+        return analysis.percentiles(self._df, column, q, by, max_lost=max_lost)
+
+    def top(
+        self, n: int = 10, by: str | Sequence[str] | None = None, value: str | None = None
+    ) -> pd.DataFrame:
+        """Return the largest groups and the rest as "other"; see `analysis.top`."""
+        return analysis.top(self._df, n, by, value)
+
+    def plot(self, kind: str | None = None, **options: Any) -> Figure:
+        """Return the table's picture, or one of the given kind.
+
+        kind: "histogram", "percentiles", "heatmap", "bars", "timeseries" or "flamegraph"; with
+        options, those of the function of that name in `kernelscope.plot`.
+        """
+        from kernelscope import plot  # matplotlib takes half a second to import
+
+        return plot.default(self._df, kind) if not options else plot.named(self._df, kind, options)
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """What was measured, where and at what cost; empty where the table carries none."""
+        return dict(self._df.attrs.get("kernelscope") or {})
+
+    @property
+    def lost(self) -> int:
+        """How many events the run lost."""
+        return analysis.lost_events(self._df)
+
+    def __repr__(self) -> str:
+        name = self.receipt.get("name", "a table")
+        return f"<df.ks of {name}: percentiles, top, plot, receipt, lost>"
+
+
+def register() -> None:
+    """Make `df.ks` known to pandas; a second call changes nothing."""
+    if not isinstance(getattr(pd.DataFrame, "ks", None), type):
+        pd.api.extensions.register_dataframe_accessor("ks")(Accessor)
