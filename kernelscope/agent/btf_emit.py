@@ -328,7 +328,7 @@ class Emitter:
         return lines
 
     def _bit_padding(self, at: int, member: Member) -> list[str]:
-        """Fill up to a bit field: whole bytes by chars, the rest by bits in the field's own unit."""
+        """Fill up to a bit field: whole bytes by chars, the rest by bits in its own unit."""
         lines = []
         unit = 8 * self.btf.sizeof(member.type)
         start = member.bit_offset // unit * unit

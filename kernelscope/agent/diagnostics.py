@@ -1,4 +1,4 @@
-"""What clang and the kernel's verifier say, in words and lines of the user's text. Pure functions."""
+"""What clang and the kernel's verifier say, in words and lines of the user's text."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _MESSAGE = re.compile(
 )
 _MAIN = "/virtual/main.c"
 _LACKS = re.compile(
-    r"undeclared identifier|unknown type name|incomplete|no member named|implicit declaration"
-    r"|undefined|redefinition|conflicting|file not found|expected|undeclared function"
+    r"error: (?:use of undeclared identifier|unknown type name|no member named) '(\w+)'"
+    r"|error: .*incomplete (?:definition of )?type '(?:struct |union |enum )?(\w+)'"
+    r"|implicit declaration of function '(\w+)'|call to undeclared function '(\w+)'"
 )
 _LOG_LIMIT = 64 << 10
 Lines = dict[int, tuple[int, str]]
 _Place = Optional[tuple[int, int]]
 
 
-# --- clang -----------------------------------------------------------------------------------------
+# --- clang ---------------------------------------------------------------------------------------
 
 
 def compile_error(said: str, source: str, prefix_lines: int) -> CompileError:
@@ -67,9 +68,9 @@ def warnings(said: str, source: str, prefix_lines: int) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def may_lack_types(said: str) -> bool:
-    """Tell whether a wider header could mend what clang complains of."""
-    return _LACKS.search(said) is not None
+def lacking_names(said: str) -> set[str]:
+    """Return the names that clang misses: a wider header may have them."""
+    return {name for found in _LACKS.findall(said) for name in found if name}
 
 
 def _place(lines: list[str], at: int, source: str, prefix_lines: int) -> _Place:
@@ -141,7 +142,7 @@ def _compile_hint(text: str) -> str | None:
     return None
 
 
-# --- the verifier ----------------------------------------------------------------------------------
+# --- the verifier --------------------------------------------------------------------------------
 
 
 def instruction_lines(said: str, function: str, source: str, prefix_lines: int) -> Lines:

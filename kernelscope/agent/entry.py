@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kernelscope.agent.compiled import Function, MapSpec, Object
 from kernelscope.agent.protocol import Layout
-
-if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Object
 
 _PLAIN = ("params", "license", "kernel_version", "printk", "counts_losses", "header", "warnings")
 
@@ -34,8 +32,6 @@ def dump(obj: Object) -> dict[str, Any]:
 
 def load(entry: dict[str, Any]) -> Object | None:
     """Rebuild an object, None where `entry` is not one."""
-    from kernelscope.agent.compiler import Function, MapSpec, Object
-
     try:
         functions = tuple(
             Function(

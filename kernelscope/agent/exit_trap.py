@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None)
 
 
 class ExitedError(Exception):
-    """The C code called exit(). The process must now end by os._exit: C's exit may wait for ever."""
+    """The C code called exit(). The process must end by os._exit: C's own may wait for ever."""
 
 
 def call(function: Callable[[], _Result]) -> _Result:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernelscope.agent.btf import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
+from kernelscope.agent.btf import ENUMS, FWD, STRUCT, TYPEDEF, UNION, Btf
 from kernelscope.agent.btf_emit import Emitter, literal
 from kernelscope.agent.tables import declared_tables
 from kernelscope.agent.tokens import Token, closing, names, scan

@@ -1,14 +1,16 @@
 """Layouts of keys, values and records, from the descriptions that BCC gives of its tables.
 
 BCC describes a type as JSON (its src/cc/json_map_decl_visitor.cc): a scalar is its name, a struct
-is [name, members, "struct" | "struct_packed" | "union"], a member [name, type], an array
-[name, type, [length, ...]], a bit field [name, type, bits]. Where the members lie follows from C's
-rules; a description whose size is not what the kernel says is not believed.
+[name, members, kind], a member [name, type], an array [name, type, [length]], a bit field
+[name, type, bits]. A struct's kind is "struct_packed", with its padding spelt out, or "struct"
+where it has bit fields, whose padding follows from C's rules. Of an array of arrays only the first
+length is told. So a description is believed only where it comes to the size that the kernel says.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -34,8 +36,8 @@ _SCALARS: dict[str, tuple[str, int]] = {
     "unsigned __int128": ("u128", 16),
     "float": ("f32", 4),
     "double": ("f64", 8),
-    "long double": ("u128", 16),
 }
+_PADDING = re.compile(r"__pad_?(?:\d+|end)\Z")
 _MOST_FIELDS = 1024
 
 
@@ -47,20 +49,27 @@ class Placed(NamedTuple):
     align: int
 
 
-def fields_of(description: str, size: int, name: str) -> tuple[Field, ...]:
+def fields_of(description: str, size: int, name: str, *, grids: bool = False) -> tuple[Field, ...]:
     """Return the fields of a type that BCC describes and that is `size` bytes large.
 
-    name: for a scalar's one field. Where the description cannot be read, or does not come to
-    `size`, the whole is one field of raw bytes under that name.
+    name: what a scalar's one field is called.
+    grids: there are arrays of arrays in the program, so that with bit fields the size could agree
+        by chance.
+
+    Where the description cannot be read or does not fit, the whole is one field of raw bytes.
     """
     try:
-        placed = _place(json.loads(description), name)
+        described = json.loads(description)
+        if isinstance(described, str):
+            return _scalars(described, size, name)
+        for bit_fields_packed in (False, True):
+            placed = _place(described, "", bit_fields_packed)
+            fields = _fitted(placed, size)
+            if fields and not (grids and '"struct"' in description):
+                return fields
     except (ValueError, KeyError, TypeError, IndexError):
-        return raw_bytes(size, name)
-    named = {field.name for field in placed.fields}
-    if placed.size != size or not placed.fields or len(named) != len(placed.fields):
-        return raw_bytes(size, name)
-    return placed.fields
+        pass
+    return raw_bytes(size, name)
 
 
 def raw_bytes(size: int, name: str) -> tuple[Field, ...]:
@@ -68,97 +77,134 @@ def raw_bytes(size: int, name: str) -> tuple[Field, ...]:
     return (Field(name, "u8", 0, size, count=size),)
 
 
-def _place(described: Any, name: str) -> Placed:
+def _scalars(described: str, size: int, name: str) -> tuple[Field, ...]:
+    """A typedef'd array is described by its element alone: the size tells how many there are."""
+    kind, each = _SCALARS[described]
+    if size % each:
+        raise ValueError("the size is no multiple of the scalar's")
+    return (Field(name, kind, 0, size, count=size // each),)
+
+
+def _fitted(placed: Placed, size: int) -> tuple[Field, ...]:
+    """Return the fields without padding where they come to `size`, () where they do not."""
+    fields = placed.fields
+    if placed.size == size + 1 and fields and fields[-1] == _last_char(fields[-1], size):
+        # `char text[]` at the end is described as one char
+        fields = (*fields[:-1], replace(fields[-1], size=0, count=0))
+    elif placed.size != size:
+        return ()
+    shown = tuple(f for f in fields if not _PADDING.match(f.name.rpartition(".")[2]))
+    unique = len({f.name for f in shown}) == len(shown)
+    return tuple(_inside(f, size) for f in shown) if unique else ()
+
+
+def _last_char(field: Field, offset: int) -> Field:
+    return Field(field.name, "char", offset, 1)
+
+
+def _inside(field: Field, size: int) -> Field:
+    """Move a bit field's container back where it would reach beyond the record."""
+    beyond = field.offset + field.size - size
+    if not field.bits or beyond <= 0:
+        return field
+    return replace(field, offset=field.offset - beyond, bit_offset=field.bit_offset + 8 * beyond)
+
+
+# --- placing -------------------------------------------------------------------------------------
+
+
+def _place(described: Any, name: str, packed: bool) -> Placed:
     if isinstance(described, str):
         kind, size = _SCALARS[described]
         return Placed((Field(name, kind, 0, size),), size, size)
-    _, members, kind = (*described, "struct")[:3]
+    _, members, kind = described
+    placed = [(member, _place_member(member, name, packed)) for member in members]
     if kind == "union":
-        return _place_union(members, name)
-    return _place_struct(members, name, kind == "struct_packed")
+        whole = _union([item for _, item in placed])
+    elif kind == "struct_packed":
+        whole = _spelt_out([item for _, item in placed])
+    else:
+        whole = _with_bit_fields(placed, packed)
+    only_padding = all(_PADDING.match(f.name.rpartition(".")[2]) for f in whole.fields)
+    if only_padding and name:  # a kernel struct of which the program names no member
+        return whole._replace(fields=raw_bytes(whole.size, name))
+    return whole
 
 
-def _place_struct(members: Sequence[Any], name: str, packed: bool) -> Placed:
+def _place_member(member: Any, outer: str, packed: bool) -> Placed:
+    own, described = member[0], member[1]
+    last = member[2] if len(member) == 3 else None
+    name = ".".join(part for part in (outer, own) if part)
+    if isinstance(last, str):  # a struct without a member's name around it: [name, members, kind]
+        return _place(member, name, packed)
+    if isinstance(last, list):
+        return _array(described, last[0], name, packed)
+    return _place(described, name, packed)
+
+
+def _array(described: Any, length: int, name: str, packed: bool) -> Placed:
+    element = _place(described, name, packed)
+    if isinstance(described, str):
+        field = replace(element.fields[0], size=element.size * length, count=length)
+        return Placed((field,), field.size, element.align)
+    if len(element.fields) * length > _MOST_FIELDS:
+        raise ValueError("too many fields")
+    fields = tuple(
+        replace(field, offset=field.offset + i * element.size)
+        for i in range(length)
+        for field in _place(described, f"{name}[{i}]", packed).fields
+    )
+    return Placed(fields, element.size * length, element.align)
+
+
+def _spelt_out(members: Sequence[Placed]) -> Placed:
+    """A struct whose padding is among its members: each follows the last."""
+    fields: list[Field] = []
+    at, align = 0, 1
+    is_aligned = True
+    for placed in members:
+        fields += [replace(f, offset=f.offset + at) for f in placed.fields]
+        is_aligned = is_aligned and at % placed.align == 0
+        align = max(align, placed.align)
+        at += placed.size
+    return Placed(tuple(fields), at, align if is_aligned and at % align == 0 else 1)
+
+
+def _union(members: Sequence[Placed]) -> Placed:
+    align = max([1, *(placed.align for placed in members)])
+    size = max([0, *(placed.size for placed in members)])
+    fields = tuple(field for placed in members for field in placed.fields)
+    return Placed(fields, -(-size // align) * align, align)
+
+
+def _with_bit_fields(members: Sequence[tuple[Any, Placed]], packed: bool) -> Placed:
+    """A struct with bit fields: its padding follows from the x86-64 and AArch64 ABIs' rules."""
     fields: list[Field] = []
     at, align = 0, 1  # at is in bits
-    for member in members:
-        bits = member[2] if len(member) == 3 and isinstance(member[2], int) else 0
-        placed = _place_member(member, name)
+    for member, placed in members:
         own = 1 if packed else placed.align
+        bits = member[2] if len(member) == 3 and isinstance(member[2], int) else 0
         if bits:
-            offset, at = _bit_place(at, bits, placed.size, packed)
-            fields += [
-                replace(
-                    f, offset=offset // 8, bit_offset=offset % 8 + at - bits - offset, bits=bits
-                )
-                for f in placed.fields
-            ]
+            at, field = _bit_field(placed.fields[0], at, bits, packed)
+            fields.append(field)
         else:
             start = -(-at // (8 * own)) * own
             fields += [replace(f, offset=start + f.offset) for f in placed.fields]
             at = 8 * (start + placed.size)
         align = max(align, own)
-        if len(fields) > _MOST_FIELDS:
-            raise ValueError("too many fields")
-    size = -(-at // (8 * align)) * align
-    return Placed(tuple(fields), size, align)
+    return Placed(tuple(fields), -(-at // (8 * align)) * align, align)
 
 
-def _bit_place(at: int, bits: int, unit: int, packed: bool) -> tuple[int, int]:
-    """Return where a bit field's container begins and where the field ends, in bits."""
-    width = 8 * unit
-    if not packed and at // width != (at + bits - 1) // width:
-        at = -(-at // width) * width
-    container = at // width * width
-    if at + bits > container + width:  # packed: it straddles two units
+def _bit_field(field: Field, at: int, bits: int, packed: bool) -> tuple[int, Field]:
+    """Return where a bit field that comes at bit `at` ends, and its place."""
+    width = 8 * field.size
+    if packed:
+        needed = at % 8 + bits
+        size = next(s for s in (1, 2, 4, 8, 16) if needed <= 8 * s)
         container = at // 8 * 8
-    return container, at + bits
-
-
-def _place_union(members: Sequence[Any], name: str) -> Placed:
-    placed = [_place_member(member, name) for member in members]
-    align = max([1, *(item.align for item in placed)])
-    size = max([0, *(item.size for item in placed)])
-    fields = tuple(field for item in placed for field in item.fields)
-    return Placed(fields, -(-size // align) * align, align)
-
-
-def _place_member(member: Any, outer: str) -> Placed:
-    own, described = member[0], member[1]
-    inner = isinstance(described, list)
-    if len(member) == 3 and isinstance(member[2], str):  # an inline struct: [name, members, kind]
-        described, inner = member, True
-    own = "" if own.startswith("__anon") else own
-    name = own if outer in ("", "key", "value") and not _nested(outer) else f"{outer}.{own}"
-    if not own:
-        name = outer
-    if len(member) == 3 and isinstance(member[2], list):
-        return _place_array(described, member[2], name)
-    return _place(described, name) if not inner else _place(described, name)
-
-
-def _nested(outer: str) -> bool:
-    return "." in outer
-
-
-def _place_array(described: Any, lengths: Sequence[int], name: str) -> Placed:
-    if len(lengths) > 1:
-        return _repeat(
-            [_place_array(described, lengths[1:], f"{name}[{i}]") for i in range(lengths[0])]
-        )
-    element = _place(described, name)
-    if isinstance(described, str):
-        field = replace(element.fields[0], size=element.size * lengths[0], count=lengths[0])
-        return Placed((field,), field.size, element.align)
-    return _repeat([_place(described, f"{name}[{i}]") for i in range(lengths[0])])
-
-
-def _repeat(items: Sequence[Placed]) -> Placed:
-    if not items:
-        return Placed((), 0, 1)
-    fields: list[Field] = []
-    for i, item in enumerate(items):
-        fields += [replace(f, offset=f.offset + i * item.size) for f in item.fields]
-        if len(fields) > _MOST_FIELDS:
-            raise ValueError("too many fields")
-    return Placed(tuple(fields), len(items) * items[0].size, items[0].align)
+    else:
+        if at // width != (at + bits - 1) // width:
+            at = -(-at // width) * width
+        size, container = field.size, at // width * width
+    placed = replace(field, offset=container // 8, size=size, bit_offset=at - container, bits=bits)
+    return at + bits, placed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from kernelscope.agent.tables import functions_around
-from kernelscope.agent.tokens import Token, closing, names, spelling
+from kernelscope.agent.tokens import Token, closing, spelling
 
 # Which argument is the data and which is its size, for each method that sends a record.
 _DATA_AND_SIZE = {
@@ -82,8 +82,8 @@ def _declared_type(tokens: Sequence[Token], at: int, expression: Sequence[Token]
     if len(variables) != 1:
         return ""
     name = variables[0].text
-    if len(expression) == 1 and name[:1].isupper() is False and _is_typedef(tokens, name):
-        return name
+    if len(expression) == 1 and name in _globally_known(tokens):
+        return name  # sizeof(data_t)
     body = functions_around(tokens, at)
     limit = tokens[at].start
     found = ""
@@ -107,10 +107,6 @@ def _type_before(body: Sequence[Token], i: int) -> str:
     if j > 0 and body[j - 1].text in _TAGS:
         return f"{body[j - 1].text} {body[j].text}"
     return body[j].text
-
-
-def _is_typedef(tokens: Sequence[Token], name: str) -> bool:
-    return name in _globally_known(tokens)
 
 
 def _globally_known(tokens: Sequence[Token]) -> set[str]:
@@ -144,6 +140,3 @@ def _typedef_name(tokens: Sequence[Token], i: int) -> tuple[int, str]:
 
 def _is_known(types: set[str], known: set[str]) -> bool:
     return all(kind in known or kind in _SCALARS for kind in types)
-
-
-__all__ = ["names", "record_type"]

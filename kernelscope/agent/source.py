@@ -42,6 +42,8 @@ class Rewritten:
     params: the index of each KS_PARAM.
     records: for each table that takes records, their C type ("" where it is not known), and
         whether all of them have its size.
+    histograms: how the slots of each histogram are made (see protocol.Layout).
+    grids: there is an array of arrays.
     """
 
     text: str
@@ -51,9 +53,16 @@ class Rewritten:
     substituted: tuple[str, ...]
     params: dict[str, int]
     records: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    histograms: dict[str, str] = field(default_factory=dict)
+    grids: bool = False
     printk: bool = False
     counts_losses: bool = True
     suffix: str = ""
+
+    def forget_records(self) -> None:
+        """Go on without the types of records: they are then raw bytes."""
+        self.suffix = ""
+        self.records = dict.fromkeys(self.records, ("", False))
 
 
 @dataclass
@@ -100,6 +109,8 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
         substituted=tuple(substituted),
         params=params,
         records=records,
+        histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
+        grids=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
         printk=bool(names(tokens) & {"bpf_trace_printk", "bpf_printk"}),
         counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
         suffix=_suffix(records),
@@ -147,7 +158,7 @@ def _suffix(records: dict[str, tuple[str, bool]]) -> str:
     return "\n" + "".join(lines) if lines else ""
 
 
-# --- uses of tables --------------------------------------------------------------------------------
+# --- uses of tables ------------------------------------------------------------------------------
 
 
 def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], set[str]]:
@@ -222,7 +233,7 @@ def _substitutable(tables: dict[str, Table], uses: list[_Use], whole: set[str]) 
     return found
 
 
-# --- edits ------------------------------------------------------------------------------------------
+# --- edits ---------------------------------------------------------------------------------------
 
 
 def _declaration_edit(table: Table) -> tuple[int, int, str]:

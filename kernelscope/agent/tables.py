@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernelscope.agent.tokens import Token, arguments, closing, spelling
+from kernelscope.agent.tokens import Token, arguments, closing
 
 # macro -> which argument is the name, and how many arguments there are when one states a size
 _MACROS: dict[str, tuple[int, int]] = {
@@ -106,11 +106,3 @@ def functions_around(tokens: Sequence[Token], at: int) -> Sequence[Token]:
             i = end
         i += 1
     return ()
-
-
-def table_sizes(tables: dict[str, Table]) -> dict[str, bool]:
-    """Return, for each table, whether its text states a size."""
-    return {name: table.sized for name, table in tables.items()}
-
-
-__all__ = ["Table", "declared_tables", "functions_around", "spelling", "table_sizes"]

@@ -64,8 +64,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "this helper is for GPL programs alone: leave the license to KernelScope's default",
     ),
     (
-        r"unknown func|invalid func|helper call is not allowed|cannot use helper|not allowed in probe"
-        r"|program of this type cannot use helper|func .* not allowed",
+        r"unknown func|invalid func|helper call is not allowed|cannot use helper"
+        r"|not allowed in probe|func .* not allowed",
         "this kernel, or this kind of hook, does not offer that helper function",
     ),
     (

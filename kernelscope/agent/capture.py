@@ -1,0 +1,133 @@
+"""Takes functions, maps and layouts out of what BCC compiled."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+from kernelscope.agent import kernel, libbcc, source
+from kernelscope.agent.compiled import Function, MapSpec, Object
+from kernelscope.agent.layout import fields_of, raw_bytes
+from kernelscope.agent.protocol import Field, Layout
+
+_KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
+LAYOUT_KINDS = {
+    kernel.MAP_TYPE_HASH: "hash",
+    kernel.MAP_TYPE_ARRAY: "array",
+    kernel.MAP_TYPE_PERCPU_HASH: "percpu_hash",
+    kernel.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
+    kernel.MAP_TYPE_LRU_HASH: "lru_hash",
+    kernel.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
+    kernel.MAP_TYPE_STACK_TRACE: "stack_trace",
+    kernel.MAP_TYPE_RINGBUF: "ring",
+    kernel.MAP_TYPE_PERF_EVENT_ARRAY: "perf",
+}
+# Maps that take more than a type and sizes: the fds that BCC made are handed on.
+_PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23})
+_LD_IMM64 = 0x18
+_PSEUDO_MAP_FD = 1
+# A record of any length: shown as far as it is text.
+_UNKNOWN = (Field("value", "char", 0, 0, count=0),)
+
+
+def capture(module: libbcc.Module, rewritten: source.Rewritten) -> Object:
+    """Return what a module holds as plain data; the layout arrays that were added are dropped."""
+    by_fd: dict[int, str] = {}
+    specs: list[MapSpec] = []
+    described: dict[str, tuple[MapSpec, str, str]] = {}
+    fds: dict[str, int] = {}
+    for name, fd, key, leaf in module.tables():
+        info = kernel.map_info(fd)
+        table = rewritten.tables.get(name)
+        spec = MapSpec(
+            name,
+            info.type,
+            info.key_size,
+            info.value_size,
+            info.max_entries,
+            info.flags,
+            sized=table.sized if table else True,
+        )
+        by_fd[fd] = name
+        described[name] = (spec, key, leaf)
+        if not name.startswith(source.LAYOUT_PREFIX):
+            specs.append(spec)
+            if info.type not in _PLAIN_TYPES or _KEEPS_FD.search(rewritten.text):
+                fds[name] = fd
+    functions = [Function(n, code, _map_uses(code, by_fd)) for n, code in module.functions()]
+    return Object(
+        functions=tuple(functions),
+        maps=tuple(specs),
+        layouts=tuple(_layouts(described, rewritten)),
+        rings=rewritten.rings,
+        params=rewritten.params,
+        license=module.license,
+        kernel_version=module.kernel_version,
+        substituted=rewritten.substituted,
+        printk=rewritten.printk,
+        counts_losses=rewritten.counts_losses,
+        map_fds=fds,
+    )
+
+
+def _map_uses(code: bytes, names: dict[int, str]) -> tuple[tuple[int, str], ...]:
+    found = []
+    index = 0
+    while index < len(code) // 8:
+        opcode, registers, _, value = struct.unpack_from("<BBhi", code, index * 8)
+        if opcode == _LD_IMM64:
+            if registers >> 4 == _PSEUDO_MAP_FD:
+                found.append((index, names[value]))
+            index += 1
+        index += 1
+    return tuple(found)
+
+
+def _layouts(
+    described: dict[str, tuple[MapSpec, str, str]], rewritten: source.Rewritten
+) -> Iterator[Layout]:
+    for name, (spec, key, leaf) in described.items():
+        kind = LAYOUT_KINDS.get(spec.type)
+        table = rewritten.tables.get(name)
+        if kind is None or name.startswith("ks_"):
+            continue
+        if kind in ("ring", "perf"):
+            if kind == "ring" or (table is not None and table.macro == "BPF_PERF_OUTPUT"):
+                yield _record_layout(name, kind, spec, described, rewritten)
+            continue
+        stacks = kind == "stack_trace"
+        yield Layout(
+            table=name,
+            kind=kind,
+            key=fields_of(key, spec.key_size, "key", grids=rewritten.grids),
+            value=raw_bytes(spec.value_size, "value")
+            if stacks
+            else fields_of(leaf, spec.value_size, "value", grids=rewritten.grids),
+            key_size=spec.key_size,
+            value_size=spec.value_size,
+            histogram=rewritten.histograms.get(name, ""),
+            cpus=kernel.possible_cpus() if "percpu" in kind else 0,
+            max_entries=spec.max_entries,
+        )
+
+
+def _record_layout(
+    name: str,
+    kind: str,
+    spec: MapSpec,
+    described: dict[str, tuple[MapSpec, str, str]],
+    rewritten: source.Rewritten,
+) -> Layout:
+    found = described.get(f"{source.LAYOUT_PREFIX}{name}")
+    if found is None:
+        return Layout(table=name, kind=kind, value=_UNKNOWN, max_entries=spec.max_entries)
+    shape, _, leaf = found
+    return Layout(
+        table=name,
+        kind=kind,
+        value=fields_of(leaf, shape.value_size, "value", grids=rewritten.grids),
+        value_size=shape.value_size,
+        max_entries=spec.max_entries,
+        record_size=shape.value_size if rewritten.records[name][1] else 0,
+    )

@@ -1,0 +1,126 @@
+"""What every compilation needs and no program changes: types, macros, the include tree, clang."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import struct
+from functools import cached_property
+from pathlib import Path
+
+from kernelscope.agent import kallsyms, kernel, libbcc, tree
+from kernelscope.agent.btf import VMLINUX, Btf, Index
+from kernelscope.agent.btf import read as read_btf
+from kernelscope.agent.cache import Cache
+from kernelscope.agent.header import HeaderMaker, Helpers, Macros
+from kernelscope.errors import RequirementError
+
+
+class Toolchain:
+    """Made of parts that are loaded when first needed."""
+
+    def __init__(self, cache: Cache | None, btf_path: Path = VMLINUX) -> None:
+        self.cache = cache
+        self._btf_path = btf_path
+
+    @cached_property
+    def headers(self) -> HeaderMaker:
+        """What makes headers. Raises RequirementError where the kernel has no BTF."""
+        return HeaderMaker(self._load_btf(), Macros.load(), Helpers.parse(self._helpers()))
+
+    @property
+    def btf(self) -> Btf:
+        """The kernel's types. Raises RequirementError where the kernel has none."""
+        return self.headers.btf
+
+    @cached_property
+    def root(self) -> Path:
+        """The include tree, for BCC_KERNEL_SOURCE."""
+        names = kallsyms.listing(self.btf.index.enumerators)
+        return tree.make(self.cache, {"kallsyms": names})
+
+    @cached_property
+    def identity(self) -> bytes:
+        """What bytecode depends on besides the program: kernel, bcc, this code."""
+        parts = (kernel_id().encode(), _library_stamp(), _own_code(), platform.machine().encode())
+        return digest(*parts, str(kernel.possible_cpus()).encode()).encode()
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a whole header would define that name somewhere."""
+        index = self.btf.index
+        known = name in index.types or name in index.enumerators
+        return known or name in self.headers.macros.lines
+
+    def full_header(self) -> Path:
+        """Return the whole header's file; making it takes two seconds, once for a kernel."""
+        path = self.root / f"full-{kernel_id()}-{digest(_own_code())}.h"
+        if not path.exists():
+            for old in self.root.glob("full-*"):
+                old.unlink()
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(self.headers.full())
+            temporary.replace(path)
+        return path
+
+    def _load_btf(self) -> Btf:
+        try:
+            data = read_btf(self._btf_path)
+        except OSError as error:
+            raise RequirementError(
+                f"the kernel's type information cannot be read: {error}",
+                hint="a kernel built with CONFIG_DEBUG_INFO_BTF=y has it",
+                requirement="btf",
+            ) from None
+        name = f"btf-{kernel_id()}-{len(data)}-{platform.python_version()}"
+        stored = self.cache.read(name) if self.cache else None
+        if stored is not None:
+            try:
+                return Btf(data, Index.load(stored))
+            except (ValueError, struct.error):
+                pass
+        btf = Btf(data)
+        if self.cache:
+            self.cache.write(name, btf.index.dump())
+        return btf
+
+    def _helpers(self) -> str:
+        name = f"helpers-{digest(_library_stamp())}"
+        stored = self.cache.read(name) if self.cache else None
+        if stored is not None:
+            return stored.decode("latin-1")
+        text = libbcc.helpers_text()
+        if self.cache and text:
+            self.cache.write(name, text.encode("latin-1"))
+        return text
+
+
+def digest(*parts: bytes) -> str:
+    """Return a short digest of the parts, each kept apart from the next."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(struct.pack("<Q", len(part)) + part)
+    return state.hexdigest()[:32]
+
+
+def kernel_id() -> str:
+    """Return a digest of the running kernel's build."""
+    try:
+        notes = Path("/sys/kernel/notes").read_bytes()
+    except OSError:
+        notes = " ".join(os.uname()).encode()
+    return digest(notes, platform.release().encode())[:16]
+
+
+def _library_stamp() -> bytes:
+    path = libbcc.library_path()
+    if path is None:
+        return b"none"
+    info = path.stat()
+    return f"{path} {info.st_mtime_ns} {info.st_size}".encode()
+
+
+def _own_code() -> bytes:
+    folder = Path(__file__).parent
+    files = [*sorted(folder.glob("*.py")), *sorted((folder / "data").iterdir())]
+    return b"".join(f"{p.name} {p.stat().st_mtime_ns} {p.stat().st_size} ".encode() for p in files)
