@@ -1,0 +1,161 @@
+"""What is done to instructions before loading; an interpreter judges what a prologue means."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelscope.agent import bytecode
+from kernelscope.agent.protocol import Filters
+
+BODY = struct.pack("<BBhi", 0xB7, 0, 0, 77) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # return 77
+CONTEXT = 0xC0
+M64 = 2**64 - 1
+
+
+def run(code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"") -> tuple[int, dict[int, int]]:
+    """Interpret a prologue and BODY as the given task; return the result and the registers."""
+    insns = [struct.unpack_from("<BBhi", code, place) for place in range(0, len(code), 8)]
+    reg = {1: CONTEXT, 10: 512}
+    stack = bytearray(512)
+    at = 0
+    while True:
+        opcode, registers, offset, imm = insns[at]
+        dst, src = registers & 15, registers >> 4
+        at += 1
+        if opcode == 0x95:
+            return reg[0], reg
+        if opcode == 0xBF:
+            reg[dst] = reg[src]
+        elif opcode == 0xB7:
+            reg[dst] = imm & M64
+        elif opcode == 0xBC:
+            reg[dst] = reg[src] & 0xFFFFFFFF
+        elif opcode == 0x07:
+            reg[dst] = reg[dst] + imm & M64
+        elif opcode == 0x77:
+            reg[dst] >>= imm
+        elif opcode == 0x18:
+            reg[dst] = (imm & 0xFFFFFFFF) | (insns[at][3] & 0xFFFFFFFF) << 32
+            at += 1
+        elif opcode == 0x79:
+            reg[dst] = struct.unpack_from("<Q", stack, reg[src] + offset)[0]
+        elif opcode == 0x85:
+            if imm == 16:
+                stack[reg[1] : reg[1] + reg[2]] = comm.ljust(16, b"\0")
+            result = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0}[imm]
+            reg = {number: value for number, value in reg.items() if number > 5}
+            reg[0] = result
+        else:
+            at += offset if jumps(opcode, reg, dst, src, imm) else 0
+
+
+def jumps(opcode: int, reg: dict[int, int], dst: int, src: int, imm: int) -> bool:
+    if opcode == 0x05:
+        return True
+    if opcode == 0x56:
+        return (reg[dst] & 0xFFFFFFFF) != (imm & 0xFFFFFFFF)
+    wanted = reg[src] if opcode == 0x5D else imm & M64
+    equal = reg[dst] == wanted
+    return equal if opcode == 0x15 else not equal
+
+
+def traced(filters: Filters, exclude: tuple[int, ...] = (), **task: object) -> bool:
+    code = bytecode.prologue(filters, exclude) + BODY
+    result, registers = run(code, **task)  # type: ignore[arg-type]
+    if result == 77 and len(code) > len(BODY):
+        assert registers[1] == CONTEXT
+    return result == 77
+
+
+def test_without_filters_there_is_no_prologue() -> None:
+    assert bytecode.prologue(Filters(), ()) == b""
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
+def test_the_pid_filter_keeps_one_process(wanted: int, pid: int) -> None:
+    assert traced(Filters(pid=wanted), pid=wanted)
+    assert traced(Filters(pid=wanted), pid=pid) == (pid == wanted)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_the_uid_filter_keeps_one_user(wanted: int, uid: int) -> None:
+    assert traced(Filters(uid=wanted), uid=wanted)
+    assert traced(Filters(uid=wanted), uid=uid) == (uid == wanted)
+
+
+@given(st.binary(min_size=1, max_size=15).filter(lambda b: b"\0" not in b))
+def test_the_name_filter_keeps_one_name(comm: bytes) -> None:
+    wanted = Filters(comm="firefox")
+    assert traced(wanted, comm=b"firefox")
+    assert traced(wanted, comm=comm) == (comm == b"firefox")
+
+
+def test_a_name_that_only_begins_alike_is_not_traced() -> None:
+    assert not traced(Filters(comm="fire"), comm=b"firefox")
+    assert not traced(Filters(comm="firefox-content"), comm=b"firefox")
+    assert traced(Filters(comm="firefox-content"), comm=b"firefox-content")
+
+
+@given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=64), st.integers(0, 2**31 - 1))
+def test_every_excluded_process_is_left_out(exclude: list[int], pid: int) -> None:
+    assert not traced(Filters(), tuple(exclude), pid=exclude[-1])
+    assert traced(Filters(), tuple(exclude), pid=pid) == (pid not in exclude)
+
+
+def test_all_filters_must_agree() -> None:
+    filters = Filters(pid=7, uid=1000, comm="sh")
+    task = {"pid": 7, "uid": 1000, "comm": b"sh"}
+    assert traced(filters, (8, 9), **task)
+    for change in ({"pid": 8}, {"uid": 0}, {"comm": b"bash"}):
+        assert not traced(filters, (8, 9), **{**task, **change})
+    assert not traced(filters, (7,), **task)
+
+
+# --- maps and parameters -------------------------------------------------------------------------
+
+
+def wide(dst: int, value: int, src: int = 0) -> bytes:
+    low, high = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
+    return struct.pack("<BBhIBBhI", 0x18, dst | src << 4, 0, low, 0, 0, 0, high)
+
+
+def magic(index: int) -> int:
+    return bytecode.PARAM_MAGIC << 16 | index
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_a_parameter_becomes_its_value(value: int) -> None:
+    code = wide(3, magic(0)) + wide(4, magic(1)) + BODY
+    patched = bytecode.with_params(code, {"limit": 0, "unset": 1}, {"limit": value})
+    assert patched == wide(3, value) + wide(4, 0) + BODY
+
+
+@pytest.mark.parametrize(
+    "insn",
+    [
+        wide(3, magic(9)),  # no parameter has that index
+        wide(3, magic(0), src=1),  # a map's fd
+        wide(3, 0x4B53_5041_5242_0000),  # another constant
+        b"\xb7\x03\0\0" + struct.pack("<I", 0x4B535041),
+    ],
+)
+def test_what_only_looks_like_a_parameter_stays(insn: bytes) -> None:
+    assert bytecode.with_params(insn + BODY, {"limit": 0}, {"limit": 5}) == insn + BODY
+
+
+def test_a_constant_split_over_two_instructions_is_not_a_parameter() -> None:
+    """The second half of one ld_imm64 may have any bytes, even those of an opcode."""
+    odd = struct.pack("<BBhI", 0x18, 1, 0, 5) + struct.pack("<BBhI", 0x18, 0, 0, 6)
+    code = odd + wide(3, magic(0)) + BODY
+    patched = bytecode.with_params(code, {"limit": 0}, {"limit": 5})
+    assert patched == odd + wide(3, 5) + BODY
+
+
+def test_a_map_becomes_its_fd_in_the_register_it_had() -> None:
+    code = BODY[:8] + wide(2, 0xDEAD, src=1) + wide(7, 3, src=1) + BODY
+    patched = bytecode.with_maps(code, [(1, "a"), (3, "b")], {"a": 41, "b": 42})
+    assert patched == BODY[:8] + wide(2, 41, src=1) + wide(7, 42, src=1) + BODY
