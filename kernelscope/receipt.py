@@ -39,6 +39,7 @@ def build(
     ended: Mapping[str, Any],
     lost: Mapping[str, int],
     rows: Mapping[str, int],
+    events: int | None,
     *,
     elapsed_s: float,
     interrupted: bool,
@@ -47,7 +48,8 @@ def build(
     """Return the receipt as plain JSON values.
 
     attached, ended: the agent's "attached" and "receipt" frames (the latter empty while it runs).
-    rows: how many rows each table has. events: rows of all tables and what was lost of them.
+    rows: how many rows each table has. events: records that arrived, kept or not; None where all
+    tables are maps, which do not tell how many events made them.
     """
     duration = float(ended.get("duration_s", elapsed_s))
     return {
@@ -63,7 +65,7 @@ def build(
         "started": _started(attached, ended),
         "duration_s": round(duration, 6),
         "asked_s": request.to_json()["duration_s"],
-        "events": sum(rows.values()),
+        "events": events,
         "rows": dict(rows),
         "lost": dict(lost),
         "lost_counted": attached.get("lost_counted", True),
@@ -110,11 +112,9 @@ def loss_message(receipt: Mapping[str, Any]) -> str | None:
     lost = {cause: number for cause, number in receipt["lost"].items() if number}
     if not lost:
         return None
-    whole = receipt["events"] + sum(lost.values())
-    said = [f"{number:,} {_WORDS.get(cause, cause)}" for cause, number in lost.items()]
+    said = ", ".join(f"{number:,} {_WORDS.get(cause, cause)}" for cause, number in lost.items())
+    unsent = sum(number for cause, number in lost.items() if cause != "dropped_rows")
+    whole = f", of {receipt['events'] + unsent:,} in all" if receipt["events"] is not None else ""
     worst = max(lost, key=lambda cause: lost[cause])
-    advice = _ADVICE.get(worst)
-    return (
-        f"{receipt['name']} lost events: {', '.join(said)}, of {whole:,} in all"
-        f"{'; ' + advice if advice else ''}"
-    )
+    advice = f"; {_ADVICE[worst]}" if worst in _ADVICE else ""
+    return f"{receipt['name']} lost events: {said}{whole}{advice}"

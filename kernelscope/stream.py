@@ -162,6 +162,16 @@ class Stream:
         return sum(collector.seen(name) for name in collector.names)
 
     @property
+    def events(self) -> int | None:
+        """Records that have arrived, kept or not; None where all tables are maps."""
+        collector = self.collector
+        names = collector.names if collector is not None else []
+        records = [name for name in names if not self._is_map(name)]
+        if collector is None or not records:
+            return None
+        return sum(collector.seen(name) for name in records)
+
+    @property
     def lost(self) -> dict[str, int]:
         """What was lost so far, by cause; only causes that lost something."""
         collector = self.collector
