@@ -99,7 +99,7 @@ def _not_found(hook: ParsedHook, files: list[str]) -> AttachError:
     for path in files:
         with suppress(TargetError):
             known += names(hook.kind, path)
-    matches = did_you_mean(hook.name, known)
+    matches = _matches(hook, known)
     what = "USDT probe" if hook.kind == "usdt" else "function"
     if matches:
         hint = f"Did you mean {' or '.join(matches)}?"
@@ -110,3 +110,11 @@ def _not_found(hook: ParsedHook, files: list[str]) -> AttachError:
     return AttachError(
         f"{files[0]} has no {what} {hook.name!r}", hint=hint, hook=hook.spec, matches=matches
     )
+
+
+def _matches(hook: ParsedHook, known: list[str]) -> list[str]:
+    if hook.kind != "usdt":
+        return did_you_mean(hook.name, known)
+    whole = {name.partition(":")[2]: name for name in known}
+    found = [whole[name] for name in did_you_mean(hook.name, list(whole))]
+    return found or did_you_mean(f"{hook.category}:{hook.name}", known)
