@@ -220,6 +220,9 @@ class Run:
             raise
 
     def _decode(self) -> pd.DataFrame | Tables:
+        from kernelscope import accessor  # brings pandas, which a run that goes on can do without
+
+        accessor.register()
         tables = self._stream.tables()
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
