@@ -11,6 +11,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from nbconvert.filters import strip_ansi
 
 from kernelscope import checkup
 
@@ -39,7 +40,11 @@ def execute() -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
     """Run every cell with out/ as the working folder; the error of the cell that failed, if any."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(OUT)}}
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(OUT)}},
     )
     try:
         client.execute()
@@ -83,7 +88,8 @@ def main() -> int:
     notebook, failed = execute()
     write(notebook)
     if failed is not None:
-        print(f"error: a cell failed; out/quickstart.html shows where.\n{failed}", file=sys.stderr)
+        print("error: a cell failed; out/quickstart.html shows where.", file=sys.stderr)
+        print(strip_ansi(str(failed)), file=sys.stderr)
         return 1
     source = "replayed from recordings" if replayed else "measured on this machine's kernel"
     print(f"Done. What it left, {source}:")
