@@ -25,6 +25,8 @@ from kernelscope.agent.toolchain import Toolchain, digest
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
 
 _FORMAT_FIELD = re.compile(r"^\s*field:([^;]+);", re.M)
+# A function that nothing declares would become a jump to nowhere that only the verifier notices.
+_NO_IMPLICIT = "-Werror=implicit-function-declaration"
 _TRACEPOINT = re.compile(
     r"\bTRACEPOINT_PROBE\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)|\btracepoint__(\w+?)__(\w+)"
 )
@@ -134,7 +136,7 @@ class Compiler:
         flags = [f"-D{name}={value}" for name, value in program.defines.items()]
         os.environ["BCC_KERNEL_SOURCE"] = str(root)
         with self._header_file(text, program, header) as path:
-            flags += [f'-DKS_HEADER="{path}"', "-include", "ks_lost.h"]
+            flags += [f'-DKS_HEADER="{path}"', "-include", "ks_lost.h", _NO_IMPLICIT]
             with kallsyms.short_list(root / "kallsyms"):
                 return libbcc.compile_text(text, flags, debug)
 

@@ -75,17 +75,27 @@ def lacking_names(said: str) -> set[str]:
 
 def _place(lines: list[str], at: int, source: str, prefix_lines: int) -> _Place:
     """Return the user's line and column of a message: its own, or that of a note after it."""
-    count = len(source.splitlines())
-    for text in lines[at:]:
-        match = _MESSAGE.match(text)
+    texts = source.splitlines()
+    for i in range(at, len(lines)):
+        match = _MESSAGE.match(lines[i])
         if match is None:
             continue
-        if match["kind"] != "note" and match.group() != lines[at]:
+        if match["kind"] != "note" and i != at:
             break
-        line = int(match["line"]) - prefix_lines
-        if match["file"] == _MAIN and 1 <= line <= count:
-            return line, int(match["column"])
+        if match["file"] == _MAIN:
+            quoted = lines[i + 1] if i + 1 < len(lines) else ""
+            line = _own_line(texts, int(match["line"]) - prefix_lines, quoted.strip())
+            if line is not None:
+                return line, int(match["column"])
     return None
+
+
+def _own_line(texts: list[str], line: int, quoted: str) -> int | None:
+    """Return the line that clang quotes: BCC's second pass has lines of its own before it."""
+    same = [number for number, text in enumerate(texts[:line], 1) if text.strip() == quoted]
+    if same and quoted:
+        return same[-1]
+    return line if 1 <= line <= len(texts) else None
 
 
 def _shifted(said: str, prefix_lines: int) -> str:
