@@ -185,7 +185,7 @@ def run_tool(tool: loads.Tool, tree: str | None) -> Outcome:
         except RuntimeError as error:
             outcome.why = str(error)
     if not outcome.good:
-        outcome.why = tool.lacks or outcome.why
+        outcome.why = "; ".join(filter(None, (tool.lacks, outcome.why)))
     if tree:
         with load_process(tool.load) as process:
             outcome.plain = run_plain(tool, process, tree)
@@ -214,9 +214,15 @@ def _through_kernelscope(
         return
     tables = result if isinstance(result, Mapping) else {"": result}
     receipt = next(iter(tables.values())).attrs["kernelscope"]
-    outcome.rows = sum(len(table) for table in tables.values())
+    outcome.rows = sum(_rows(table) for table in tables.values())
     outcome.header, outcome.cached = receipt.get("header", ""), bool(receipt.get("cached"))
     outcome.lost = sum(receipt.get("lost", {}).values())
+
+
+def _rows(table: Any) -> int:
+    """Count the rows that say something: an array that nothing was put in has rows of zeros."""
+    values = table.drop(columns="key") if "key" in table and len(table.columns) > 1 else table
+    return int((values.astype(bool)).any(axis=1).sum())
 
 
 def _defines(recorded: Mapping[str, Any]) -> dict[str, str]:
