@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 
 from kernelscope.histogram import slot_bounds
 from kernelscope.probe import Column
@@ -100,10 +101,9 @@ def decode(source: Source) -> dict[str, Values]:
 # --- text, once for each distinct value ----------------------------------------------------------
 
 
-def spread(texts: list[str], codes: Array | pa.Array) -> Values:
-    """Return a pandas `str` array whose row i is texts[codes[i]]."""
-    indices = pa.array(codes, pa.int32())
-    rows = pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.large_string()))
+def _spread(texts: pa.Array, indices: pa.Array) -> Values:
+    """Return a pandas `str` array whose row i is texts[indices[i]]."""
+    rows = pa.DictionaryArray.from_arrays(indices, texts.cast(pa.large_string()))
     return pd.array(rows.cast(pa.large_string()), dtype="str")
 
 
@@ -116,7 +116,8 @@ def spell(values: Array, function: Callable[[Any], str]) -> Values:
         encoded = pa.array(np.ascontiguousarray(values)).dictionary_encode()
     else:
         encoded = _fixed(values).dictionary_encode()
-    return spread([function(value) for value in encoded.dictionary.to_pylist()], encoded.indices)
+    texts = [function(value) for value in encoded.dictionary.to_pylist()]
+    return _spread(pa.array(texts, pa.large_string()), encoded.indices)
 
 
 def _fixed(values: Array) -> pa.Array:
@@ -132,7 +133,14 @@ def text_of(raw: bytes) -> str:
 
 
 def _text(source: Source) -> Values:
-    return spell(_as_bytes(source.values), text_of)
+    encoded = _fixed(source.values).dictionary_encode()
+    raw = encoded.dictionary.cast(pa.large_binary())
+    cut = pyarrow.compute.list_element(pyarrow.compute.split_pattern(raw, b"\0", max_splits=1), 0)
+    try:
+        return _spread(cut.cast(pa.large_string()), encoded.indices)
+    except pa.ArrowInvalid:  # not all of them are UTF-8
+        texts = [text_of(value) for value in cut.to_pylist()]
+        return _spread(pa.array(texts, pa.large_string()), encoded.indices)
 
 
 def _as_bytes(values: Array) -> Array:
@@ -174,10 +182,12 @@ def _duration(source: Source) -> Values:
 
 
 def _time(source: Source) -> Values:
-    raw = source.values.astype(np.int64)
+    raw = source.values
+    # A view, where there can be one, spares a copy of what may be 100 MB.
+    raw = raw.view(np.int64) if raw.dtype.itemsize == 8 else raw.astype(np.int64)
     stamps = raw + source.context.offset_ns
     stamps[raw == 0] = np.iinfo(np.int64).min  # NaT: the program never set it
-    return pd.DatetimeIndex(stamps.view("M8[ns]"), copy=False).tz_localize("UTC").array
+    return pd.array(stamps, dtype="datetime64[ns, UTC]", copy=False)
 
 
 def _port_be(source: Source) -> Values:
@@ -212,7 +222,7 @@ def error_name(number: int) -> str:
     """Return a negative error number's name, "" for 0, above, and what is no error number."""
     if not -_LAST_ERROR <= number < 0:
         return ""
-    return errno.errorcode.get(-number) or _KERNEL_ERRORS.get(-number, str(-number))
+    return errno.errorcode.get(-number) or _KERNEL_ERRORS.get(-number, str(number))
 
 
 def _errno(source: Source) -> Values:

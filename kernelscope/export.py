@@ -6,11 +6,11 @@ together with the columns' types, so that `read` gives back the DataFrame that w
 
 A file appears whole or not at all: it is written beside its place and renamed into it.
 
-CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in quotes,
-numbers plain; an empty text is "" and a missing value nothing at all. Data is never changed. A process can
-choose a name such as `=1+1` that a spreadsheet would take for a formula, so where a file goes to
-one, `to_csv(..., escape_formulas=True)` puts an apostrophe before such texts (and `read` takes it
-off again).
+CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in
+quotes, numbers plain; an empty text is "" and a missing value nothing at all. Data is never
+changed. A process can choose a name such as `=1+1` that a spreadsheet would take for a formula, so
+where a file goes to one, `to_csv(..., escape_formulas=True)` puts an apostrophe before such texts
+(and `read` takes it off again).
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def read(path: PathLike) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    table = pyarrow.parquet.read_table(path)
+    with path.open("rb") as file:
+        table = pyarrow.parquet.read_table(file)
     receipt = (table.schema.metadata or {}).get(KEY.encode())
     return _frame(table, json.loads(receipt) if receipt else {})
 

@@ -121,6 +121,7 @@ def combined(raw: Array, kind: str) -> Array:
     if raw.dtype.kind in "iuf":
         result: Array = raw.sum(axis=1) if kind in _SUMMED else raw.max(axis=1)
         return result
-    filled = np.ascontiguousarray(raw).view(np.uint8).reshape((*raw.shape[:2], -1)).any(axis=2)
+    as_bytes = np.ascontiguousarray(raw).view(np.uint8)
+    filled = as_bytes.reshape((*raw.shape[:2], raw.dtype.itemsize)).any(axis=2)
     chosen: Array = raw[np.arange(len(raw)), filled.argmax(axis=1)]
     return chosen

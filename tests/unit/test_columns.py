@@ -1,0 +1,233 @@
+"""What each kind of column makes of its raw values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelscope import columns
+from kernelscope.histogram import slot_bounds
+from kernelscope.probe import COLUMN_KINDS, Column
+from kernelscope.stacks import Stacks
+
+FRAMES = {
+    "0:5": [["do_read", 26, "kernel"], ["entry", 1, "kernel"]],
+    "42:5": [["read;x", 2, "libc.so.6"], [None, 0x1234, "app"], ["", 0xBEEF, ""]],
+    "42:6": [["main", 0, "app"]],
+}
+
+
+def decoded(kind, values, *, context=None, sibling=None, **column):
+    source = columns.Source(
+        np.asarray(values),
+        Column("x", kind, **column),
+        context or columns.Context(machine="x86_64"),
+        sibling or {}.get,
+    )
+    return columns.decode(source)
+
+
+def listed(kind, values, **more):
+    return pd.Series(decoded(kind, values, **more)["x"]).tolist()
+
+
+def test_every_kind_has_a_decoder_and_no_other_has():
+    assert set(columns.DECODERS) == set(COLUMN_KINDS)
+
+
+@pytest.mark.parametrize("kind", COLUMN_KINDS)
+def test_every_kind_decodes_no_rows(kind):
+    values = np.empty((0, 16), np.uint8) if kind in ("ip", "ipv6", "mac", "bytes") else None
+    result = decoded(kind, np.empty(0, np.uint64) if values is None else values)
+    assert all(len(column) == 0 for column in result.values())
+
+
+class TestText:
+    @given(st.lists(st.binary(max_size=16), max_size=30))
+    def test_text_ends_at_its_nul_and_bad_utf8_is_escaped(self, raw):
+        padded = np.frombuffer(b"".join(r.ljust(16, b"\0") for r in raw), "S16")
+        wanted = [r.split(b"\0")[0].decode("utf-8", "backslashreplace") for r in raw]
+        assert listed("text", padded) == wanted
+
+    def test_what_follows_the_nul_makes_no_difference(self):
+        raw = np.frombuffer(b"bash\0AAAbash\0\xff\xfe\x80", "S8")
+        result = pd.Series(decoded("text", raw)["x"])
+        assert result.tolist() == ["bash", "bash"]
+        assert result.dtype == "str"
+
+    def test_bytes_can_be_read_as_text(self):
+        assert listed("path", np.array([[47, 97, 0, 9]], np.uint8)) == ["/a"]
+
+
+class TestNumbers:
+    def test_integers_keep_their_width(self):
+        assert decoded("integer", np.array([1], np.uint16))["x"].dtype == np.uint16
+
+    def test_a_whole_scale_keeps_integers(self):
+        assert decoded("integer", np.array([3], np.uint32), scale=512.0)["x"].tolist() == [1536]
+
+    def test_a_broken_scale_gives_floats(self):
+        assert decoded("count", np.array([3], np.uint32), scale=0.5)["x"].tolist() == [1.5]
+
+    @pytest.mark.parametrize(
+        ("unit", "wanted"), [("ns", 1.5e6), ("us", 1500), ("ms", 1.5), ("", 1.5e6)]
+    )
+    def test_a_duration_is_in_its_unit(self, unit, wanted):
+        assert decoded("duration", np.array([1_500_000], np.uint64), unit=unit)["x"].tolist() == [
+            wanted
+        ]
+
+    def test_time_is_utc_and_one_never_set_is_missing(self):
+        context = columns.Context(offset_ns=1_700_000_000_000_000_000)
+        times = pd.Series(decoded("time", np.array([5, 0], np.uint64), context=context)["x"])
+        assert times.dtype == "datetime64[ns, UTC]"
+        assert times[0] == pd.Timestamp(1_700_000_000_000_000_005, tz="UTC")
+        assert pd.isna(times[1])
+
+    def test_time_leaves_the_raw_values_alone(self):
+        raw = np.array([5, 0], np.uint64)
+        decoded("time", raw, context=columns.Context(offset_ns=7))
+        assert raw.tolist() == [5, 0]
+
+    def test_ports_in_network_order_are_turned(self):
+        assert listed("port_be", np.array([0x5000], np.uint16)) == [80]
+        assert listed("port_be", np.array([0x5000], np.uint32)) == [80]
+
+    def test_bool_is_true_for_any_number_but_zero(self):
+        assert listed("bool", np.array([0, 1, 7], np.uint8)) == [False, True, True]
+
+    def test_a_number_of_128_bits_is_hexadecimal(self):
+        assert listed("integer", np.frombuffer(b"\x10" + bytes(15), "V16")) == ["0x10"]
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("machine", "number", "name"),
+        [
+            ("x86_64", 0, "read"),
+            ("x86_64", 257, "openat"),
+            ("x86_64", 435, "clone3"),
+            ("aarch64", 63, "read"),
+            ("aarch64", 56, "openat"),
+            ("aarch64", 79, "newfstatat"),
+            ("arm64", 221, "execve"),
+            ("x86_64", 462, "mseal"),
+            ("x86_64", 9999, "syscall_9999"),
+            ("riscv64", 0, "syscall_0"),
+        ],
+    )
+    def test_system_calls_are_named_for_the_machine(self, machine, number, name):
+        context = columns.Context(machine=machine)
+        assert listed("syscall", np.array([number], np.int32), context=context) == [name]
+
+    @pytest.mark.parametrize(
+        ("number", "name"),
+        [(-2, "ENOENT"), (0, ""), (3, ""), (-512, "ERESTARTSYS"), (-9999, ""), (-4000, "-4000")],
+    )
+    def test_errors_are_named(self, number, name):
+        assert listed("errno", np.array([number], np.int64)) == [name]
+
+    def test_an_error_in_an_unsigned_field_is_an_error(self):
+        assert listed("errno", np.array([2**32 - 13], np.uint32)) == ["EACCES"]
+
+    def test_positive_errors_are_named_where_the_column_says_so(self):
+        assert listed("errno", np.array([13, 0], np.uint32), scale=-1.0) == ["EACCES", ""]
+
+    def test_signals_are_named(self):
+        values = np.array([9, 0, 34, 36, 32], np.int32)
+        assert listed("signal", values) == ["SIGKILL", "", "SIGRTMIN", "SIGRTMIN+2", "32"]
+
+    def test_enums_are_named_and_others_stay_numbers(self):
+        assert listed("enum", np.array([1, 2], np.uint8), names={1: "read"}) == ["read", "2"]
+
+    def test_disks_are_named_where_the_name_is_known(self):
+        context = columns.Context(devices={"252:0": "vda"})
+        values = np.array([252 << 20, 8 << 20 | 17, 0], np.uint32)
+        assert listed("device", values, context=context) == ["vda", "8:17", ""]
+
+
+class TestAddresses:
+    def test_ipv4(self):
+        assert listed("ipv4", np.array([0x0100007F], np.uint32)) == ["127.0.0.1"]
+
+    def test_ipv6_shows_a_mapped_address_as_v4(self):
+        raw = np.array([[0] * 15 + [1], [0] * 10 + [255, 255, 10, 0, 0, 9]], np.uint8)
+        assert listed("ipv6", raw) == ["::1", "10.0.0.9"]
+
+    def test_ip_reads_the_family_that_it_is_told(self):
+        raw = np.array([[10, 0, 0, 1] + [0] * 12, [0] * 15 + [1], [1] * 16], np.uint8)
+        family = np.array([2, 10, 1], np.uint16)
+        shown = listed("ip", raw, family="af", sibling={"af": family}.get)
+        assert shown == ["10.0.0.1", "::1", ""]
+
+    def test_ip_without_a_family_looks_at_the_bytes(self):
+        raw = np.array([[10, 0, 0, 1] + [0] * 12, [0] * 15 + [1]], np.uint8)
+        assert listed("ip", raw) == ["10.0.0.1", "::1"]
+
+    def test_addresses_and_bytes_are_hexadecimal(self):
+        assert listed("address", np.array([2**64 - 1], np.uint64)) == ["0xffffffffffffffff"]
+        assert listed("address", np.array([-1], np.int32)) == ["0xffffffff"]
+        assert listed("bytes", np.array([[1, 171]], np.uint8)) == ["01ab"]
+        assert listed("mac", np.array([[1, 2, 3, 4, 5, 254]], np.uint8)) == ["01:02:03:04:05:fe"]
+
+
+class TestSlots:
+    def test_log_linear_slots_cover_all_numbers_without_a_gap(self):
+        low, high = slot_bounds(np.arange(488), "log_linear")
+        assert (low[1:] == high[:-1]).all()
+        assert low[0] == 0
+
+    @given(st.integers(0, 2**63 - 2))
+    def test_a_number_lies_within_its_log_linear_slot(self, value):
+        e = value.bit_length() - 1
+        slot = value if value < 8 else (e - 2) * 8 + ((value >> (e - 3)) & 7)
+        low, high = slot_bounds(np.array([slot]), "log_linear")
+        assert low[0] <= value < high[0]
+
+    @pytest.mark.parametrize(("slot", "bounds"), [(1, (0, 2)), (2, (2, 4)), (11, (1024, 2048))])
+    def test_log2_slots_are_those_of_bcc(self, slot, bounds):
+        low, high = slot_bounds(np.array([slot], np.uint32), "log2")
+        assert (low[0], high[0]) == bounds
+
+    @pytest.mark.parametrize("kind", ["log2", "log_linear"])
+    def test_the_last_slots_are_cut_to_what_an_integer_holds(self, kind):
+        _, high = slot_bounds(np.array([64, 487, 10_000]), kind)
+        assert high[-1] == 2**63 - 1
+
+    def test_the_bounds_are_scaled_and_named_for_their_unit(self):
+        context = columns.Context(histogram="linear")
+        source = columns.Source(
+            np.array([4]), Column("lat_us", "slot", unit="us", scale=0.5), context
+        )
+        result = columns.decode(source)
+        assert {name: values.tolist() for name, values in result.items()} == {
+            "lat_low_us": [2.0],
+            "lat_high_us": [2.5],
+        }
+
+
+class TestStacks:
+    def test_the_root_comes_first(self):
+        context = columns.Context(stacks=Stacks(FRAMES))
+        values = np.array([5, -14, -17, 77], np.int32)
+        shown = listed("kernel_stack", values, context=context)
+        assert shown == ["entry;do_read", "", "[lost]", "[stack 77]"]
+
+    def test_a_user_stack_is_looked_up_under_its_process(self):
+        context = columns.Context(stacks=Stacks(FRAMES))
+        sibling = {"pid": np.array([42], np.uint32)}.get
+        shown = listed("user_stack", np.array([5], np.uint32), context=context, sibling=sibling)
+        assert shown == ["0xbeef;[app]+0x1234;read:x"]
+
+    def test_offsets_and_modules_are_written_when_asked_for(self):
+        context = columns.Context(stacks=Stacks(FRAMES, offsets=True))
+        shown = listed("kernel_stack", np.array([5]), context=context)
+        assert shown == ["entry+0x1 [kernel];do_read+0x1a [kernel]"]
+
+    def test_the_only_process_with_that_stack_is_meant_where_none_is_named(self):
+        context = columns.Context(stacks=Stacks(FRAMES))
+        assert listed("user_stack", np.array([6]), context=context) == ["main"]
+        assert listed("user_stack", np.array([5]), context=context) == ["[stack 5]"]

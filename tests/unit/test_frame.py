@@ -1,0 +1,437 @@
+"""From a run's frames to its tables."""
+
+from __future__ import annotations
+
+import json
+import struct
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from unit.raw import (
+    BUSY,
+    CLOCK,
+    EVENT,
+    OFFSET_NS,
+    event,
+    perf_batch,
+    reading,
+    ring,
+    ring_batch,
+    sample,
+)
+
+from kernelscope import frame
+from kernelscope.agent.protocol import Field, Frame, Layout
+from kernelscope.errors import ParameterError, ProbeSpecError
+from kernelscope.frame import Collector
+from kernelscope.probe import Column, TableSpec
+
+U32, U64 = struct.Struct("<I").pack, struct.Struct("<Q").pack
+SCALAR = Layout(
+    "counts",
+    "hash",
+    key=(Field("key", "u32", 0, 4),),
+    value=(Field("value", "u64", 0, 8),),
+    key_size=4,
+    value_size=8,
+)
+PER_CPU = Layout(
+    "sums",
+    "percpu_hash",
+    key=(Field("pid", "u32", 0, 4),),
+    value=(Field("hits", "u32", 0, 4), Field("name", "char", 4, 4, 4)),
+    key_size=4,
+    value_size=8,
+    cpus=2,
+)
+HISTOGRAM = Layout(
+    "dist",
+    "hash",
+    key=(Field("disk", "u32", 0, 4), Field("slot", "u32", 4, 4)),
+    value=(Field("value", "u64", 0, 8),),
+    key_size=8,
+    value_size=8,
+    histogram="log2",
+)
+
+
+def collector(*layouts, specs=(), **options):
+    return Collector(layouts, specs, clock=CLOCK, **options)
+
+
+def filled(*layouts, frames, **options):
+    made = collector(*layouts, **options)
+    for each in frames:
+        made.add(each)
+    return made
+
+
+class TestRecords:
+    def test_a_struct_becomes_columns_of_its_names_and_types(self):
+        table = filled(EVENT, frames=[ring_batch([event(5, 7, -1, b"sh\0x")], 40)]).tables()[
+            "events"
+        ]
+        assert table.dtypes.astype(str).to_dict() == {
+            "ts": "uint64",
+            "pid": "uint32",
+            "ret": "int32",
+            "comm": "str",
+        }
+        assert table.iloc[0].tolist() == [5, 7, -1, "sh"]
+
+    def test_batches_of_both_forms_follow_one_another(self):
+        frames = [
+            ring_batch([event(1, 1, 0, b"a"), event(2, 1, 0, b"b")], 40),
+            ring_batch([event(3, 1, 0, b"c"), b"\4"], 0),
+        ]
+        table = filled(EVENT, frames=frames).tables()["events"]
+        assert table["ts"].tolist() == [1, 2, 3, 4]
+        assert table["comm"].tolist() == ["a", "b", "c", ""]
+
+    def test_a_program_that_sent_nothing_gives_typed_columns_without_rows(self):
+        tables = collector(EVENT, SCALAR, PER_CPU, HISTOGRAM).tables()
+        assert [len(table) for table in tables.values()] == [0, 0, 0, 0]
+        assert tables["events"]["comm"].dtype == "str"
+        assert list(tables["dist"]) == ["disk", "value_low", "value_high", "count"]
+
+    def test_torn_records_are_counted(self):
+        payload = ring([event(1, 1, 0, b"a"), (event(2, 2, 0, b"b"), BUSY)])
+        made = filled(EVENT, frames=[Frame({"type": "batch", "table": "events"}, payload)])
+        assert (made.rows("events"), made.torn) == (1, 1)
+
+    def test_perf_samples_of_several_cpus_are_put_in_order_of_time(self):
+        def on(cpu, *times):
+            return perf_batch(
+                b"".join(sample(1, 1, t, cpu, event(t, cpu, 0, b"x")) for t in times), cpu=cpu
+            )
+
+        table = filled(EVENT, frames=[on(0, 10, 30), on(1, 20, 40)]).tables()["events"]
+        assert table["ts"].tolist() == [10, 20, 30, 40]
+
+    def test_a_flexible_text_is_as_wide_as_the_longest_in_any_batch(self):
+        layout = Layout("t", "ring", value=(Field("n", "u32", 0, 4), Field("s", "char", 4, 0, 0)))
+        frames = [
+            ring_batch([U32(1) + b"short"], 0, "t"),
+            ring_batch([U32(2) + b"longer text"], 0, "t"),
+        ]
+        assert filled(layout, frames=frames).tables()["t"]["s"].tolist() == ["short", "longer text"]
+
+    def test_a_record_longer_than_its_struct_is_cut(self):
+        frames = [ring_batch([event(1, 2, 3, b"a") + b"tail of it"], 0)]
+        assert filled(EVENT, frames=frames).tables()["events"]["comm"].tolist() == ["a"]
+
+    def test_an_array_of_numbers_becomes_a_column_for_each(self):
+        layout = Layout(
+            "t", "ring", value=(Field("n", "u32", 0, 12, 3), Field("id", "u8", 12, 4, 4))
+        )
+        frames = [ring_batch([struct.pack("<3I", 1, 2, 3) + b"\1\2\3\4"], 24, "t")]
+        table = filled(layout, frames=frames).tables()["t"]
+        assert table.iloc[0].to_dict() == {"n[0]": 1, "n[1]": 2, "n[2]": 3, "id": "01020304"}
+
+    def test_two_unions_of_one_place_and_bit_fields_are_read(self):
+        fields = (
+            Field("whole", "u32", 0, 4),
+            Field("low", "u32", 0, 4, bits=4),
+            Field("high", "s32", 0, 4, bit_offset=4, bits=28),
+        )
+        frames = [ring_batch([U32(0xFFFFFFF3)], 16, "t")]
+        table = filled(Layout("t", "ring", value=fields), frames=frames).tables()["t"]
+        assert table.iloc[0].tolist() == [0xFFFFFFF3, 3, -1]
+
+
+class TestBounds:
+    def test_the_latest_rows_are_kept_and_the_rest_counted(self):
+        made = collector(EVENT, max_rows=5)
+        for first in range(0, 12, 3):
+            made.add(ring_batch([event(first + i, 0, 0, b"") for i in range(3)], 40))
+        assert made.tables()["events"]["ts"].tolist() == [7, 8, 9, 10, 11]
+        assert (made.rows("events"), made.seen("events"), made.dropped_rows) == (5, 12, 7)
+
+    def test_no_more_batches_are_held_than_the_rows_need(self):
+        made = collector(EVENT, max_rows=4)
+        for _ in range(100):
+            made.add(ring_batch([event(0, 0, 0, b"")] * 2, 40))
+        assert len(made._stores["events"].batches) == 2
+
+    def test_memory_is_bounded_when_no_number_of_rows_is_given(self):
+        with mock.patch.object(frame, "_available_bytes", return_value=4 * 10_000):
+            made = collector(EVENT, SCALAR)
+        made.add(reading("counts", [U32(1)], [U64(2)]))
+        for first in range(200):
+            made.add(ring_batch([event(first, 0, 0, b"")] * 10, 40))
+        assert sum(store.size for store in made._stores.values()) <= 10_000
+        assert made.tables()["events"]["ts"].iloc[-1] == 199
+        assert made.dropped_rows == 2000 - made.rows("events") > 0
+        assert made.rows("counts") == 1
+
+    def test_old_readings_of_a_map_make_room_too(self):
+        with mock.patch.object(frame, "_available_bytes", return_value=4 * 5_000):
+            made = collector(SCALAR)
+        for at in range(50):
+            made.add(reading("counts", [U32(at)], [U64(at)], at_ns=at))
+        assert 1 < made.history("counts")["time"].nunique() < 50
+        assert made.tables()["counts"]["key"].tolist() == [49]
+
+    def test_latest_gives_the_last_records(self):
+        made = filled(EVENT, frames=[ring_batch([event(i, 0, 0, b"") for i in range(4)], 40)] * 3)
+        assert made.latest("events", 5)["ts"].tolist() == [3, 0, 1, 2, 3]
+        assert len(made.latest("events", 100)) == 12
+
+    def test_a_bound_below_one_row_is_refused(self):
+        with pytest.raises(ParameterError, match="max_rows is 0"):
+            collector(EVENT, max_rows=0)
+
+
+class TestMaps:
+    def test_a_scalar_map_has_key_and_value(self):
+        table = filled(SCALAR, frames=[reading("counts", [U32(7)], [U64(9)])]).tables()["counts"]
+        assert table.to_dict("list") == {"key": [7], "value": [9]}
+
+    def test_the_parts_of_a_reading_make_one_table(self):
+        made = collector(SCALAR)
+        made.add(reading("counts", [U32(1)], [U64(2)], last=False))
+        assert made.rows("counts") == 0
+        made.add(reading("counts", [U32(3)], [U64(4)], part=1))
+        assert made.tables()["counts"]["key"].tolist() == [1, 3]
+
+    def test_an_unfinished_reading_does_not_show(self):
+        frames = [
+            reading("counts", [U32(1)], [U64(2)], 10),
+            reading("counts", [U32(5)], [U64(6)], 20, last=False),
+        ]
+        assert filled(SCALAR, frames=frames).tables()["counts"]["key"].tolist() == [1]
+
+    def test_an_empty_reading_replaces_a_full_one(self):
+        frames = [reading("counts", [U32(1)], [U64(2)], 10), reading("counts", [], [], 20)]
+        assert len(filled(SCALAR, frames=frames).tables()["counts"]) == 0
+
+    def test_per_cpu_values_are_summed(self):
+        values = struct.pack("<I4sI4s", 3, b"\0", 2**32 - 1, b"ab")
+        table = filled(PER_CPU, frames=[reading("sums", [U32(7)], [values])]).tables()["sums"]
+        assert table.to_dict("list") == {"pid": [7], "hits": [2**32 + 2], "name": ["ab"]}
+
+    def test_per_cpu_values_are_kept_apart_on_request(self):
+        values = struct.pack("<I4sI4s", 3, b"xy", 5, b"ab")
+        made = filled(PER_CPU, frames=[reading("sums", [U32(7)], [values])], per_cpu=True)
+        table = made.tables()["sums"]
+        assert table.to_dict("list") == {
+            "pid": [7, 7],
+            "cpu": [0, 1],
+            "hits": [3, 5],
+            "name": ["xy", "ab"],
+        }
+        assert len(made.history("sums")) == 2
+
+    def test_per_cpu_values_are_padded_to_eight_bytes(self):
+        layout = Layout(
+            "n", "percpu_array", (Field("", "s32", 0, 4),), (Field("", "u32", 0, 4),), 4, 4, cpus=3
+        )
+        value = struct.pack("<IIIIII", 1, 99, 2, 99, 4, 99)
+        table = filled(layout, frames=[reading("n", [U32(0)], [value])]).tables()["n"]
+        assert table["value"].tolist() == [7]
+
+    def test_of_per_cpu_times_the_latest_is_kept(self):
+        layout = Layout(
+            "n",
+            "percpu_array",
+            (Field("", "s32", 0, 4),),
+            (Field("last", "u64", 0, 8),),
+            4,
+            8,
+            cpus=2,
+        )
+        spec = TableSpec("n", "n", (Column("last", "time", "value.last"),))
+        made = filled(layout, specs=[spec], frames=[reading("n", [U32(0)], [U64(5) + U64(9)])])
+        assert made.tables()["n"]["last"].tolist() == [pd.Timestamp(OFFSET_NS + 9, tz="UTC")]
+
+    def test_a_name_that_key_and_value_share_is_told_apart(self):
+        layout = Layout(
+            "m", "hash", (Field("pid", "u32", 0, 4),), (Field("pid", "u32", 0, 4),), 4, 4
+        )
+        table = filled(layout, frames=[reading("m", [U32(1)], [U32(2)])]).tables()["m"]
+        assert table.to_dict("list") == {"pid": [1], "value_pid": [2]}
+
+    def test_history_has_each_reading_with_its_time_first(self):
+        frames = [
+            reading("counts", [U32(1)], [U64(2)], 10),
+            reading("counts", [U32(1)], [U64(5)], 20),
+        ]
+        history = filled(SCALAR, frames=frames).history("counts")
+        assert list(history) == ["time", "key", "value"]
+        assert history["value"].tolist() == [2, 5]
+        assert history["time"].tolist() == [pd.Timestamp(OFFSET_NS + t, tz="UTC") for t in (10, 20)]
+
+    def test_records_have_no_history(self):
+        with pytest.raises(ParameterError, match="events holds records"):
+            collector(EVENT).history("events")
+
+
+class TestHistograms:
+    def test_occupied_buckets_are_given_in_order(self):
+        keys = [U32(8) + U32(3), U32(8) + U32(2), U32(1) + U32(1), U32(8) + U32(9)]
+        made = filled(HISTOGRAM, frames=[reading("dist", keys, [U64(n) for n in (5, 4, 3, 0)])])
+        assert made.tables()["dist"].to_dict("list") == {
+            "disk": [1, 8, 8],
+            "value_low": [0, 2, 4],
+            "value_high": [2, 4, 8],
+            "count": [3, 4, 5],
+        }
+
+    def test_a_probes_histogram_is_in_its_unit(self):
+        spec = TableSpec(
+            "latency",
+            "dist",
+            (
+                Column("disk", "integer", "key.disk"),
+                Column("latency_us", "slot", "key.slot", unit="us", scale=0.5),
+                Column("count", "count", "value"),
+            ),
+            sort=("-latency_low_us",),
+        )
+        keys = [U32(8) + U32(2), U32(8) + U32(3)]
+        frames = [reading("dist", keys, [U64(1), U64(2)])]
+        table = filled(HISTOGRAM, specs=[spec], frames=frames).tables()["latency"]
+        assert table["latency_low_us"].tolist() == [2.0, 1.0]
+        assert table["latency_high_us"].tolist() == [4.0, 2.0]
+
+
+class TestSpecs:
+    SPEC = TableSpec(
+        "opens",
+        "events",
+        (
+            Column("name", "text", "comm"),
+            Column("ret", "errno"),
+            Column("time", "time", "ts"),
+        ),
+        sort=("-name",),
+    )
+
+    def test_columns_are_the_specs_with_times_first(self):
+        frames = [ring_batch([event(1, 0, -2, b"a"), event(2, 0, 3, b"b")], 40)]
+        made = filled(EVENT, specs=[self.SPEC], frames=frames)
+        table = made.tables()["opens"]
+        assert list(table) == ["time", "name", "ret"]
+        assert table["name"].tolist() == ["b", "a"]
+        assert table["ret"].tolist() == ["", "ENOENT"]
+        assert table["time"].tolist()[1] == pd.Timestamp(OFFSET_NS + 1, tz="UTC")
+        assert made.names == ["opens"]
+
+    def test_a_map_that_is_not_there_is_named(self):
+        with pytest.raises(ProbeSpecError, match="no map 'events'") as caught:
+            collector(SCALAR, specs=[self.SPEC])
+        assert "counts" in str(caught.value)
+
+    def test_a_field_that_is_not_there_is_named(self):
+        spec = TableSpec("t", "events", (Column("x", "integer", "nope"),))
+        with pytest.raises(ProbeSpecError, match="no field 'nope'") as caught:
+            collector(EVENT, specs=[spec]).tables()
+        assert "comm" in str(caught.value)
+
+
+class TestTypes:
+    def test_a_column_is_read_as_it_is_told(self):
+        frames = [ring_batch([event(1500, 0x0100007F, -2, b"a")], 40)]
+        types = {"pid": "ipv4", "ret": "errno", "ts": "duration"}
+        table = filled(EVENT, frames=frames, types=types).tables()["events"]
+        assert table.iloc[0].to_dict() == {
+            "ts_us": 1.5,
+            "pid": "127.0.0.1",
+            "ret": "ENOENT",
+            "comm": "a",
+        }
+
+    @pytest.mark.parametrize(
+        ("types", "message", "hint"),
+        [
+            ({"pid": "ipv5"}, "no column kind 'ipv5'", "ipv4"),
+            ({"pdi": "ipv4"}, "no table has a column 'pdi'", "did you mean pid"),
+        ],
+    )
+    def test_what_does_not_exist_is_said_with_what_is_close(self, types, message, hint):
+        with pytest.raises(ParameterError, match=message) as caught:
+            collector(EVENT, types=types)
+        assert hint in str(caught.value)
+
+
+class TestStacksAndLines:
+    def test_a_stack_id_reads_as_its_frames_once_they_are_known(self):
+        layout = Layout(
+            "m",
+            "hash",
+            (Field("pid", "u32", 0, 4), Field("user_stack_id", "s32", 4, 4)),
+            (Field("", "u64", 0, 8),),
+            8,
+            8,
+        )
+        made = filled(layout, frames=[reading("m", [U32(42) + U32(3)], [U64(1)])])
+        assert made.tables()["m"]["user_stack_id"].tolist() == ["[stack 3]"]
+        frames = {"frames": {"42:3": [["f", 1, "app"], ["main", 2, "app"]], "43:3": []}}
+        made.add(Frame({"type": "stacks"}, json.dumps(frames).encode()))
+        assert made.tables()["m"]["user_stack_id"].tolist() == ["main;f"]
+
+    def test_printk_lines_are_a_table_in_order_of_time(self):
+        def line(time, text):
+            raw = bytes(8) + struct.pack("<HH", 12, len(text) + 1) + text + b"\0"
+            return sample(4, 5, time, 1, raw)
+
+        frames = [
+            perf_batch(line(9, b"second\n"), "printk"),
+            perf_batch(line(8, b"first"), "printk"),
+        ]
+        table = filled(Layout("printk", "printk"), frames=frames).tables()["printk"]
+        assert table["message"].tolist() == ["first", "second"]
+        assert list(table) == ["time", "cpu", "pid", "tid", "message"]
+        assert table.iloc[0].tolist()[1:4] == [1, 4, 5]
+        assert table["time"][0] == pd.Timestamp(OFFSET_NS + 8, tz="UTC")
+
+    def test_printk_shows_beside_other_tables_only_when_it_has_lines(self):
+        assert collector(EVENT, Layout("printk", "printk")).names == ["events"]
+        assert collector(Layout("printk", "printk")).names == ["printk"]
+
+    def test_stack_tables_and_kernelscopes_own_maps_do_not_show(self):
+        own = Layout("ks_lost", "percpu_array", SCALAR.key, SCALAR.value, 4, 8, cpus=2)
+        made = collector(EVENT, Layout("stacks", "stack_trace", key_size=4, value_size=8), own)
+        assert made.names == ["events"]
+
+
+ATTACHED = {
+    "type": "attached",
+    "layouts": [EVENT.to_json()],
+    "clock": CLOCK,
+    "kernel": {"machine": "aarch64"},
+    "devices": {"8:0": "sda"},
+}
+
+
+class TestAttached:
+    def test_the_header_says_how_to_read_system_calls_and_disks(self):
+        made = Collector.from_attached(ATTACHED, types={"ret": "syscall", "pid": "device"})
+        made.add(ring_batch([event(0, 8 << 20, 63, b"")], 40))
+        row = made.tables()["events"].iloc[0]
+        assert (row["ret"], row["pid"]) == ("read", "sda")
+
+    def test_losses_are_the_latest_that_were_told(self):
+        made = Collector.from_attached(ATTACHED)
+        made.add(
+            Frame({"type": "status", "lost": {"ring_full": 1}, "lost_by_table": {"events": 1}})
+        )
+        made.add(Frame({"type": "receipt", "lost": {"ring_full": 4}}))
+        assert (made.lost, made.lost_by_table) == ({"ring_full": 4}, {"events": 1})
+
+    def test_frames_of_no_table_are_ignored(self):
+        made = Collector.from_attached(ATTACHED)
+        made.add(Frame({"type": "end"}))
+        made.add(ring_batch([event(0, 0, 0, b"")], 40, "ks_other"))
+        assert made.rows("events") == 0
+
+
+def test_tables_do_not_change_what_is_held():
+    made = filled(
+        EVENT, frames=[ring_batch([event(5, 7, -1, b"sh")] * 3, 40)], types={"ts": "time"}
+    )
+    first = made.tables()["events"]
+    first["pid"] = np.uint32(0)
+    assert made.tables()["events"]["pid"].tolist() == [7, 7, 7]
