@@ -208,6 +208,8 @@ def _hint(hook: ParsedHook, code: int) -> str | None:
         return "Sample less often: /proc/sys/kernel/perf_event_max_sample_rate is the limit."
     if code == errno.EINVAL and hook.offset:
         return "The offset must be where an instruction begins."
+    if code == errno.EINVAL and hook.kind == "usdt":
+        return "Another tracer holds this probe with another semaphore: stop that one first."
     if code == errno.EMFILE:
         return "Too many files are open: attach fewer hooks at once."
     if code in (errno.E2BIG, errno.ENOSPC):

@@ -15,10 +15,10 @@ PARAM_MAGIC = 0x4B5350415241  # "KSPARA" in the upper 48 bits, the parameter's i
 _INSN = struct.Struct("<BBhi")
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
-_HELPER_PID_TGID, _HELPER_UID_GID, _HELPER_COMM = 14, 15, 16
+_HELPER_PID_TGID, _HELPER_UID_GID, _HELPER_COMM, _HELPER_NS_PID_TGID = 14, 15, 16, 120
 _MOV, _MOV_IMM, _MOV32, _ADD_IMM, _RSH_IMM = 0xBF, 0xB7, 0xBC, 0x07, 0x77
 _JA, _JEQ_IMM, _JNE_IMM, _JNE, _JNE32_IMM = 0x05, 0x15, 0x55, 0x5D, 0x56
-_LOAD_U64, _CALL, _EXIT = 0x79, 0x85, 0x95
+_LOAD_U32, _LOAD_U64, _CALL, _EXIT = 0x61, 0x79, 0x85, 0x95
 _SKIP = 32767  # a jump whose place is not known yet
 
 
@@ -67,13 +67,22 @@ def with_params(code: bytes, indexes: Mapping[str, int], values: Mapping[str, in
     return bytes(edited)
 
 
-def prologue(filters: Filters, exclude: Sequence[int]) -> bytes:
+def prologue(
+    filters: Filters, exclude: Sequence[int], namespace: tuple[int, int] | None = None
+) -> bytes:
     """Return instructions that end the program at once for a task that is not to be traced.
+
+    namespace: device and inode of the pid namespace that process ids are counted in, None for the
+    machine's own. A task of another namespace has no id in it.
 
     They keep the context in r6 and put it back into r1, and leave nothing else behind that the
     program may read. b"" where there is nothing to test.
     """
-    tests = _pid_tests(filters.pid, exclude) + _uid_test(filters.uid) + _comm_test(filters.comm)
+    tests = (
+        _pid_tests(filters.pid, exclude, namespace)
+        + _uid_test(filters.uid)
+        + _comm_test(filters.comm)
+    )
     if not tests:
         return b""
     ending = [
@@ -95,15 +104,32 @@ def _aim(code: bytes, target: int) -> bytes:
     return bytes(edited)
 
 
-def _pid_tests(pid: int | None, exclude: Sequence[int]) -> list[bytes]:
+def _pid_tests(
+    pid: int | None, exclude: Sequence[int], namespace: tuple[int, int] | None
+) -> list[bytes]:
     left_out = sorted(set(exclude))
     if pid is None and not left_out:
         return []
     tests = [_insn(_CALL, imm=_HELPER_PID_TGID), _insn(_RSH_IMM, 0, imm=32)]
+    if namespace is not None:
+        tests = _pid_in(*namespace)
     tests += [_insn(_JEQ_IMM, 0, offset=_SKIP, imm=other) for other in left_out]
     if pid is not None:
         tests.append(_insn(_JNE_IMM, 0, offset=_SKIP, imm=pid))
     return tests
+
+
+def _pid_in(device: int, inode: int) -> list[bytes]:
+    """Put the process id as its namespace counts it into r0; 0 for a task of another namespace."""
+    return [
+        _wide(1, device),
+        _wide(2, inode),
+        _insn(_MOV, 3, 10),
+        _insn(_ADD_IMM, 3, imm=-8),
+        _insn(_MOV_IMM, 4, imm=8),
+        _insn(_CALL, imm=_HELPER_NS_PID_TGID),
+        _insn(_LOAD_U32, 0, 10, -4),  # struct bpf_pidns_info: pid, tgid
+    ]
 
 
 def _uid_test(uid: int | None) -> list[bytes]:

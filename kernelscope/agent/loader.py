@@ -8,7 +8,8 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import btf_ids, bytecode, kernel
@@ -25,6 +26,7 @@ _PER_CPU = (
     kernel.MAP_TYPE_LRU_PERCPU_HASH,
 )
 _LOG_SIZE = 16 << 20
+_PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h
 _PROG_TYPES = {
     "tracepoint": kernel.PROG_TYPE_TRACEPOINT,
     "rawtracepoint": kernel.PROG_TYPE_RAW_TRACEPOINT,
@@ -166,7 +168,15 @@ def _code(function: Function, obj: Object, program: Program, fds: Mapping[str, i
 def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
     if hook.kind == "interval":  # a clock: whose turn it happens to be must not stop it
         return b""
-    return bytecode.prologue(filters, exclude if current_is_subject(hook) else ())
+    left_out = exclude if current_is_subject(hook) else ()
+    return bytecode.prologue(filters, left_out, _pid_namespace())
+
+
+@lru_cache(maxsize=1)
+def _pid_namespace() -> tuple[int, int] | None:
+    """Return the device and inode of this process's pid namespace, None for the machine's own."""
+    own = Path("/proc/self/ns/pid").stat()
+    return None if own.st_ino == _PID_INIT_INO else (own.st_dev, own.st_ino)
 
 
 def program_target(hook: ParsedHook) -> tuple[int, int, int]:

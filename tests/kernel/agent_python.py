@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,18 @@ sys.stdout.write("\\n" + json.dumps(result))
 """
 
 
-def call(module: str, function: str, *arguments: Any, timeout_s: float = 60) -> Any:
-    """Call tests/kernel/MODULE.py's FUNCTION in a process of its own; return its result."""
-    command = ["/usr/bin/python3", "-I", "-c", _BOOTSTRAP, str(ROOT), module, function]
+def call(
+    module: str,
+    function: str,
+    *arguments: Any,
+    timeout_s: float = 60,
+    under: Sequence[str] = (),
+) -> Any:
+    """Call tests/kernel/MODULE.py's FUNCTION in a process of its own; return its result.
+
+    under: a command that runs the interpreter, as ("unshare", "--pid", "--fork").
+    """
+    command = [*under, "/usr/bin/python3", "-I", "-c", _BOOTSTRAP, str(ROOT), module, function]
     done = subprocess.run(
         [*command, json.dumps(arguments)], capture_output=True, text=True, timeout=timeout_s
     )
@@ -37,9 +47,9 @@ def call(module: str, function: str, *arguments: Any, timeout_s: float = 60) -> 
     return json.loads(done.stdout.rpartition("\n")[2])
 
 
-def ask(module: str, function: str, **arguments: Any) -> Any:
+def ask(module: str, function: str, *, under: Sequence[str] = (), **arguments: Any) -> Any:
     """Call a function through its module's `answer`; raises the KernelScopeError it raised."""
-    answer = call(module, "answer", function, arguments)
+    answer = call(module, "answer", function, arguments, under=under)
     if "error" in answer:
         raise from_json(answer["error"])
     return answer["result"]

@@ -23,7 +23,8 @@ from typing import Any
 
 from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
-from kernelscope.agent import attach, bytecode, hook_catalogue, hooks, kernel, loader
+from kernelscope.agent import attach, bytecode, hook_catalogue, hooks, kernel, loader, usdt
+from kernelscope.agent.compiler import Compiler
 from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.agent.system import private_tracefs
 from kernelscope.errors import KernelScopeError
@@ -76,8 +77,8 @@ def counting(name: str = "count", *, number: bool = False) -> Function:
     return Function(name, test + skip + body + end(), ((place, "hits"),))
 
 
-def read_hits(fd: int) -> int:
-    key, value = bytearray(4), bytearray(8)
+def read_hits(fd: int, index: int = 0) -> int:
+    key, value = bytearray(index.to_bytes(4, "little")), bytearray(8)
     pointers = kernel.address(key), kernel.address(value)
     kernel.bpf(kernel.MAP_LOOKUP_ELEM, struct.pack("=IIQQQ", fd, 0, *pointers, 0))
     return int.from_bytes(value, "little")
@@ -341,6 +342,36 @@ def refused_program() -> None:
     hook = Hook("count", ("rawtracepoint:sys_enter",))
     bindings = [(hook, hooks.parse(hook.any_of[0]))]
     loader.load(Object((Function("count", code, ()),)), Program("t", ""), bindings, os.getpid())
+
+
+def usdt_arguments() -> dict[str, int]:
+    """Count a subject's garbage collections by generation, which is the probe's argument."""
+
+    def work() -> None:
+        for generation, times in enumerate((7, 5, 3)):
+            for _ in range(times):
+                gc.collect(generation)
+
+    source = """
+        BPF_ARRAY(hits, u64, 4);
+        int on_gc(struct pt_regs *ctx) {
+            int generation = 3;
+            bpf_usdt_readarg(1, ctx, &generation);
+            hits.increment(generation);
+            return 0;
+        }
+    """
+    with subject(work, gc.disable) as traced:
+        hook = Hook("on_gc", ("usdt:/usr/bin/python3:gc__start",))
+        filters = Filters(pid=traced.pid)
+        program = usdt.prepare(Program("test", source, hooks=(hook,), filters=filters))
+        obj = Compiler(None, TRACEFS).compile(program)
+        bindings = hook_catalogue.resolve(program.hooks, hook_catalogue.KernelView(TRACEFS))
+        loaded = loader.load(obj, program, bindings, os.getpid())
+        attached = attach.attach(loaded, bindings, program, TRACEFS)
+        traced.run()
+        attach.detach(attached)
+        return {str(n): read_hits(loaded.map_fds["hits"], n) for n in range(4)}
 
 
 def made_maps(maps: list[dict[str, Any]]) -> dict[str, int]:

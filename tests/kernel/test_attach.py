@@ -62,6 +62,12 @@ def test_a_usdt_probe_of_one_process_fires() -> None:
     assert count("usdt:pid:{pid}:python:gc__start", work="gc", by="pid target")[0] == 23
 
 
+def test_a_usdt_argument_is_read_in_every_process() -> None:
+    if ask("attach_cases", "why_not", spec=f"usdt:{PYTHON}:gc__start"):
+        pytest.skip("the distribution's Python has no USDT probes")
+    assert ask("attach_cases", "usdt_arguments") == {"0": 7, "1": 5, "2": 3, "3": 0}
+
+
 def test_profile_samples_are_the_cpu_time_used() -> None:
     samples, cpu_s = count("profile:us:1000", work="burn")
     assert samples == pytest.approx(cpu_s * 1000, rel=0.2)
@@ -106,6 +112,14 @@ def test_the_user_filter_keeps_one_of_two(uid: int) -> None:
 def test_filters_that_disagree_keep_nothing() -> None:
     filters = {"uid": 54321, "comm": "ks-subject"}
     assert ask("attach_cases", "count_filtered", filters=filters, uid=54321) == 0
+
+
+def test_process_ids_are_those_of_the_agents_own_namespace() -> None:
+    inside = ("unshare", "--pid", "--fork", "--mount-proc")
+    spec = "tracepoint:syscalls:sys_enter_getppid"
+    assert ask("attach_cases", "count", spec=spec, under=inside)[0] == 23
+    excluded = ask("attach_cases", "count_excluded", spec=spec, under=inside)
+    assert excluded == {"left out": 0, "both": 23}
 
 
 @pytest.mark.parametrize("spec", ["tracepoint:syscalls:sys_enter_getppid", "uprobe:c:getppid"])

@@ -14,6 +14,7 @@ from kernelscope.agent.protocol import Filters
 BODY = struct.pack("<BBhi", 0xB7, 0, 0, 77) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # return 77
 CONTEXT = 0xC0
 M64 = 2**64 - 1
+NAMESPACE = (4, 4026532999)
 
 
 def run(code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"") -> tuple[int, dict[int, int]]:
@@ -41,12 +42,17 @@ def run(code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"") -> tuple[int
         elif opcode == 0x18:
             reg[dst] = (imm & 0xFFFFFFFF) | (insns[at][3] & 0xFFFFFFFF) << 32
             at += 1
+        elif opcode == 0x61:
+            reg[dst] = struct.unpack_from("<I", stack, reg[src] + offset)[0]
         elif opcode == 0x79:
             reg[dst] = struct.unpack_from("<Q", stack, reg[src] + offset)[0]
         elif opcode == 0x85:
             if imm == 16:
                 stack[reg[1] : reg[1] + reg[2]] = comm.ljust(16, b"\0")
-            result = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0}[imm]
+            if imm == 120:  # a task of another namespace has no id in this one
+                known = pid if (reg[1], reg[2]) == NAMESPACE else 0
+                struct.pack_into("<II", stack, reg[3], known + 5, known)
+            result = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0, 120: 0}[imm]
             reg = {number: value for number, value in reg.items() if number > 5}
             reg[0] = result
         else:
@@ -104,6 +110,15 @@ def test_a_name_that_only_begins_alike_is_not_traced() -> None:
 def test_every_excluded_process_is_left_out(exclude: list[int], pid: int) -> None:
     assert not traced(Filters(), tuple(exclude), pid=exclude[-1])
     assert traced(Filters(), tuple(exclude), pid=pid) == (pid not in exclude)
+
+
+def test_process_ids_may_be_those_of_a_namespace() -> None:
+    code = bytecode.prologue(Filters(pid=7), (), NAMESPACE) + BODY
+    assert [run(code, pid=pid)[0] for pid in (7, 8)] == [77, 0]
+    elsewhere = bytecode.prologue(Filters(pid=7), (), (4, 1)) + BODY
+    assert run(elsewhere, pid=7)[0] == 0
+    excluded = bytecode.prologue(Filters(), (7,), NAMESPACE) + BODY
+    assert [run(excluded, pid=pid)[0] for pid in (7, 8)] == [0, 77]
 
 
 def test_all_filters_must_agree() -> None:
