@@ -36,15 +36,15 @@ def replay_if_refused() -> bool:
     return True
 
 
-def execute() -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
-    """Run every cell with out/ as the working folder; the error of the cell that failed, if any."""
+def execute(folder: Path) -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
+    """Run every cell, working in the folder; with it comes the error of the cell that failed."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
         notebook,
         timeout=300,
         kernel_name="python3",
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        resources={"metadata": {"path": str(OUT)}},
+        resources={"metadata": {"path": str(folder)}},
     )
     try:
         client.execute()
@@ -68,13 +68,13 @@ def pictures(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
     return found
 
 
-def write(notebook: nbformat.NotebookNode) -> None:
-    """Write the executed notebook, its HTML and its pictures into out/."""
-    nbformat.write(notebook, OUT / "quickstart.ipynb")
+def write(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Write the executed notebook, its HTML and its pictures into the folder."""
+    nbformat.write(notebook, folder / "quickstart.ipynb")
     page, _ = HTMLExporter().from_notebook_node(notebook)
-    (OUT / "quickstart.html").write_text(page, encoding="utf-8")
+    (folder / "quickstart.html").write_text(page, encoding="utf-8")
     for name, image in pictures(notebook).items():
-        (OUT / name).write_bytes(image)
+        (folder / name).write_bytes(image)
 
 
 def main() -> int:
@@ -85,8 +85,8 @@ def main() -> int:
             left.unlink()
     replayed = replay_if_refused()
     print(f"Running {NOTEBOOK.relative_to(ROOT)} ...", flush=True)
-    notebook, failed = execute()
-    write(notebook)
+    notebook, failed = execute(OUT)
+    write(notebook, OUT)
     if failed is not None:
         print("error: a cell failed; out/quickstart.html shows where.", file=sys.stderr)
         print(strip_ansi(str(failed)), file=sys.stderr)

@@ -258,9 +258,9 @@ def _unprivileged(why: str, command: Sequence[str]) -> AgentUnavailableError:
 
 
 def _unavailable(command: Sequence[str], said: str) -> AgentUnavailableError:
+    if Path(command[0]).name == "sudo" and (said.startswith("sudo:") or "not allowed" in said):
+        return _unprivileged(f"sudo said: {said.splitlines()[0]}", command[3:])
     last = said.splitlines()[-1] if said else "it said nothing"
-    if "sudo" in Path(command[0]).name and ("password" in said or "not allowed" in said):
-        return _unprivileged(f"sudo said: {last}", command[3:])
     return AgentUnavailableError(
         f"the agent did not start: {last}",
         hint="kernelscope doctor tells what is missing",

@@ -1,0 +1,70 @@
+"""The quickstart runs as it stands, live and from recordings, and leaves what it promises."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = runpy.run_path(str(ROOT / "script" / "run_demo.py"), run_name="run_demo")
+MARK = "not measured on this machine"
+
+
+def run(folder: Path) -> Any:
+    notebook, failed = DEMO["execute"](folder)
+    assert failed is None, failed
+    DEMO["write"](notebook, folder)
+    return notebook
+
+
+def tables(notebook: Any) -> list[str]:
+    """Return the HTML of every DataFrame that the notebook shows."""
+    pages = [
+        output.data["text/html"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "text/html" in output.get("data", {})
+    ]
+    return [page for page in pages if 'class="dataframe"' in page]
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+LEFT = {
+    "quickstart.ipynb",
+    "quickstart.html",
+    "disk-latency.png",
+    "run-queue-latency.png",
+    "bio.csv",
+    "bio.receipt.json",
+    "waits.csv",
+    "waits.receipt.json",
+}
+
+
+def test_it_replays_where_there_is_no_kernel_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(DEMO["RECORDINGS"]))
+    shown = tables(run(tmp_path))
+    assert left_in(tmp_path) == LEFT
+    assert shown
+    assert all(MARK in page for page in shown)
+
+
+@pytest.mark.kernel
+def test_it_asks_this_kernel_where_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
+    shown = tables(run(tmp_path))
+    assert left_in(tmp_path) == LEFT
+    assert not any(MARK in page for page in shown)
+
+
+def test_the_notebook_in_the_repository_holds_no_outputs() -> None:
+    notebook = DEMO["nbformat"].read(DEMO["NOTEBOOK"], as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
