@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Optional
 
 from kernelscope.agent.verifier_hints import hint_for, reason_of
@@ -158,26 +159,45 @@ def _compile_hint(text: str) -> str | None:
 def instruction_lines(said: str, function: str, source: str, prefix_lines: int) -> Lines:
     """Read BCC's listing of a function (its DEBUG_SOURCE): instruction -> the user's line, text.
 
-    An instruction without a line of its own belongs to the line before it.
+    The listing counts lines of the text that BCC rewrote, which has a few more than the user's:
+    how many more is judged from the lines that both have. (BCC ends a line after a function's "{",
+    so only ends of lines are compared.)
     """
+    listing = _listing(said, function)
     texts = source.splitlines()
+    stated = {number: text for _, number, text in listing}
+    votes: Counter[int] = Counter()
+    for number, text in stated.items():
+        votes.update(
+            number - line
+            for line, own in enumerate(texts, 1)
+            if own.strip().endswith(text) and len(text) > 3 and number - line >= prefix_lines
+        )
+    if not votes:
+        return {}
+    shift = votes.most_common(1)[0][0]
     found: Lines = {}
-    current: tuple[int, str] | None = None
+    for instruction, number, _ in listing:
+        if 1 <= number - shift <= len(texts):
+            found[instruction] = (number - shift, texts[number - shift - 1])
+    return found
+
+
+def _listing(said: str, function: str) -> list[tuple[int, int, str]]:
+    """Return instruction, line and text of each instruction that BCC lists for a function."""
+    found: list[tuple[int, int, str]] = []
+    place: tuple[int, str] | None = None
     inside = False
     for line in said.splitlines():
-        name = re.match(r"(?:Disassembly of section|([\w.]+):\s*$)", line)
-        if name:
-            inside = name.group(1) == function if name.group(1) else False
-            continue
-        if not inside:
-            continue
-        stated = re.match(r"\s*; .*// *Line *(\d+)", line)
+        head = re.match(r"Disassembly of function (\S+)|([\w.]+):\s*$", line)
+        if head:
+            inside, place = function in head.groups(), None
+        stated = re.match(r"\s*; (.*?)\s*// *Line *(\d+)", line)
         if stated:
-            number = int(stated.group(1)) - prefix_lines
-            current = (number, texts[number - 1]) if 1 <= number <= len(texts) else current
+            place = int(stated.group(2)), stated.group(1).strip()
         instruction = re.match(r"\s*(\d+):\t", line)
-        if instruction and current:
-            found[int(instruction.group(1))] = current
+        if inside and instruction and place:
+            found.append((int(instruction.group(1)), *place))
     return found
 
 

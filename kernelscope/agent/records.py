@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from kernelscope.agent.tables import functions_around
+from kernelscope.agent.tables import function_around
 from kernelscope.agent.tokens import Token, closing, spelling
 
 # Which argument is the data and which is its size, for each method that sends a record.
@@ -84,14 +84,14 @@ def _declared_type(tokens: Sequence[Token], at: int, expression: Sequence[Token]
     name = variables[0].text
     if len(expression) == 1 and name in _globally_known(tokens):
         return name  # sizeof(data_t)
-    body = functions_around(tokens, at)
+    function = function_around(tokens, at)
     limit = tokens[at].start
     found = ""
-    for i in range(1, len(body)):
-        if body[i].start >= limit:
+    for i in range(1, len(function)):
+        if function[i].start >= limit:
             break
-        if body[i].text == name and body[i].kind == "name":
-            found = _type_before(body, i) or found
+        if function[i].text == name and function[i].kind == "name":
+            found = _type_before(function, i) or found
     return found
 
 
@@ -102,7 +102,7 @@ def _type_before(body: Sequence[Token], i: int) -> str:
     if body[j].kind != "name" or body[j].text in ("return", "sizeof", "goto", "else", "case"):
         return ""
     following = body[i + 1].text if i + 1 < len(body) else ";"
-    if following not in ("=", ";", ","):
+    if following not in ("=", ";", ",", ")") or body[j].text in _TAGS:
         return ""
     if j > 0 and body[j - 1].text in _TAGS:
         return f"{body[j - 1].text} {body[j].text}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.agent.records import record_type
-from kernelscope.agent.tables import Table, declared_tables, functions_around
+from kernelscope.agent.tables import Table, declared_tables, function_around
 from kernelscope.agent.tokens import Token, arguments, names, scan
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
@@ -169,6 +169,8 @@ def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], se
     for i, token in enumerate(tokens):
         if token.kind != "name" or token.text not in tables or i == tables[token.text].at:
             continue
+        if i and tokens[i - 1].text in (".", "->", "struct"):
+            continue  # a member or a tag of the same name
         use = _use(tokens, i, i not in inside_calls)
         if use is None or token.directive:
             unsure.add(token.text)
@@ -289,7 +291,7 @@ def _uses_log2(key: set[str], tokens: list[Token], at: int) -> bool:
     if key & log2:
         return True
     statement: list[Token] = []
-    for token in functions_around(tokens, at):
+    for token in function_around(tokens, at):
         if token.text == ";":
             seen = names(statement)
             if seen & log2 and seen & key:

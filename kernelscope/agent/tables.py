@@ -93,16 +93,19 @@ def _table(tokens: Sequence[Token], i: int) -> Table | None:
     )
 
 
-def functions_around(tokens: Sequence[Token], at: int) -> Sequence[Token]:
-    """Return the tokens of the function body that token `at` stands in, up to its end."""
-    i = 0
+def function_around(tokens: Sequence[Token], at: int) -> Sequence[Token]:
+    """Return the function that token `at` stands in, from its head to its body's end."""
+    head = i = 0
     while i < len(tokens):
-        if tokens[i].text == "{" and tokens[i].kind == "punct" and not tokens[i].directive:
+        text = tokens[i].text if tokens[i].kind == "punct" and not tokens[i].directive else ""
+        if text == "{":
             end = closing(tokens, i)
             if end is None:
-                return tokens[i:]
+                return tokens[head:]
             if i < at < end:
-                return tokens[i:end]
+                return tokens[head:end]
             i = end
+        if text in ("{", ";"):
+            head = i + 1
         i += 1
     return ()

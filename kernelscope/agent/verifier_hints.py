@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 
+# Lines that trace the verifier's way; what is left says why it stopped.
 _NOISE = re.compile(
-    r"processed \d+ insns|verification time|stack depth|max_states|peak_states|mark_read|^\s*$"
-    r"|^\d+: |^from \d+ to \d+|^;|^R\d+.*=|^last_idx|^regs=|^mark_precise|^parent |^func#|^arg#"
-    r"|^propagating|^Live regs|^caller|^ fp|^-- BEGIN|^-- END|^verifying|^Validating"
+    r"processed \d+ insns|verification time|stack depth|\s*$|;|\d+: |from \d+ to \d+|R\d+\w*="
+    r"|.*;\s+R\d+\w*=|last_idx|regs=|mark_precise|parent |func#|arg#|propagating|Live regs"
+    r"|caller|fp-?\d|-- BEGIN|-- END|verifying|Validating|call(?:er|ee):|returning from"
+)
+# What the verifier writes at the end of an instruction's line.
+_INLINE = re.compile(
+    r"(BPF program is too large.*|infinite loop detected.*|The sequence of \d+ jumps.*"
+    r"|the call stack of \d+ frames is too deep.*|R\d+ !read_ok.*)"
 )
 
 # The first that matches is given; the order puts the particular before the general.
@@ -27,16 +33,15 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "there are too many paths through the program: shorten its loops, or do less per event",
     ),
     (
-        r"combined stack size|stack of \d+ bytes|exceeds? .*stack|invalid .*stack.*off=-5[2-9]\d"
-        r"|stack limit",
+        r"combined stack size|stack limit|invalid .*stack.*off=-(?:5[2-9]\d|51[3-9]|[6-9]\d\d|\d{4,})",
         "a program has 512 bytes of stack: keep large structs in a BPF_PERCPU_ARRAY of one entry",
     ),
     (
-        r"Unreleased reference|reference .* (?:has not been|leak)|unreleased",
+        r"Unreleased reference|reference leak",
         "a ring buffer record that was reserved must be submitted or discarded on every path",
     ),
     (
-        r"reference has not been acquired|release .* unacquired",
+        r"reference has not been acquired|expected=ringbuf_mem|release unowned",
         "a record may be submitted or discarded only once, and only if its reservation succeeded",
     ),
     (
@@ -119,7 +124,10 @@ def hint_for(reason: str) -> str | None:
 def reason_of(log: str) -> str:
     """Return the verifier's last words that state a reason."""
     lines = [line.strip() for line in log.splitlines()]
-    told = [line for line in lines if not _NOISE.search(line)]
-    if told:
-        return told[-1]
+    for line in reversed(lines):
+        inline = _INLINE.search(line)
+        if inline:
+            return inline.group(1)
+        if not _NOISE.match(line):
+            return line
     return next((line for line in reversed(lines) if line), "it gave no reason")
