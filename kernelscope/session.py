@@ -98,12 +98,14 @@ class Run:
         return receipt.loss_message(self.receipt)
 
     def wait_attached(self) -> Self:
-        """Wait until the program is attached. Raises what kept it from that."""
+        """Wait until the program is attached. Raises what kept it from that.
+
+        Ctrl-C ends the run as soon as it is attached; a second one drops it.
+        """
         try:
             self._stream.ready.wait()
         except KeyboardInterrupt:
-            self.close()
-            raise
+            self._interrupt()
         if self._stream.error is not None and not self._stream.attached:
             raise self._stream.error
         return self

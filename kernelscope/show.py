@@ -182,16 +182,28 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
 
     lines_above: how many lines stand above the C's first where the person sees it.
     """
-    kind = type(error).__name__
-    parts = [f"{kind}: {error.message}"]
-    details = error.details
-    number, column, text = details.get("line"), details.get("column"), details.get("text")
+    number, text = error.details.get("line"), error.details.get("text")
+    message = error.message
+    place: list[str] = []
     if isinstance(number, int) and isinstance(text, str):
-        margin = f"  {number + lines_above:>4} | "
-        parts.append(f"{margin}{text.rstrip()}")
-        if isinstance(column, int):
-            tabs = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
-            parts.append(f"{' ' * (len(margin) - 2)}| {tabs}^")
+        message = _without_place(message, number)
+        place = _place(number + lines_above, text, error.details.get("column"))
+    parts = [f"{type(error).__name__}: {message}", *place]
     if error.hint:
         parts.append(textwrap.indent(error.hint, "  "))
     return "\n".join(parts)
+
+
+def _without_place(message: str, number: int) -> str:
+    """Leave out the line's number and text, which are shown as they stand in the cell."""
+    first = message.splitlines()[0]
+    return first.removeprefix(f"line {number}: ").replace(f" at line {number}:", ":")
+
+
+def _place(number: int, text: str, column: int | None) -> list[str]:
+    margin = f"  {number:>4} | "
+    lines = [f"{margin}{text.rstrip()}"]
+    if column is not None:
+        blank = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
+        lines.append(f"{' ' * (len(margin) - 2)}| {blank}^")
+    return lines

@@ -193,6 +193,8 @@ class Stream:
 
     def refresh(self, timeout_s: float = 2.0) -> None:
         """Have the maps read now and wait for that, at most `timeout_s`."""
+        while self.collector is None and not self.done.wait(0.01):
+            pass
         maps = sum(layout.kind in _MAPS for layout in self.layouts)
         if not maps or self.done.is_set():
             return
@@ -266,9 +268,9 @@ class Stream:
         if frame.type == "attached":
             self.attached = frame.header
             self.layouts = tuple(Layout.from_json(item) for item in frame.header["layouts"])
-            self.collector = self._collector()
             self.started_at = time.monotonic()
             self.ready.set()
+            self.collector = self._collector()
             return
         if frame.type == "receipt":
             self.receipt = frame.header

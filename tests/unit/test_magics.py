@@ -131,7 +131,7 @@ def test_lost_events_are_said_in_one_line(notebook: Notebook, capsys):
 
 def test_an_error_is_shown_in_a_few_lines_at_the_cells_own_line(notebook: Notebook, capsys):
     error = CompileError(
-        "use of undeclared identifier 'y'",
+        "line 2: use of undeclared identifier 'y'\n        x = y;\n            ^",
         hint="declare it",
         line=2,
         column=9,
