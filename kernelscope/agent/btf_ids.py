@@ -39,6 +39,11 @@ def _vmlinux() -> tuple[ctypes.CDLL, int]:
     )
 
 
+def warm() -> None:
+    """Load the types ahead of need; forked children inherit them. Raises RequirementError."""
+    _vmlinux()
+
+
 def _find(name: str, kind: int) -> int | None:
     library, btf = _vmlinux()
     found = library.btf__find_by_name_kind(btf, name.encode(), kind)

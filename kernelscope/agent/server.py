@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from kernelscope.agent import policy, requests, system
+from kernelscope.agent import btf_ids, policy, requests, system
 from kernelscope.agent.protocol import MAX_LINE, VERSION, decode_header, send_frame
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
@@ -83,6 +83,7 @@ class Server:
     def _warm(self) -> None:
         # A failure here (no bcc, no BTF) is told to whoever asks for a run, with its remedy.
         with suppress(KernelScopeError, OSError, ImportError):
+            btf_ids.warm()
             self.context.compiler().warm()
         gc.collect()
         gc.freeze()  # keeps the collector from copying every shared page in each child
