@@ -44,6 +44,7 @@ def warm() -> None:
     _vmlinux()
 
 
+@lru_cache(maxsize=1024)
 def _find(name: str, kind: int) -> int | None:
     library, btf = _vmlinux()
     found = library.btf__find_by_name_kind(btf, name.encode(), kind)
