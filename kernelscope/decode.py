@@ -192,10 +192,13 @@ def samples(payload: Buffer) -> Samples:
 
 
 def _words(payload: Buffer) -> Array:
-    """View a payload as 8-byte words; a last, incomplete one is filled with zeros."""
-    if len(payload) % 8:
-        payload = bytes(payload) + bytes(-len(payload) % 8)
-    return np.frombuffer(payload, "<u8")
+    return np.frombuffer(_padded(payload, 8), "<u8")
+
+
+def _padded(payload: Buffer, unit: int) -> Buffer:
+    """Return a payload whose size is a multiple of `unit`, zeros added where it was not."""
+    missing = -len(payload) % unit
+    return bytes(payload) + bytes(missing) if missing else payload
 
 
 def _walk(steps: Array) -> Array:
@@ -243,18 +246,16 @@ def gather(payload: Buffer, found: Records, size: int) -> Array:
 
     All of `found.starts` must be equal modulo 4 (as `walk` and `samples` make them).
     """
-    count = -(-size // 4)
-    units = np.frombuffer(memoryview(payload)[: len(payload) // 4 * 4], "<u4")
-    tail = len(payload) % 4
-    if tail or not len(units):
-        units = np.frombuffer(bytes(payload) + bytes(4 - tail), "<u4")
-    first = found.starts // 4
-    rows = np.empty((len(first), count), "<u4")
+    unit = 4 if (found.starts % 8).any() else 8
+    count = -(-size // unit)
+    units = np.frombuffer(_padded(payload, unit) or bytes(unit), f"<u{unit}")
+    first = found.starts // unit
+    rows = np.empty((len(first), count), units.dtype)
     for index in range(count):
         units.take(first + index, out=rows[:, index], mode="clip")
     data = rows.view(np.uint8)
     if len(first) and int(found.lengths.min()) < size:
-        data[np.arange(count * 4) >= found.lengths[:, None]] = 0
+        data[np.arange(count * unit) >= found.lengths[:, None]] = 0
     return data[:, :size]
 
 

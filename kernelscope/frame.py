@@ -21,13 +21,15 @@ from kernelscope.decode import Array
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.printk import printk_columns
 from kernelscope.probe import Column, TableSpec
-from kernelscope.rows import Rows, combined, map_rows, record_rows
+from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
 from kernelscope.store import MapStore, Reading, RecordStore
 
 _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 _RECORDS = ("ring", "perf", "printk")
 _FALLBACK_BYTES = 1 << 30
+# Decoded at a time: little enough that a block's memory is used again for the next.
+_BLOCK_ROWS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,13 @@ class Collector:
         return self._decoded(plan, rows, store.shape[0] if store.shape else 0)
 
     def _decoded(self, plan: _Plan, rows: Rows, cpus: int = 0) -> dict[str, Any]:
-        """Decode a table's columns: times first, then keys, "cpu", and values."""
+        joined = Joined(len(rows) * (cpus if cpus and self.per_cpu else 1))
+        for block in rows.blocks(_BLOCK_ROWS):
+            joined.add(self._decoded_block(plan, block, cpus))
+        return joined.columns()
+
+    def _decoded_block(self, plan: _Plan, rows: Rows, cpus: int) -> dict[str, Any]:
+        """Decode some rows' columns: times first, then keys, "cpu", and values."""
         context = self._context(plan)
         first: dict[str, Any] = {}
         keys: dict[str, Any] = {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from kernelscope import decode
 from kernelscope.agent.protocol import Field, Layout
@@ -34,6 +37,22 @@ class Rows:
     def __init__(self, parts: Sequence[Part], order: Array | None = None) -> None:
         self.parts = parts
         self.order = order
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.parts[0].arrays)
+
+    def blocks(self, size: int) -> Iterator[Rows]:
+        """Yield the rows in turn, about `size` at a time; all at once where they have an order."""
+        arrays = self.parts[0].arrays
+        start = held = 0
+        for end, rows in enumerate(arrays, 1):
+            held += len(rows)
+            if end == len(arrays) or (held >= size and self.order is None):
+                chosen = [replace(part, arrays=part.arrays[start:end]) for part in self.parts]
+                yield Rows(chosen, self.order)
+                start, held = end, 0
+        if not arrays:
+            yield self
 
     def get(self, name: str) -> Array | None:
         """Return a field: "pid", "key", "key.pid", "value.sizes[3]"; None where there is none."""
@@ -125,3 +144,49 @@ def combined(raw: Array, kind: str) -> Array:
     filled = as_bytes.reshape((*raw.shape[:2], raw.dtype.itemsize)).any(axis=2)
     chosen: Array = raw[np.arange(len(raw)), filled.argmax(axis=1)]
     return chosen
+
+
+class Joined:
+    """Puts a table's columns together from those of its blocks.
+
+    Each block is copied to its place and let go, so that a large table costs its own memory and
+    one block's, and not twice its own.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._filled = 0
+        self._arrays: dict[str, Array] = {}
+        self._texts: dict[str, list[Any]] = {}
+        self._order: dict[str, Any] = {}
+
+    def add(self, block: Mapping[str, Any]) -> None:
+        """Take the columns of the next block."""
+        end = self._filled
+        for name, values in block.items():
+            self._order.setdefault(name, values.dtype)
+            if isinstance(values.dtype, pd.StringDtype):
+                self._texts.setdefault(name, []).append(pa.array(values))
+                continue
+            raw = values.asi8 if isinstance(values.dtype, pd.DatetimeTZDtype) else values
+            if name not in self._arrays:
+                self._arrays[name] = np.empty(self.total, raw.dtype)
+            end = self._filled + len(raw)
+            self._arrays[name][self._filled : end] = raw
+        self._filled = end
+
+    def columns(self) -> dict[str, Any]:
+        """Return the whole columns, in the order they were first given."""
+        return {name: self._column(name, dtype) for name, dtype in self._order.items()}
+
+    def _column(self, name: str, dtype: Any) -> Any:
+        if name in self._texts:
+            chunks = [chunk for text in self._texts[name] for chunk in _chunks(text)]
+            return pd.array(pa.chunked_array(chunks, pa.large_string()), dtype="str")
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return pd.array(self._arrays[name], dtype="datetime64[ns, UTC]", copy=False)
+        return self._arrays[name]
+
+
+def _chunks(text: Any) -> list[Any]:
+    return text.chunks if isinstance(text, pa.ChunkedArray) else [text]

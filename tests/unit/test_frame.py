@@ -435,3 +435,14 @@ def test_tables_do_not_change_what_is_held():
     first = made.tables()["events"]
     first["pid"] = np.uint32(0)
     assert made.tables()["events"]["pid"].tolist() == [7, 7, 7]
+
+
+def test_a_table_of_many_blocks_is_one_table():
+    made = collector(EVENT, types={"ts": "time"})
+    with mock.patch.object(frame, "_BLOCK_ROWS", 3):
+        for first in range(0, 20, 2):
+            made.add(ring_batch([event(first + i, first, 0, b"p%d" % i) for i in range(2)], 40))
+        table = made.tables()["events"]
+    assert table["comm"].tolist() == ["p0", "p1"] * 10
+    assert (table["ts"].astype("int64") - OFFSET_NS).tolist()[1:] == list(range(1, 20))
+    assert table["pid"].tolist() == [n - n % 2 for n in range(20)]
