@@ -1,13 +1,14 @@
 /* Programs started: who, what, with which arguments, and how it went. */
 
+#define PATH_BYTES 256
 #define ARGS_BYTES 1024
 #define ARG_COUNT  24 /* arguments shown of a call that failed */
 #define ARG_BYTES  128
 
 struct call_t {
     u64 at_ns;
-    u64 path;
     u64 argv;
+    char path[PATH_BYTES];
 };
 
 struct exec_t {
@@ -20,6 +21,7 @@ struct exec_t {
     char comm[16];
     u32 args_bytes; /* of the whole list, also where it was cut */
     u32 truncated;
+    char path[PATH_BYTES];
     char args[ARGS_BYTES + ARG_BYTES];
 };
 
@@ -30,9 +32,10 @@ BPF_RINGBUF_OUTPUT(execs, 8);
 
 static inline int enter(u64 path, u64 argv)
 {
-    struct call_t call = {.at_ns = bpf_ktime_get_ns(), .path = path, .argv = argv};
+    struct call_t call = {.at_ns = bpf_ktime_get_ns(), .argv = argv};
     u32 pid = bpf_get_current_pid_tgid() >> 32;
 
+    bpf_probe_read_user_str(call.path, sizeof(call.path), (void *)path);
     entered.update(&pid, &call);
     return 0;
 }
@@ -100,8 +103,6 @@ static inline void read_old_args(struct exec_t *exec, struct call_t *call)
     if (text)
         exec->truncated = true;
     exec->args_bytes = at;
-    if (!at)
-        bpf_probe_read_user_str(exec->args, ARG_BYTES, (void *)call->path);
 }
 
 int on_exit(struct ks_sys_exit *args)
@@ -121,6 +122,7 @@ int on_exit(struct ks_sys_exit *args)
     exec->result = args->result;
     exec->truncated = false;
     bpf_get_current_comm(&exec->comm, sizeof(exec->comm));
+    __builtin_memcpy(exec->path, call->path, sizeof(exec->path));
     exec->args[0] = 0;
     if (args->result == 0)
         read_new_args(exec, task);

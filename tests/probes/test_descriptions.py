@@ -1,0 +1,121 @@
+"""Every probe is two complete files: the C, laid out as the project's, and its description."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from probes import loads
+
+from kernelscope import catalogue
+from kernelscope.agent import hooks
+from kernelscope.probe import Probe
+from kernelscope.request import from_probe
+
+PROBES = catalogue.catalogue()
+SOURCES = sorted(catalogue.root().rglob("*.[ch]"))
+_MEASURES = {"duration", "slot"}
+_UNIT = re.compile(r"_(ns|us|ms|s|bytes)\Z")
+
+every_probe = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
+
+
+def test_every_c_file_has_a_description_and_the_reverse() -> None:
+    root = catalogue.root()
+
+    assert {p.with_suffix("") for p in root.glob("*/*.c")} == {
+        p.with_suffix("") for p in root.glob("*/*.toml")
+    }
+
+
+@every_probe
+def test_the_description_is_complete(probe: Probe) -> None:
+    assert len(probe.summary) <= 90
+    assert not probe.summary.endswith(".")
+    assert len(probe.description) >= 100
+    assert len(probe.keywords) >= 4
+    assert probe.caveats
+    assert all(caveat.endswith(".") for caveat in probe.caveats)
+    assert probe.plots
+    assert probe.overhead.ns_per_event
+    assert probe.overhead.note
+
+
+@every_probe
+def test_every_column_says_what_it_is(probe: Probe) -> None:
+    for table in probe.tables:
+        assert table.help
+        for column in table.columns:
+            assert column.help, column.name
+            if column.kind in _MEASURES:
+                assert column.unit, column.name
+            named = _UNIT.search(column.name)
+            assert (named[1] if named else "") == column.unit, column.name
+
+
+@every_probe
+def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe) -> None:
+    for parameter in probe.parameters:
+        assert parameter.help
+        if parameter.kind in ("integer", "float"):
+            assert parameter.minimum is not None
+            assert parameter.maximum is not None
+
+
+@every_probe
+def test_every_parameter_is_used(probe: Probe) -> None:
+    hooked = " ".join(spec for hook in probe.hooks for spec in hook.any_of)
+    for parameter in probe.parameters:
+        used = {
+            "param": f"KS_PARAM({parameter.name})" in probe.source,
+            "define": parameter.name.upper() in probe.source,
+            "client": f"{{{parameter.name}}}" in hooked,
+        }
+        assert used[parameter.passed], parameter.name
+
+
+@every_probe
+def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> None:
+    for hook in from_probe(probe, {}).program.hooks:
+        assert re.search(rf"^int {hook.function}\(", probe.source, re.MULTILINE), hook.function
+        for spec in hook.any_of:
+            hooks.parse(spec)
+
+
+@every_probe
+def test_the_plots_name_columns_that_are_there(probe: Probe) -> None:
+    for plot in probe.plots:
+        table = next(table for table in probe.tables if table.name == plot.table)
+        columns = {column.name for column in table.columns}
+        assert plot.title
+        assert {plot.x, plot.y, plot.by, plot.value} - {""} <= columns
+
+
+@every_probe
+def test_the_example_is_real_output(probe: Probe) -> None:
+    shown = set(probe.example.split())
+    for column in probe.tables[0].columns:
+        base = column.name.removesuffix(f"_{column.unit}")
+        assert shown & {column.name, f"{base}_low_{column.unit}"} or column.when, column.name
+
+
+@every_probe
+def test_the_check_has_a_load_of_a_prime_number_of_events(probe: Probe) -> None:
+    assert callable(getattr(loads, probe.check.load))
+    assert probe.check.expect
+    assert probe.check.events > 1
+    assert all(probe.check.events % divisor for divisor in range(2, probe.check.events))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_the_c_is_formatted(source: Path) -> None:
+    if shutil.which("clang-format") is None:
+        pytest.skip("clang-format is not installed")
+    wanted = subprocess.run(
+        ["clang-format", str(source)], capture_output=True, text=True, check=True
+    )
+
+    assert source.read_text() == wanted.stdout
