@@ -244,7 +244,7 @@ def _chain(jump: Array, end: int) -> Array:
 def gather(payload: Buffer, found: Records, size: int) -> Array:
     """Copy each record's first `size` bytes, zeros where it is shorter: uint8 of shape (n, size).
 
-    All of `found.starts` must be equal modulo 4 (as `walk` and `samples` make them).
+    `found.starts` are multiples of 4, as `walk` and `samples` make them.
     """
     unit = 4 if (found.starts % 8).any() else 8
     count = -(-size // unit)
@@ -254,8 +254,10 @@ def gather(payload: Buffer, found: Records, size: int) -> Array:
     for index in range(count):
         units.take(first + index, out=rows[:, index], mode="clip")
     data = rows.view(np.uint8)
-    if len(first) and int(found.lengths.min()) < size:
-        data[np.arange(count * unit) >= found.lengths[:, None]] = 0
+    shortest = int(found.lengths.min()) if len(first) else size
+    if shortest < size:
+        tail = data[:, shortest:size]
+        tail[np.arange(shortest, size) >= found.lengths[:, None]] = 0
     return data[:, :size]
 
 
