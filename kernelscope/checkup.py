@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import remedies
-from kernelscope.errors import AgentError, KernelScopeError, ParameterError, RequirementError
+from kernelscope.errors import AgentError, ParameterError, RequirementError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +84,16 @@ def examine() -> list[Finding]:
     return found
 
 
-def refusal() -> KernelScopeError | None:
-    """Say why this machine cannot trace, with what would mend it; None where it can."""
-    missing = [finding for finding in examine() if finding.state == "missing"]
+def refusal(*also: str) -> RequirementError | None:
+    """Say why this machine cannot trace, with what would mend it; None where it can.
+
+    also: checks of things that are needed here, though much can be traced without them.
+    """
+    missing = [
+        finding
+        for finding in examine()
+        if finding.state == "missing" or (finding.state != "ok" and finding.check in also)
+    ]
     if not missing:
         return None
     first = missing[0]

@@ -23,7 +23,7 @@ OUT = ROOT / "out"
 
 def replay_if_refused() -> bool:
     """Say why this machine cannot trace, if so, and have the notebook replay recordings."""
-    refused = checkup.refusal()
+    refused = checkup.refusal("tracefs")
     if refused is None:
         return False
     print("This machine does not let the demo trace:")

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import signal
 import struct
 import sys
@@ -283,7 +284,18 @@ def prctl_die_with_parent() -> None:
 def unshare_mounts() -> None:
     """Give this process mounts of its own; others' mounts still arrive, its own stay here."""
     _check(_libc.unshare(_CLONE_NEWNS))
-    mount("none", "/", None, MS_REC | MS_SLAVE)
+    try:
+        mount("none", "/", None, MS_REC | MS_SLAVE)
+    except OSError:  # in a chroot "/" need not be where anything is mounted
+        for point in _mount_points():
+            mount("none", point, None, MS_SLAVE)
+
+
+def _mount_points() -> list[str]:
+    """Return where anything is mounted, as this process sees it (proc_pid_mountinfo(5))."""
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    escaped = (line.split()[4] for line in text.splitlines())
+    return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), p) for p in escaped]
 
 
 def mount(source: str, target: str, fstype: str | None, flags: int = 0) -> None:

@@ -89,6 +89,14 @@ def test_refusal_carries_the_first_thing_missing_and_its_remedy(found: Found) ->
     assert refused.details["requirement"] == "bcc"
 
 
+def test_refusal_counts_what_is_limited_only_where_it_is_asked_for(found: Found) -> None:
+    found(tracefs=None)
+    assert checkup.refusal() is None
+    refused = checkup.refusal("tracefs")
+    assert refused is not None
+    assert refused.details["requirement"] == "tracefs"
+
+
 def test_text_shows_each_remedy_once(found: Found) -> None:
     text = checkup.to_text(found(hooks={"kprobe": "no", "kretprobe": "no"}).values())
     assert text.count("CONFIG_KPROBES=y") == 1
