@@ -51,7 +51,11 @@ def find(name: str) -> Probe:
     if path is not None:
         return _load(path)
     matches = did_you_mean(name, names())
-    hint = f"Did you mean {' or '.join(matches)}?" if matches else "%ebpf lists the probes."
+    hint = (
+        f"Did you mean {' or '.join(matches)}?"
+        if matches
+        else "%ebpf, or kernelscope list, shows the probes."
+    )
     raise ProbeNotFoundError(
         f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
     )

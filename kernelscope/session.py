@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import warnings
 import weakref
@@ -254,7 +255,7 @@ class Run:
         message = self.loss
         if message is not None and not self._warned:
             self._warned = True
-            warnings.warn(message, LostEventsWarning, stacklevel=3)
+            warnings.warn(message, LostEventsWarning, stacklevel=_callers_level())
 
 
 class Session:
@@ -366,6 +367,15 @@ class Session:
         if self._agent is not None:
             self._agent.close()
             self._agent = None
+
+
+def _callers_level() -> int:
+    """Return the stack level at which a warning names the user's line, not one in here."""
+    package = str(Path(__file__).parent)
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _recorder(asked: Request) -> Recorder | None:

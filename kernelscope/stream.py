@@ -195,7 +195,7 @@ class Stream:
         """Have the maps read now and wait for that, at most `timeout_s`."""
         while self.collector is None and not self.done.wait(0.01):
             pass
-        maps = sum(layout.kind in _MAPS for layout in self.layouts)
+        maps = sum(self._is_map(name) for name in self._shown.values())
         if not maps or self.done.is_set():
             return
         wanted = self._readings + maps
@@ -220,13 +220,19 @@ class Stream:
         collector = self._collector()
         for frame in frames:
             collector.add(frame)
-        found = [table for table in collector.tables().values() if len(table)]
-        return found[0] if found else next(iter(collector.tables().values()))
+        return collector.tables()[self._shown[str(frames[0].header["table"])]]
+
+    @property
+    def _shown(self) -> dict[str, str]:
+        """The tables of the result by their names in the C; a probe's own maps are left out."""
+        specs = self.request.tables
+        return {spec.map: spec.name for spec in specs} or {t.table: t.table for t in self.layouts}
 
     def _is_map(self, name: str) -> bool:
-        maps = {spec.name: spec.map for spec in self.request.tables}
         kinds = {layout.table: layout.kind for layout in self.layouts}
-        return kinds.get(maps.get(name, name)) in _MAPS
+        return any(
+            kinds.get(table) in _MAPS for table, shown in self._shown.items() if shown == name
+        )
 
     def _collector(self) -> Collector:
         from kernelscope.frame import Collector  # pandas, which costs 0.3 s, is needed from here on
@@ -276,7 +282,7 @@ class Stream:
             self.receipt = frame.header
         if self.collector is not None:
             self.collector.add(frame)
-        if frame.type in ("batch", "map"):
+        if frame.type in ("batch", "map") and frame.header["table"] in self._shown:
             self._share(frame)
 
     def _share(self, frame: Frame) -> None:

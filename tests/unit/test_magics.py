@@ -254,10 +254,23 @@ def test_completion_offers_hooks_as_the_agent_names_them(notebook: Notebook):
     ]
 
 
-def test_completion_works_through_ipython(notebook: Notebook):
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%ebpf sysc", "syscount"),
+        ("%ebpf syscount --dur", "--duration"),
+        ("%ebpf syscount --by pro", "process"),
+        ("%%ebpf --attach tracepoint:block:block_rq_i", "block_rq_issue"),
+        ('%%ebpf --attach "tracepoint:block:block_rq_i', "block_rq_issue"),
+    ],
+)
+def test_completion_works_through_ipython(notebook: Notebook, line: str, expected: str):
+    notebook.agent.names = ["block:block_rq_issue"]
     completion.install(notebook.shell, notebook.magics.session)
 
     with provisionalcompleter():
-        found = list(notebook.shell.Completer.completions("%ebpf sysc", 10))
+        found = list(notebook.shell.Completer.completions(line, len(line)))
 
-    assert "syscount" in [item.text for item in found]
+    assert {line[: item.start] + item.text for item in found} & {
+        line[: line.rindex(expected[:3])] + expected
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,15 @@ def test_lost_events_are_warned_of_once_with_advice():
         warnings.simplefilter("error")
         run.result()
     assert df.attrs["kernelscope"]["lost"] == {"ring_full": 9}
+
+
+def test_the_warning_names_the_line_that_asked():
+    made = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt(ring_full=9)]))
+
+    with pytest.warns(LostEventsWarning) as caught:
+        made.run(source=SOURCE)
+
+    assert caught[0].filename == __file__
 
 
 def test_a_run_that_cannot_be_compiled_fails_at_start():
@@ -221,6 +231,15 @@ def test_iterating_gives_every_batch_also_those_that_came_before():
     batches = [batch.frame() for batch in run]
 
     assert [batch["pid"].tolist() for batch in batches] == [[1], [2, 3]]
+
+
+def test_iterating_leaves_out_what_a_probe_keeps_for_itself():
+    layouts = [replace(EVENTS, table="opens"), COUNTS]
+    frames = [attached(*layouts), counts({1: 5}), receipt()]
+    run = session(FakeChannel(frames)).start("opensnoop")
+
+    assert [batch.table for batch in run] == []
+    run.close()
 
 
 def test_iterating_follows_a_run_that_goes_on():
