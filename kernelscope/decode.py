@@ -257,7 +257,7 @@ def gather(payload: Buffer, found: Records, size: int) -> Array:
     shortest = int(found.lengths.min()) if len(first) else size
     if shortest < size:
         tail = data[:, shortest:size]
-        tail[np.arange(shortest, size) >= found.lengths[:, None]] = 0
+        tail *= np.arange(shortest, size) < found.lengths[:, None]
     return data[:, :size]
 
 
