@@ -2,7 +2,7 @@
 
 The tools are read from where the distribution's package put them, when this runs. Each makes its
 program under a `bcc` that only writes it down (capture.py); that text and the attach calls then
-go through `kernelscope.start`, as a cell's would, under a load that makes events (loads.py).
+go through `kernelscope.start`, as a cell's would, under a load that makes events (tool_loads.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import loads
+import tool_loads
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -57,7 +57,7 @@ class Outcome:
 # --- what the tool asks for ----------------------------------------------------------------------
 
 
-def captured(tool: loads.Tool, arguments: list[str]) -> dict[str, Any]:
+def captured(tool: tool_loads.Tool, arguments: list[str]) -> dict[str, Any]:
     """Run the tool under capture.py and return what it recorded. Raises RuntimeError."""
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "recorded"
@@ -132,7 +132,7 @@ def _tracepoints(pattern: str) -> list[str]:
 @contextlib.contextmanager
 def load_process(name: str) -> Iterator[subprocess.Popen[str]]:
     """Start the process that will make a load; it waits until `make_load`."""
-    command = [PYTHON, str(HERE / "loads.py"), name]
+    command = [PYTHON, str(HERE / "tool_loads.py"), name]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -156,7 +156,7 @@ def make_load(process: subprocess.Popen[str]) -> None:
     process.stdout.readline()
 
 
-def arguments_for(tool: loads.Tool, pid: int) -> list[str]:
+def arguments_for(tool: tool_loads.Tool, pid: int) -> list[str]:
     """Fill in the load's process id and the name of a disk."""
     return [part.format(pid=pid, disk=_disk()) for part in tool.arguments]
 
@@ -173,7 +173,7 @@ def _disk() -> str:
 # --- running -------------------------------------------------------------------------------------
 
 
-def run_tool(tool: loads.Tool, tree: str | None) -> Outcome:
+def run_tool(tool: tool_loads.Tool, tree: str | None) -> Outcome:
     """Run one tool's program through KernelScope (and as it is, where `tree` is given)."""
     outcome = Outcome(tool.name)
     with load_process(tool.load) as process:
@@ -237,7 +237,7 @@ def _source(recorded: Mapping[str, Any]) -> str:
     return str(recorded["text"])
 
 
-def run_plain(tool: loads.Tool, process: subprocess.Popen[str], tree: str) -> str:
+def run_plain(tool: tool_loads.Tool, process: subprocess.Popen[str], tree: str) -> str:
     """Run the tool itself for the load's time; "rows", "no rows", or what went wrong."""
     with tempfile.TemporaryDirectory() as directory:
         ready = Path(directory) / "ready"
@@ -315,7 +315,7 @@ def main() -> int:
     parser.add_argument("--plain", metavar="TREE", help="also run each as it is, headers in TREE")
     parser.add_argument("--at-least", type=int, default=0, help="fail with fewer good than this")
     options = parser.parse_args()
-    chosen = [t for t in loads.TOOLS if not options.tools or t.name in options.tools]
+    chosen = [t for t in tool_loads.TOOLS if not options.tools or t.name in options.tools]
     sys.stdout.write(_line(COLUMNS, "why") + "\n")
     good = 0
     for tool in chosen:

@@ -1,6 +1,6 @@
 """Which of bcc's tools are run, with which arguments, and the load that makes events for each.
 
-    python3 loads.py NAME
+    python3 tool_loads.py NAME
 
 prints "ready", waits for a line, makes the load NAME (a second or two) and waits for the end of
 its input: a tool can be pointed at the process before the load begins. Standard library only.
