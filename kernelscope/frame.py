@@ -339,7 +339,7 @@ def _inferred_sort(layout: Layout) -> tuple[str, ...]:
 
 def _finished(plan: _Plan, data: dict[str, Any], sort: bool = True) -> pd.DataFrame:
     """Build the DataFrame: only the occupied buckets of a histogram, sorted as the plan says."""
-    frame = pd.DataFrame(data, copy=False)
+    frame = _merged(plan, pd.DataFrame(data, copy=False))
     if any(column.kind == "slot" for column in plan.columns):
         counts = [column.name for column in plan.columns if column.kind == "count"]
         if counts:
@@ -352,6 +352,15 @@ def _finished(plan: _Plan, data: dict[str, Any], sort: bool = True) -> pd.DataFr
             ignore_index=True,
         )
     return frame
+
+
+def _merged(plan: _Plan, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
+    counts = [column.name for column in plan.columns if column.kind == "count"]
+    if not counts or not any(column.kind.endswith("_stack") for column in plan.columns):
+        return frame
+    keys = [name for name in frame.columns if name not in counts]
+    return frame.groupby(keys, sort=False, dropna=False, as_index=False)[counts].sum()
 
 
 def _available_bytes() -> int:

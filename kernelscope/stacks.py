@@ -12,7 +12,8 @@ class Stacks:
     """The resolved stacks of a run, by process and stack id.
 
     frames: {"PID:ID": [[symbol, offset, module], ...leaf first]}, PID 0 for the kernel's part.
-    offsets: write "function+0x1a [module]" instead of "function".
+    offsets: write "function+0x1a [module]" instead of "function", and "[module]+0x1a" instead of
+        "[module]" where the function is not known.
     """
 
     def __init__(self, frames: Mapping[str, Any] | None = None, *, offsets: bool = False) -> None:
@@ -48,7 +49,8 @@ class Stacks:
     def _frame(self, frame: Sequence[Any]) -> str:
         symbol, offset, module = frame
         if not symbol:
-            return f"[{module}]+{offset:#x}" if module else f"{offset:#x}"
+            where = f"[{module}]" if module else "[unknown]"
+            return f"{where}+{offset:#x}" if self.offsets else where
         text = str(symbol).replace(";", ":")
         if not self.offsets:
             return text

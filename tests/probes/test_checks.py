@@ -343,6 +343,7 @@ def test_profile_samples_in_proportion_to_cpu_time() -> None:
     assert samples["pid"].unique().tolist() == [load.pid]
     assert samples["count"].sum() == pytest.approx(99 * facts["cpu_s"], rel=0.1)
     assert samples["user_stack"].str.len().max() > 0
+    assert not samples.duplicated(["pid", "comm", "user_stack", "kernel_stack"]).any()
 
 
 @pytest.mark.parametrize(("stacks", "left"), [("user", "user_stack"), ("kernel", "kernel_stack")])

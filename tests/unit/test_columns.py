@@ -220,7 +220,7 @@ class TestStacks:
         context = columns.Context(stacks=Stacks(FRAMES))
         sibling = {"pid": np.array([42], np.uint32)}.get
         shown = listed("user_stack", np.array([5], np.uint32), context=context, sibling=sibling)
-        assert shown == ["0xbeef;[app]+0x1234;read:x"]
+        assert shown == ["[unknown];[app];read:x"]
 
     def test_offsets_and_modules_are_written_when_asked_for(self):
         context = columns.Context(stacks=Stacks(FRAMES, offsets=True))
