@@ -210,6 +210,7 @@ def test_a_hook_that_is_not_there_brings_close_matches(session):
 def test_an_interrupt_ends_the_run_early_and_gives_what_there_is(shell, session, reader):
     def read_and_interrupt() -> None:
         reader.read()
+        time.sleep(0.3)  # until the shell waits for the result
         os.kill(os.getpid(), signal.SIGINT)
 
     began = time.monotonic()

@@ -1,0 +1,262 @@
+"""Run: the handle on one attached program."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kernelscope import receipt, request
+from kernelscope.errors import LostEventsWarning
+from kernelscope.request import Request
+from kernelscope.stream import Batch, Source, Stream
+from kernelscope.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.progress import Progress
+    from kernelscope.recording import Recorder
+
+_POLL_S = 0.1
+
+
+class Run:
+    """One attached program. Iterate it for batches, stop it, read its result.
+
+    A context manager that stops the run at its end. A Run that nobody holds any more is closed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        asked: Request,
+        *,
+        recorder: Recorder | None = None,
+        recorded: bool = False,
+    ) -> None:
+        self.request = asked
+        self.interrupted = False
+        self._recorded = recorded
+        self._stopping = False
+        self._warned = False
+        self._result: pd.DataFrame | Tables | None = None
+        self._stream = Stream(source, asked, recorder)
+        self._finalizer = weakref.finalize(self, self._stream.close)
+        self._stream.begin()
+
+    @property
+    def name(self) -> str:
+        """The probe's name, or "cell"."""
+        return self.request.name
+
+    @property
+    def state(self) -> str:
+        """One of "starting", "running", "stopping", "done", "failed"."""
+        if self._stream.done.is_set():
+            return "failed" if self._stream.error else "done"
+        if self._stopping:
+            return "stopping"
+        return "running" if self._stream.ready.is_set() else "starting"
+
+    @property
+    def running(self) -> bool:
+        """Whether the program is still attached, or about to be."""
+        return not self._stream.done.is_set()
+
+    @property
+    def rows(self) -> int:
+        """Records of all tables so far; a map's count once it has been read."""
+        return self._stream.rows
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was lost so far, by cause."""
+        return self._stream.lost
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds traced: so far, or in all."""
+        return float(self._stream.receipt.get("duration_s", self._stream.elapsed_s))
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """What was measured and at what cost, as plain JSON; so far, while it runs."""
+        return self._receipt({})
+
+    @property
+    def loss(self) -> str | None:
+        """What was lost and what would help, in one sentence; None for nothing."""
+        return receipt.loss_message(self.receipt)
+
+    def wait_attached(self) -> Self:
+        """Wait until the program is attached. Raises what kept it from that.
+
+        Ctrl-C ends the run as soon as it is attached; a second one drops it.
+        """
+        try:
+            self._stream.ready.wait()
+        except KeyboardInterrupt:
+            self._interrupt()
+        if self._stream.error is not None and not self._stream.attached:
+            raise self._stream.error
+        return self
+
+    def stop(self) -> None:
+        """End the run early; `result` gives what there is."""
+        if self.running:
+            self._stopping = True
+            self._stream.stop()
+
+    def close(self) -> None:
+        """Drop the run at once, without its result."""
+        self._finalizer()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most `timeout` seconds. Return whether it is over."""
+        self._stream.release_feeds()
+        return self._stream.done.wait(timeout)
+
+    def result(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: Progress | None = None,
+        warn: bool = True,
+    ) -> pd.DataFrame | Tables:
+        """Wait for the end and return the result; Ctrl-C ends the run early instead.
+
+        One table gives a DataFrame, several a mapping of them. `attrs["kernelscope"]` of each holds
+        the receipt. Raises the run's error, and TimeoutError after `timeout` seconds. Warns with
+        LostEventsWarning, once, where events were lost.
+        """
+        try:
+            over = self._wait_showing(timeout, progress)
+        except KeyboardInterrupt:
+            self._interrupt()
+            over = True
+        if not over:
+            raise TimeoutError(f"{self.name} still runs after {timeout} s; stop() ends it early")
+        if self._stream.error is not None:
+            raise self._stream.error
+        if self._result is None:
+            self._result = self._decode()
+        if warn:
+            self._warn()
+        return self._result
+
+    def peek(self) -> pd.DataFrame | Tables:
+        """Return what there is so far, without ending the run; also after it failed."""
+        self._stream.refresh()
+        return self._decode()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the latest batches so far, then each as it arrives, until the run's end."""
+        return self._stream.batches()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.stop()
+            self.wait()
+        else:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<kernelscope.Run {self._describe()}>"
+
+    def _repr_html_(self) -> str:
+        from kernelscope.show import facts_html
+
+        facts = {"state": self.state, "traced": f"{self.elapsed_s:.1f} s", "rows": f"{self.rows:,}"}
+        if self.lost:
+            facts["lost"] = f"{sum(self.lost.values()):,}"
+        hint = "peek() reads it now, stop() ends it, result() waits for its end."
+        return facts_html(self.name, facts, hint)
+
+    def _describe(self) -> str:
+        parts = [self.name, self.state, f"{self.elapsed_s:.1f} s"]
+        if math.isfinite(self.request.duration_s):
+            parts[-1] += f" of {self.request.duration_s:g} s"
+        parts.append(f"{self.rows:,} rows")
+        if self.lost:
+            parts.append(f"{sum(self.lost.values()):,} lost")
+        return ", ".join(parts)
+
+    def _wait_showing(self, timeout: float | None, progress: Progress | None) -> bool:
+        self._stream.release_feeds()
+        if progress is None:
+            return self._stream.done.wait(timeout)
+        stream = self._stream
+        try:
+            while not stream.done.wait(_POLL_S):
+                progress.update(
+                    stream.elapsed_s,
+                    self.request.duration_s,
+                    stream.rows,
+                    sum(stream.lost.values()),
+                    ending=self._stopping,
+                )
+        finally:
+            progress.clear()
+        return True
+
+    def _interrupt(self) -> None:
+        """Stop and wait for what there is; a second Ctrl-C drops it."""
+        self.interrupted = True
+        self.stop()
+        try:
+            self._stream.done.wait()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def _decode(self) -> pd.DataFrame | Tables:
+        from kernelscope import accessor  # brings pandas, which a run that goes on can do without
+
+        accessor.register()
+        tables = self._stream.tables()
+        made = self._receipt({name: len(table) for name, table in tables.items()})
+        for name, table in tables.items():
+            table.attrs["kernelscope"] = {**made, "table": name}
+        chosen = self.request.table
+        if chosen is not None:
+            if chosen not in tables:
+                raise request.unknown_table(chosen, list(tables))
+            return tables[chosen]
+        return next(iter(tables.values())) if len(tables) == 1 else Tables(tables, made)
+
+    def _receipt(self, rows: Mapping[str, int]) -> dict[str, Any]:
+        stream = self._stream
+        return receipt.build(
+            self.request,
+            stream.attached,
+            stream.receipt,
+            stream.lost,
+            rows,
+            stream.events,
+            elapsed_s=stream.elapsed_s,
+            interrupted=self.interrupted,
+            recorded=self._recorded,
+        )
+
+    def _warn(self) -> None:
+        message = self.loss
+        if message is not None and not self._warned:
+            self._warned = True
+            warnings.warn(message, LostEventsWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """Return the stack level at which a warning names the user's line, not one in here."""
+    package = str(Path(__file__).parent)
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level
