@@ -6,9 +6,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from kernelscope.agent import elf, kernel, targets, user_probe
 from kernelscope.agent.hooks import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
@@ -20,15 +21,34 @@ if TYPE_CHECKING:
 
 TRACEFS = Path("/sys/kernel/tracing")
 _PMU = Path("/sys/bus/event_source/devices")
+_CLOSERS = 32
+# Kernels before 5.15 have no links for perf events; they attach by ioctl.
+_NO_LINKS = (errno.EINVAL, errno.EOPNOTSUPP, 524)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A program attached to one hook.
+
+    fds: closing them detaches it. events: perf events that links in `fds` hold on to; closing one
+    waits until no CPU can still be in the tracepoint, 20 ms and more, so it is left for last.
+    """
+
+    fds: tuple[int, ...]
+    events: tuple[int, ...] = ()
+
+    def close(self) -> None:
+        """Detach, and close all there is."""
+        _close((*self.events, *self.fds))
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A function attached to one hook, by as many fds as that takes."""
+    """A function attached to one hook."""
 
     function: str
     spec: str
-    fds: tuple[int, ...]
+    attached: Attached
 
 
 def attach(
@@ -44,43 +64,61 @@ def attach(
     attachments: list[Attachment] = []
     try:
         for number, (hook, parsed) in enumerate(bindings):
-            fds = attach_one(loaded.fds[number], parsed, program.target_pid, tracefs)
-            attachments.append(Attachment(hook.function, parsed.spec, fds))
-    except RunError as error:
-        detach(attachments)
-        error.details["function"] = hook.function
-        raise
-    except BaseException:
-        detach(attachments)
+            attached = attach_one(loaded.fds[number], parsed, program.target_pid, tracefs)
+            attachments.append(Attachment(hook.function, parsed.spec, attached))
+    except BaseException as error:
+        for attachment in reversed(attachments):
+            attachment.attached.close()
+        if isinstance(error, RunError):
+            error.details["function"] = hook.function
         raise
     return attachments
 
 
 def detach(attachments: Sequence[Attachment]) -> None:
-    """Close every attachment, the last one first."""
-    for attachment in reversed(attachments):
-        _close(attachment.fds)
+    """Detach every program. What that leaves open attaches nothing; the process's end closes it.
+
+    Each detaching waits until the program can run nowhere any more (perf_event_detach_bpf_prog,
+    kernel/trace/bpf_trace.c); side by side those waits, of some 30 ms, are one.
+    """
+    fds = [(fd,) for attachment in reversed(attachments) for fd in attachment.attached.fds]
+    if len(fds) < 2:
+        _close([fd for (fd,) in fds])
+        return
+    with ThreadPoolExecutor(min(len(fds), _CLOSERS)) as pool:
+        list(pool.map(_close, fds))
 
 
 def attach_one(
     prog_fd: int, hook: ParsedHook, pid: int | None = None, tracefs: Path = TRACEFS
-) -> tuple[int, ...]:
-    """Attach one loaded program and return the fds. Raises AttachError or TargetError."""
+) -> Attached:
+    """Attach one loaded program. Raises AttachError or TargetError."""
     try:
         if hook.kind in ("rawtracepoint", "tp_btf", "fentry", "fexit"):
             name = hook.name if hook.kind == "rawtracepoint" else None
-            return (kernel.raw_tracepoint_open(prog_fd, name),)
-        fds = open_events(hook, pid, tracefs)
+            return Attached((kernel.raw_tracepoint_open(prog_fd, name),))
+        events = open_events(hook, pid, tracefs)
     except OSError as error:
         raise refusal(hook, error) from None
     try:
-        for fd in fds:
-            fcntl.ioctl(fd, kernel.PERF_EVENT_IOC_SET_BPF, prog_fd)
-            fcntl.ioctl(fd, kernel.PERF_EVENT_IOC_ENABLE, 0)
+        return _attach_events(prog_fd, events)
     except OSError as error:
-        _close(fds)
+        _close(events)
         raise refusal(hook, error) from None
-    return fds
+
+
+def _attach_events(prog_fd: int, events: tuple[int, ...]) -> Attached:
+    try:
+        attached = Attached(_each(lambda event: kernel.perf_link(prog_fd, event), events), events)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        for event in events:
+            fcntl.ioctl(event, kernel.PERF_EVENT_IOC_SET_BPF, prog_fd)
+        attached = Attached(events)
+    for event in events:
+        fcntl.ioctl(event, kernel.PERF_EVENT_IOC_ENABLE, 0)
+    return attached
 
 
 def open_events(hook: ParsedHook, pid: int | None, tracefs: Path) -> tuple[int, ...]:
@@ -101,7 +139,7 @@ def open_events(hook: ParsedHook, pid: int | None, tracefs: Path) -> tuple[int, 
     )
 
 
-def _each(open_one: Callable[..., int], items: Sequence[object]) -> tuple[int, ...]:
+def _each(open_one: Callable[[Any], int], items: Sequence[object]) -> tuple[int, ...]:
     fds: list[int] = []
     try:
         for item in items:

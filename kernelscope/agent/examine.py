@@ -152,8 +152,7 @@ def _try_hook(spec: str, tracefs: Path | None) -> None:
         kind, RETURN_ZERO, expected_attach_type=attach_type, attach_btf_id=btf_id
     )
     try:
-        for fd in attach.attach_one(program, parsed, tracefs=tracefs or attach.TRACEFS):
-            os.close(fd)
+        attach.attach_one(program, parsed, tracefs=tracefs or attach.TRACEFS).close()
     finally:
         os.close(program)
 

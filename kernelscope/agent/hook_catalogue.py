@@ -132,8 +132,7 @@ def _attach_for_a_moment(hook: ParsedHook) -> None:
     except kernel.ProgramLoadError as error:
         raise attach.refusal(hook, error) from None
     try:
-        for fd in attach.attach_one(program, hook):
-            os.close(fd)
+        attach.attach_one(program, hook).close()
     finally:
         os.close(program)
 

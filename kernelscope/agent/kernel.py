@@ -27,6 +27,7 @@ MAP_GET_NEXT_KEY = 4
 PROG_LOAD = 5
 OBJ_GET_INFO_BY_FD = 15
 RAW_TRACEPOINT_OPEN = 17
+LINK_CREATE = 28
 MAP_LOOKUP_BATCH = 24
 ENABLE_STATS = 32
 
@@ -53,6 +54,7 @@ PROG_TYPE_TRACING = 26
 TRACE_RAW_TP = 23
 TRACE_FENTRY = 24
 TRACE_FEXIT = 25
+_BPF_PERF_EVENT = 41
 
 # perf_event_open(2)
 PERF_TYPE_HARDWARE = 0
@@ -186,6 +188,11 @@ def raw_tracepoint_open(prog_fd: int, name: str | None = None) -> int:
     """Attach a raw tracepoint program by name, or a tracing program to its BTF target; an fd."""
     text = None if name is None else name.encode() + b"\0"
     return bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QII", address(text) if text else 0, prog_fd, 0))
+
+
+def perf_link(prog_fd: int, event_fd: int) -> int:
+    """Attach a program to a perf event by a link, whose closing detaches it at once; an fd."""
+    return bpf(LINK_CREATE, struct.pack("=IIIIQQ", prog_fd, event_fd, _BPF_PERF_EVENT, 0, 0, 0))
 
 
 def enable_stats() -> int:
