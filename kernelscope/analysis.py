@@ -82,8 +82,8 @@ def percentiles(
         if ranked.total:
             rows += [(*key, percent, *ranked.percentile(percent, lost)) for percent in wanted]
     unit = f"_{measure.unit}" if measure.unit else ""
-    names = [*groups, "q", f"value{unit}", f"low{unit}", f"high{unit}"]
-    result = pd.DataFrame(rows, columns=names)
+    numbers = ["q", f"value{unit}", f"low{unit}", f"high{unit}"]
+    result = pd.DataFrame(rows, columns=[*groups, *numbers]).astype(dict.fromkeys(numbers, float))
     result.attrs.update(df.attrs)
     return result
 

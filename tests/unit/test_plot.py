@@ -1,0 +1,297 @@
+"""Plots show what the table holds: its values, units and losses. No pyplot, nothing cut off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kernelscope import bins, figure, flamegraph, plot
+from kernelscope.errors import AnalysisError
+from kernelscope.figure import Figure
+
+
+def receipt(**more: Any) -> dict[str, Any]:
+    base = {"name": "biolatency", "duration_s": 10.0, "host": "lab", "lost": {}}
+    return {"kernelscope": {**base, "started": "2026-11-22T09:01:02.1+00:00", **more}}
+
+
+@pytest.fixture
+def buckets() -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "disk": ["vda", "vda", "vdb"],
+            "latency_low_us": [8.0, 16.0, 1024.0],
+            "latency_high_us": [9.0, 18.0, 1152.0],
+            "count": np.array([5, 10, 20], np.uint64),
+        }
+    )
+    frame.attrs = receipt()
+    return frame
+
+
+@pytest.fixture
+def events() -> pd.DataFrame:
+    time = pd.date_range("2026-11-22", periods=50, freq="100ms", tz="UTC").astype("M8[ns, UTC]")
+    frame = pd.DataFrame(
+        {
+            "time": time,
+            "comm": ["postgres", "a" * 90] * 25,
+            "duration_us": np.linspace(1, 5000, 50),
+            "size_bytes": np.arange(50) * 4096,
+        }
+    )
+    frame.attrs = receipt(name="opensnoop")
+    return frame
+
+
+@pytest.fixture
+def stacks() -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "comm": ["app", "app", "sh"],
+            "user_stack": ["main;work", "main", ""],
+            "kernel_stack": ["", "read;copy", "idle"],
+            "count": [3, 4, 5],
+        }
+    )
+    frame.attrs = receipt(name="profile")
+    return frame
+
+
+def texts(drawn: Figure) -> str:
+    from matplotlib.text import Text
+
+    return "\n".join(part.get_text() for part in drawn.findobj(Text))  # type: ignore[attr-defined]
+
+
+def tick_boxes(axis: Any) -> list[Any]:
+    """Return the places of the labels of the ticks that show."""
+    low, high = sorted(axis.get_view_interval())
+    shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1.get_window_extent() for tick in shown if tick.label1.get_text()]
+
+
+# --- what is shown -------------------------------------------------------------------------------
+
+
+def test_a_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
+    axes = plot.histogram(buckets).axes[0]
+
+    [stairs] = axes.patches
+    assert stairs.get_data().values.sum() == pytest.approx(35)
+
+
+def test_a_histogram_by_group_has_a_line_for_each_the_largest_first(buckets: pd.DataFrame) -> None:
+    drawn = plot.histogram(buckets, by="disk")
+
+    lines = {patch.get_label(): patch.get_data().values.sum() for patch in drawn.axes[0].patches}
+    assert lines == {"vdb": pytest.approx(20), "vda": pytest.approx(15)}
+    assert list(lines) == ["vdb", "vda"]
+
+
+def test_a_histogram_of_one_group_names_its_percentiles(buckets: pd.DataFrame) -> None:
+    assert "p50 1.04 ms" in texts(plot.histogram(buckets)).replace("     ", "\n")
+
+
+def test_a_histogram_of_single_events_counts_them(events: pd.DataFrame) -> None:
+    [stairs] = plot.histogram(events).axes[0].patches
+
+    assert stairs.get_data().values.sum() == pytest.approx(50)
+
+
+def test_a_heatmap_holds_every_event(events: pd.DataFrame) -> None:
+    axes = plot.heatmap(events).axes[0]
+
+    assert axes.collections[0].get_array().sum() == 50
+
+
+def test_bars_are_the_largest_groups_and_the_rest_in_words(events: pd.DataFrame) -> None:
+    events["comm"] = ["a"] * 30 + ["b"] * 15 + ["c"] * 5
+
+    drawn = plot.bars(events, "comm", top=2)
+
+    assert [bar.get_width() for bar in drawn.axes[0].patches] == [30, 15]
+    assert "and 5 (10%) in others" in texts(drawn)
+
+
+def test_a_timeseries_is_a_rate(events: pd.DataFrame) -> None:
+    [line] = plot.timeseries(events).axes[0].lines
+    values, seconds = np.asarray(line.get_ydata(), float), 4.9
+
+    assert values.sum() * seconds / len(values) == pytest.approx(50)
+
+
+def test_a_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
+    [line] = plot.timeseries(events, y="duration_us").axes[0].lines
+
+    assert np.nanmax(np.asarray(line.get_ydata(), float)) == pytest.approx(5000)
+
+
+def test_the_percentile_curve_reaches_only_as_far_as_the_events_go(events: pd.DataFrame) -> None:
+    [line] = plot.percentiles(events, "duration_us").axes[0].lines
+
+    assert 10 ** -np.asarray(line.get_xdata(), float).max() >= 1 / 50
+
+
+def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
+    root = flamegraph.tree(stacks)
+
+    app = root.child("comm", "app")
+    assert (root.count, app.count) == (12, 7)
+    assert app.child("user_stack", "main").child("kernel_stack", "read").count == 4
+    widths = {box.get_width() for box in plot.flamegraph(stacks).axes[0].patches}
+    assert widths == {12, 7, 5, 4, 3}
+
+
+# --- units, captions, layout ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0, "us", "0"),
+        (1, "us", "1 µs"),
+        (1500, "us", "1.5 ms"),
+        (0.25, "us", "250 ns"),
+        (90_000, "ms", "90 s"),
+        (999.9, "us", "1 ms"),
+        (4096, "bytes", "4 KiB"),
+        (1023.9, "bytes", "1 KiB"),
+        (3 << 40, "bytes", "3 TiB"),
+        (950, "", "950"),
+        (12_400, "", "12,400"),
+        (1_250_000, "", "1.25 M"),
+    ],
+)
+def test_numbers_are_written_as_people_read_them(value: float, unit: str, shown: str) -> None:
+    assert figure.text_in(unit)(value) == shown
+
+
+def test_the_caption_says_what_ran_when_and_where(buckets: pd.DataFrame) -> None:
+    assert figure.caption(buckets) == "biolatency, 10 s · 2026-11-22 09:01:02 UTC · lab"
+
+
+def test_losses_and_recordings_are_marked_in_the_figure(buckets: pd.DataFrame) -> None:
+    buckets.attrs = receipt(recorded=True, lost={"map_full": 5})
+
+    drawn = plot.histogram(buckets)
+
+    shown = texts(drawn).replace("\n", " ")
+    assert "RECORDED" in shown
+    assert "LOST 5 of 40 events (12.5%)" in shown
+    assert "p50" not in shown  # too many were lost to name percentiles
+
+
+KINDS = ("histogram", "percentiles", "heatmap", "bars", "timeseries")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "flamegraph"])
+def test_no_text_is_cut_and_no_tick_labels_touch(
+    kind: str, events: pd.DataFrame, stacks: pd.DataFrame
+) -> None:
+    table = stacks if kind == "flamegraph" else events.drop(columns="size_bytes")
+    table.attrs["kernelscope"] |= {"recorded": True, "lost": {"ring_full": 1}, "host": "h" * 40}
+    drawn = plot.default(table, kind)
+    drawn.draw_without_rendering()
+
+    used = drawn.get_tightbbox()
+    assert used.x0 >= -0.02
+    assert used.y0 >= -0.02
+    assert used.x1 <= drawn.get_figwidth() + 0.02
+    assert used.y1 <= drawn.get_figheight() + 0.02
+    axes = drawn.axes[0]
+    for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+        boxes = tick_boxes(axis)
+        assert len(boxes) >= 2
+        for index, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[index + 1 :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [0, 1])
+def test_tables_of_no_row_and_of_one_are_drawn(kind: str, rows: int, events: pd.DataFrame) -> None:
+    table = events.drop(columns="size_bytes").head(rows)
+
+    assert plot.default(table, kind)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+    code = (
+        "import sys, pandas as pd; from kernelscope import plot;"
+        "f = plot.bars(pd.DataFrame({'comm': ['a']}), 'comm'); f._repr_png_();"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "False\n"
+
+
+# --- bins ----------------------------------------------------------------------------------------
+
+
+def test_sharing_out_buckets_keeps_the_number_of_events() -> None:
+    low = np.array([0.0, 1.0, 8.0, 100.0])
+    high = np.array([1.0, 2.0, 9.0, 100.0])
+
+    shared = bins.rebinned(low, high, np.array([1.0, 2, 3, 4]), bins.log_edges(1, 64, 4))
+
+    assert shared.sum() == pytest.approx(10)
+
+
+# --- the default ---------------------------------------------------------------------------------
+
+
+def kind_of(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
+    chosen: list[str] = []
+    monkeypatch.setattr(plot, "draw", lambda _df, asked: chosen.append(asked.kind))
+    plot.default(table)
+    return chosen[0]
+
+
+def test_the_columns_decide_where_no_description_does(
+    monkeypatch: pytest.MonkeyPatch,
+    buckets: pd.DataFrame,
+    events: pd.DataFrame,
+    stacks: pd.DataFrame,
+) -> None:
+    assert kind_of(buckets, monkeypatch) == "histogram"
+    assert kind_of(events[["time", "duration_us"]], monkeypatch) == "heatmap"
+    assert kind_of(events[["time", "comm"]], monkeypatch) == "timeseries"
+    assert kind_of(stacks, monkeypatch) == "flamegraph"
+    assert kind_of(events[["comm"]], monkeypatch) == "bars"
+
+
+def test_a_probes_description_decides_for_its_table(
+    monkeypatch: pytest.MonkeyPatch, events: pd.DataFrame
+) -> None:
+    events.attrs = receipt(probe="opensnoop", table="opens")
+    assert kind_of(events.assign(path="x"), monkeypatch) == "bars"
+
+    events.attrs = receipt(plots=[{"kind": "percentiles", "x": "duration_us"}])
+    assert kind_of(events, monkeypatch) == "percentiles"
+
+
+def test_a_group_that_a_parameter_left_out_is_not_missed(buckets: pd.DataFrame) -> None:
+    buckets.attrs = receipt(probe="runqlat", table="latency")
+
+    assert plot.default(buckets).get_suptitle() == "Wait for a CPU"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda df: plot.heatmap(df, x="comm"), "holds no times"),
+        (lambda df: plot.heatmap(df, x="tiem"), "Did you mean time"),
+        (lambda df: plot.histogram(df, "comm"), "holds no numbers"),
+        (lambda df: plot.bars(df, "nothing"), "no column 'nothing'"),
+        (lambda df: plot.flamegraph(df), "no stacks"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(call: Any, message: str, events: pd.DataFrame) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        call(events)
