@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import FuncFormatter
 from pandas.api import types
 
 from kernelscope import analysis, bins, catalogue, figure
@@ -332,7 +331,7 @@ def _draw_cells(
         columns, edges, masked, cmap="cividis_r", norm=LogNorm(1, max(2.0, float(grid.max())))
     )
     bar = result.colorbar(mesh, ax=axes, label="events", pad=0.01, aspect=30)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: figure.count_text(number)))
+    figure.readable(bar.ax.yaxis, "")
     axes.set_yscale("log")
     figure.readable(axes.yaxis, measure.unit)
 
