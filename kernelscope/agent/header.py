@@ -39,7 +39,9 @@ _WHOLE_TYPES = ("pt_regs", "__sk_buff", "xdp_md", "bpf_perf_event_data", "bpf_ra
 _HELPER_TYPES = ("bpf_stack_build_id", "bpf_cgroup_storage_key")
 # Where an alias in compat.h is also the member's own name on some kernels.
 _ALIASES_UNLESS = {"d_iname": ("dentry", "d_shortname")}
-_ARCH_MACROS = re.compile(r"__NR_|O_|MAP_|SA_|SO_|F_|E[A-Z]|SIG|PTRACE_|TC[A-Z]|TIO|FIO|MADV_")
+_ARCH_MACROS = re.compile(
+    r"__NR_|(?:O|MAP|SA|SO|F|PTRACE|MADV|PROT)_|(?:E|SIG|TC|TIO|FIO)[A-Z0-9]+\Z"
+)
 _ABSENT_HELPER = 0x7FFFFFFF
 # Programs ask only whether an address is the kernel's, so where its half begins is near enough.
 _KERNEL_HALF = {"x86_64": 0xFFFF888000000000, "aarch64": 0xFFFF000000000000}

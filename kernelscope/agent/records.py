@@ -33,8 +33,8 @@ def record_type(tokens: Sequence[Token], uses: Sequence[Use]) -> Kind:
     kinds: set[Kind] = set()
     for method, at, parts in uses:
         places = _DATA_AND_SIZE.get(method)
-        if places is None:
-            continue
+        if places is None or len(parts) <= places[1]:
+            continue  # no record, or clang will refuse the call
         data = None if places[0] is None else parts[places[0]]
         kinds.add(_record_of(tokens, at, data, parts[places[1]]) or ("", False))
     types = {kind for kind, _ in kinds}

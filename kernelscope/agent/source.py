@@ -3,6 +3,7 @@
 - `#include` of kernel headers is blanked: the header made from BTF replaces them all.
 - BPF_PERF_OUTPUT becomes a ring buffer where every use of the table can be seen to allow it.
 - What writes to a ring buffer counts the records that found no room in `ks_lost`.
+- What bpf_trace_printk prints goes to a ring buffer too.
 - KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
 """
 
@@ -12,12 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kernelscope.agent import printk
 from kernelscope.agent.records import record_type
 from kernelscope.agent.tables import Table, declared_tables, function_around
 from kernelscope.agent.tokens import Token, arguments, names, scan
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
-MAX_RINGS = 63  # ks_lost has 64 slots, and slot 0 counts full maps
+MAX_RINGS = 62  # ks_lost has 64 slots: one counts full maps, one the lines of printk
 LAYOUT_PREFIX = "ks_layout_"
 
 _KEPT_INCLUDES = re.compile(r"bcc/")
@@ -44,6 +46,8 @@ class Rewritten:
         whether all of them have its size.
     histograms: how the slots of each histogram are made (see protocol.Layout).
     grids: there is an array of arrays.
+    printk_formats: of the calls of bpf_trace_printk that write to a ring buffer, by site. printk:
+        they go the kernel's way.
     """
 
     text: str
@@ -56,6 +60,7 @@ class Rewritten:
     histograms: dict[str, str] = field(default_factory=dict)
     grids: bool = False
     printk: bool = False
+    printk_formats: tuple[str, ...] = ()
     counts_losses: bool = True
     suffix: str = ""
 
@@ -95,12 +100,19 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
     ring_uses = [u for u in uses if u.table in slots]
     edits += [e for u in ring_uses for e in [_use_edit(body, u, slots[u.table])] if e]
     params = _params(prelude + "\n" + body)
-    prefix = _prefix(prelude, params)
+    inside = _inside_calls(tokens)
+    lines = printk.substitute(body, tokens, len(rings) + 1, inside) if ring_buffers else None
+    prefix = _prefix(prelude, params) + (printk.DECLARATIONS if lines else "")
     records = {
         name: record_type(tokens, [(u.method, u.at, u.arguments) for u in uses if u.table == name])
         for name, table in tables.items()
         if table.macro in ("BPF_RINGBUF_OUTPUT", "BPF_PERF_OUTPUT")
     }
+    formats: list[str] = []
+    if lines:
+        edits, formats = edits + lines[0], lines[1]
+        rings = [*rings, printk.TABLE]
+        records[printk.TABLE] = (printk.RECORD, True)
     return Rewritten(
         text=prefix + _apply(body, edits),
         prefix_lines=prefix.count("\n"),
@@ -111,7 +123,8 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
         records=records,
         histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
         grids=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
-        printk=bool(names(tokens) & {"bpf_trace_printk", "bpf_printk"}),
+        printk=not lines and bool(names(tokens) & {printk.FUNCTION, "bpf_printk"}),
+        printk_formats=tuple(formats),
         counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
         suffix=_suffix(records),
     )

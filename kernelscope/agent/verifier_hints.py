@@ -8,7 +8,8 @@ import re
 _NOISE = re.compile(
     r"processed \d+ insns|verification time|stack depth|\s*$|;|\d+: |from \d+ to \d+|R\d+\w*="
     r"|.*;\s+R\d+\w*=|last_idx|regs=|mark_precise|parent |func#|arg#|propagating|Live regs"
-    r"|caller|fp-?\d|-- BEGIN|-- END|verifying|Validating|call(?:er|ee):|returning from"
+    r"|cur state|old state|caller|fp-?\d|-- BEGIN|-- END|verifying|Validating"
+    r"|callee:|returning from"
 )
 # What the verifier writes at the end of an instruction's line.
 _INLINE = re.compile(
@@ -33,7 +34,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "there are too many paths through the program: shorten its loops, or do less per event",
     ),
     (
-        r"combined stack size|stack limit|invalid .*stack.*off=-(?:5[2-9]\d|51[3-9]|[6-9]\d\d|\d{4,})",
+        r"combined stack size|stack limit"
+        r"|invalid .*stack.*off=-(?:5[2-9]\d|51[3-9]|[6-9]\d\d|\d{4,})",
         "a program has 512 bytes of stack: keep large structs in a BPF_PERCPU_ARRAY of one entry",
     ),
     (
@@ -122,12 +124,14 @@ def hint_for(reason: str) -> str | None:
 
 
 def reason_of(log: str) -> str:
-    """Return the verifier's last words that state a reason."""
-    lines = [line.strip() for line in log.splitlines()]
-    for line in reversed(lines):
+    """Return the verifier's last words that state a reason: one line, or a few on end."""
+    told: list[str] = []
+    for line in (line.strip() for line in reversed(log.splitlines())):
         inline = _INLINE.search(line)
-        if inline:
+        if inline and not told:
             return inline.group(1)
         if not _NOISE.match(line):
-            return line
-    return next((line for line in reversed(lines) if line), "it gave no reason")
+            told.insert(0, line)
+        elif told:
+            break
+    return "; ".join(told[-3:]) if told else "it gave no reason"

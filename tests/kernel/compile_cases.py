@@ -1,0 +1,150 @@
+"""What test_compile.py runs under the agent's interpreter."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kernelscope.agent import btf, bytecode, diagnostics, kernel, system
+from kernelscope.agent.btf_emit import Emitter
+from kernelscope.agent.cache import Cache
+from kernelscope.agent.capture import capture
+from kernelscope.agent.compiler import Compiler
+from kernelscope.agent.protocol import Program
+from kernelscope.errors import KernelScopeError
+
+
+def compiler(folder: str | None = None, types: Path = btf.VMLINUX) -> Compiler:
+    cache = Cache(Path(folder or _folder()) / "cache")
+    return Compiler(cache, system.private_tracefs(), types)
+
+
+def _folder() -> str:
+    folder = tempfile.mkdtemp(prefix="kernelscope-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def program(source: str, **more: Any) -> Program:
+    return Program(**{"name": "test", "source": source, **more})
+
+
+def with_both_headers(source: str) -> list[Any]:
+    made = compiler()
+    found = []
+    for header in ("lean", "full"):
+        rewritten = made._rewrite(program(source))
+        module, said = made._without_layouts_if_need_be(rewritten, program(source), header, 0)
+        if module is None:
+            raise AssertionError(said)
+        obj = capture(module, rewritten)
+        zeros = {spec.name: 0 for spec in obj.maps}
+        code = [(f.name, bytecode.with_maps(f.code, f.maps, zeros)) for f in obj.functions]
+        found.append((code, obj.layouts))
+        module.close()
+    return [found[0] == found[1], len(found[0][0])]
+
+
+def second_compilation(source: str) -> dict[str, Any]:
+    folder = _folder()
+    child = os.fork()
+    if child == 0:
+        compiler(folder).compile(program(source))
+        os._exit(0)
+    os.waitpid(child, 0)
+    again = compiler(folder).compile(program(source, ring_bytes=1 << 20))
+    return {
+        "cached": again.cached,
+        "libbcc_loaded": "libbcc.so" in Path("/proc/self/maps").read_text(),
+        "ring_bytes": again.layouts[0].max_entries,
+    }
+
+
+def around_damage(source: str) -> dict[str, bool]:
+    made = compiler()
+    first = made.compile(program(source))
+    for path in made.cache.folder.glob("*.json"):
+        path.write_bytes(path.read_bytes()[:-7] + b"garbage")
+    second = made.compile(program(source))
+    then = made.compile(program(source))
+    return {"first": first.cached, "after_damage": second.cached, "then": then.cached}
+
+
+def cached_after_change(source: str, change: dict[str, Any]) -> bool:
+    made = compiler()
+    made.compile(program(source))
+    return made.compile(program(**{"source": source, **change})).cached
+
+
+def refusal(source: str, types: str = str(btf.VMLINUX)) -> dict[str, Any]:
+    try:
+        compiler(types=Path(types)).compile(program(source, prelude="#define A 1\n"))
+    except KernelScopeError as error:
+        return error.to_json()
+    raise AssertionError("it compiled")
+
+
+def verifier_refusal(source: str) -> dict[str, Any]:
+    made = compiler()
+    obj = made.compile(program(source))
+    fds = {
+        s.name: kernel.map_create(s.type, s.key_size, s.value_size, s.max_entries, s.flags)
+        for s in obj.maps
+    }
+    code = bytecode.with_maps(obj.functions[0].code, obj.functions[0].maps, fds)
+    try:
+        kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
+    except kernel.ProgramLoadError as error:
+        return diagnostics.verifier_error(made, program(source), "f", error.log).to_json()
+    raise AssertionError("the kernel took it")
+
+
+def record_places(source: str) -> list[Any]:
+    layout = compiler().compile(program(source)).layouts[0]
+    return [layout.record_size, {f.name: _place(f) for f in layout.value}]
+
+
+def _place(field: Any) -> list[int]:
+    return [field.offset, field.size, field.bit_offset, field.bits]
+
+
+def random_structs(seed: int, count: int) -> str:
+    """C text of some of the kernel's structs with some of their members, and its claims."""
+    types = btf.Btf(btf.read())
+    choice = random.Random(seed)
+    records = [i for i in range(1, len(types)) if _is_struct(types, i)]
+    chosen = choice.sample(records, count)
+    wanted = {m.name for i in chosen for m in types.members(i) if choice.random() < 0.3}
+    emitter = Emitter(types, wanted.__contains__)
+    emitter.define(chosen)
+    written = [i for i, state in emitter.state.items() if state == 2 and _is_struct(types, i)]
+    return "".join(emitter.out) + "\n".join(c for i in written for c in _claims(emitter, i))
+
+
+def _is_struct(types: btf.Btf, number: int) -> bool:
+    record = types.type(number)
+    return record.kind in btf.RECORDS and record.name != 0 and record.length > 0
+
+
+def _claims(emitter: Emitter, number: int) -> list[str]:
+    record = emitter.btf.type(number)
+    name = f"{'union' if record.kind == btf.UNION else 'struct'} {emitter.tag(number)}"
+    return [
+        f'_Static_assert(sizeof({name}) == {record.size}, "{name}");',
+        *(
+            f'_Static_assert(__builtin_offsetof({name}, {m.name}) == {m.bit_offset // 8}, "");'
+            for m in emitter.kept(number)
+            if m.name and not m.bits
+        ),
+    ]
+
+
+def symbols_around(source: str) -> list[int]:
+    before = len(Path("/proc/kallsyms").read_bytes())
+    compiler().compile(program(source))
+    return [before, len(Path("/proc/kallsyms").read_bytes())]

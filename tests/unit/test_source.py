@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pytest
+
+from kernelscope.agent.source import PARAM_MAGIC, blank_includes, rewrite
+from kernelscope.agent.tokens import scan
+
+RECORD = "struct data_t { u64 ts; u32 pid; };\nBPF_PERF_OUTPUT(events);\n"
+
+
+def body(source: str, **options: bool) -> str:
+    done = rewrite(source, **options)
+    return "\n".join(done.text.split("\n")[done.prefix_lines :])
+
+
+def test_kernel_includes_are_blanked_and_lines_kept() -> None:
+    text = '#include <linux/sched.h>\n# include "uapi/x.h"\n#include <bcc/proto.h>\nint x;\n'
+    assert blank_includes(text) == "\n\n#include <bcc/proto.h>\nint x;\n"
+
+
+def test_tokens_leave_out_comments_and_keep_strings_whole() -> None:
+    tokens = scan('a = "x /* y"; // b\n/* c\nd */ e')
+    assert [t.text for t in tokens] == ["a", "=", '"x /* y"', ";", "e"]
+
+
+def test_a_perf_buffer_becomes_a_ring_that_counts_losses() -> None:
+    source = (
+        RECORD + "int f(void *ctx) { struct data_t d = {};\n"
+        " events.perf_submit(ctx, &d, sizeof(d)); return 0; }\n"
+    )
+    done = rewrite(source)
+    assert "BPF_RINGBUF_OUTPUT(events, 1)" in done.text
+    assert "events.ringbuf_output(&d, sizeof(d), 0); if (_ks) ks_lost_add(1)" in done.text
+    assert done.rings == done.substituted == ("events",)
+    assert done.counts_losses
+
+
+def test_every_line_of_the_source_stays_on_its_line() -> None:
+    source = (
+        RECORD + "int f(void *ctx) { struct data_t d = {};\n"
+        " events.perf_submit(\n   ctx,\n   &d,\n   sizeof(\n d));\n  MARK; }\n"
+    )
+    lines = body(source).split("\n")
+    assert lines.index("  MARK; }") == source.split("\n").index("  MARK; }")
+    assert "BPF_PERF_OUTPUT" not in "\n".join(lines)
+
+
+def test_arguments_with_commas_and_brackets_survive() -> None:
+    source = (
+        RECORD + "int f(void *ctx) { struct data_t d[2];\n"
+        " events.perf_submit(ctx, &d[g(1, 2)], MIN(sizeof(d[0]), h(3))); return 0; }\n"
+    )
+    assert "events.ringbuf_output(&d[g(1, 2)], MIN(sizeof(d[0]), h(3)), 0)" in rewrite(source).text
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "events.perf_submit_skb(skb, 10, &d, sizeof(d));",
+        "helper(&events);",
+        "check(events.perf_submit(ctx, &d, sizeof(d)));",
+        "events.perf_submit(ctx, &d);",
+        "",
+    ],
+)
+def test_a_perf_buffer_stays_where_its_use_is_not_plain(use: str) -> None:
+    done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
+    assert done.substituted == ()
+    assert "BPF_PERF_OUTPUT(events)" in done.text
+
+
+def test_a_perf_buffer_used_by_a_macro_stays() -> None:
+    source = RECORD + "#define SEND(d) events.perf_submit(ctx, &d, sizeof(d))\n"
+    assert rewrite(source).substituted == ()
+
+
+def test_perf_buffers_stay_when_asked_to() -> None:
+    source = (
+        RECORD + "int f(void *ctx) { struct data_t d; events.perf_submit(ctx, &d, sizeof(d)); }"
+    )
+    assert rewrite(source, ring_buffers=False).rings == ()
+
+
+def test_what_comments_and_strings_mention_is_left_alone() -> None:
+    source = '// events.perf_submit(ctx, &d, 8)\nchar *s = "BPF_PERF_OUTPUT(events)";\n'
+    assert body(source) == source
+    assert rewrite(source).tables == {}
+
+
+def test_reserving_counts_what_found_no_room() -> None:
+    source = (
+        "struct e { u64 a; };\nBPF_HASH(h);\nBPF_RINGBUF_OUTPUT(r, 8);\n"
+        "int f(void *ctx) { struct e *p = r.ringbuf_reserve(sizeof(struct e)); }\n"
+    )
+    done = rewrite(source)
+    assert "void *_ks = r.ringbuf_reserve(sizeof(struct e)); if (!_ks) ks_lost_add(1)" in done.text
+    assert done.rings == ("r",)
+    assert done.substituted == ()
+
+
+def test_a_ring_used_inside_a_call_is_not_said_to_be_counted() -> None:
+    source = "BPF_RINGBUF_OUTPUT(r, 8);\nint f(void *c) { u64 d; g(r.ringbuf_output(&d, 8, 0)); }"
+    assert not rewrite(source).counts_losses
+
+
+def test_each_parameter_has_an_index_and_a_constant() -> None:
+    done = rewrite("int f(void *c) { return KS_PARAM(pid) + KS_PARAM(uid) + KS_PARAM(pid); }")
+    assert done.params == {"pid": 0, "uid": 1}
+    assert f"{PARAM_MAGIC + 1:#x} ll" in done.text
+
+
+def test_the_macro_named_in_a_definition_is_no_parameter() -> None:
+    assert rewrite("", "#define KS_PARAM(name) 0\n").params == {}
+
+
+@pytest.mark.parametrize(
+    ("use", "kind"),
+    [
+        ("events.perf_submit(ctx, &d, sizeof(d));", ("struct data_t", True)),
+        ("events.perf_submit(ctx, &d, sizeof(struct data_t));", ("struct data_t", True)),
+        ("struct data_t *p = x; events.perf_submit(ctx, p, sizeof(*p));", ("struct data_t", True)),
+        ("events.perf_submit(ctx, &d, n);", ("struct data_t", False)),
+        ("events.perf_submit(ctx, buffer, 64);", ("", False)),
+        (
+            "u64 v; events.perf_submit(ctx, &d, sizeof(d)); events.perf_submit(ctx, &v, sizeof(v));",
+            ("", False),
+        ),
+    ],
+)
+def test_the_type_of_records_is_judged_from_the_text(use: str, kind: tuple[str, bool]) -> None:
+    done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
+    assert done.records["events"] == kind
+
+
+def test_a_record_may_come_in_as_a_parameter() -> None:
+    source = (
+        RECORD + "static int send(void *ctx, struct data_t *d) {\n"
+        " return events.perf_submit(ctx, d, sizeof(*d)); }\n"
+    )
+    assert rewrite(source).records["events"] == ("struct data_t", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("BPF_HISTOGRAM(h); int f(void *c) { h.increment(bpf_log2l(v)); }", "log2"),
+        (
+            "BPF_HISTOGRAM(h, k_t); int f(void *c) { k_t k; k.slot = bpf_log2l(v); h.increment(k); }",
+            "log2",
+        ),
+        ("BPF_HISTOGRAM(h); int f(void *c) { h.increment(v / 10); }", "linear"),
+        (
+            "BPF_HISTOGRAM(h); int g() { u32 x = bpf_log2l(1); } int f(void *c) { h.increment(x); }",
+            "linear",
+        ),
+        ("KS_HISTOGRAM(h);", "log_linear"),
+        ("BPF_HASH(h);", ""),
+    ],
+)
+def test_histograms_are_told_apart(source: str, kind: str) -> None:
+    assert rewrite(source).histograms["h"] == kind
+
+
+@pytest.mark.parametrize(
+    ("declared", "sized"),
+    [
+        ("BPF_HASH(h)", False),
+        ("BPF_HASH(h, u32, u64)", False),
+        ("BPF_HASH(h, u32, u64, 512)", True),
+        ('BPF_TABLE("hash", u32, u64, h, 512)', True),
+        ("BPF_ARRAY(h, u64)", False),
+    ],
+)
+def test_a_table_says_whether_its_text_states_a_size(declared: str, sized: bool) -> None:
+    assert rewrite(declared + ";").tables["h"].sized is sized
+
+
+def test_printing_is_noticed() -> None:
+    assert rewrite('int f(void *c) { bpf_trace_printk("x"); }').printk
+    assert not rewrite("// bpf_trace_printk\n").printk
