@@ -72,6 +72,8 @@ def _mapped(pid: int) -> list[str]:
         fields = line.split(None, 5)
         if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
             path = _inside(pid, fields[5])
+            if not os.path.exists(path):  # noqa: PTH110 - the path may hold of another mount
+                path = f"/proc/{pid}/map_files/{fields[0]}"
             if path not in files and not fields[5].endswith(" (deleted)"):
                 files.append(path)
     return files
@@ -80,7 +82,7 @@ def _mapped(pid: int) -> list[str]:
 def _is_called(path: str, name: str) -> bool:
     """Whether a file is the library or program `name`: libNAME.so.6, libNAME-2.31.so, NAME."""
     base = Path(path).name
-    if base == "exe":
+    if base == "exe" or "/map_files/" in path:
         with suppress(OSError):
             base = Path(path).readlink().name
     return base == name or bool(re.match(rf"lib{re.escape(name)}(-[\d.]+)?\.so(\.|\Z)", base))

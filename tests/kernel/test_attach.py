@@ -115,7 +115,7 @@ def test_filters_that_disagree_keep_nothing() -> None:
 
 
 def test_process_ids_are_those_of_the_agents_own_namespace() -> None:
-    inside = ("unshare", "--pid", "--fork", "--mount-proc")
+    inside = ("unshare", "--pid", "--fork", "--mount-proc", "--propagation", "unchanged")
     spec = "tracepoint:syscalls:sys_enter_getppid"
     assert ask("attach_cases", "count", spec=spec, under=inside)[0] == 23
     excluded = ask("attach_cases", "count_excluded", spec=spec, under=inside)
