@@ -75,7 +75,7 @@ def test_an_index_read_back_is_the_one_that_was_written(blob: Blob) -> None:
 
 @pytest.mark.parametrize("damaged", [b"", b"\0", b"i\1\0\0\0"])
 def test_a_damaged_index_is_refused(damaged: bytes) -> None:
-    with pytest.raises(ValueError, match="not a BTF index|unmarshal|unpack|bad marshal"):
+    with pytest.raises(ValueError, match=r"not a BTF index|unmarshal|unpack|bad marshal"):
         btf.Index.load(damaged)
 
 
