@@ -1,0 +1,203 @@
+"""Run the tests on stock kernels: the work of script/test-kernels.
+
+    python -m vm [--record] [--self-test] [KERNEL...]
+
+KERNEL is a series ("6.12") or a release; 6.1 and 6.12 without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm import archive, machine
+from vm.archive import ArchiveError, Kernel
+from vm.machine import Limits, MachineError
+from vm.results import Outcome, Results, hook_row
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / "docs" / "kernels.json"
+SERIES = ("6.1", "6.12")
+# The last file changes what the kernel allows, for good.
+TESTS = (
+    "tests/vm/test_hooks.py",
+    "tests/vm/test_choice.py",
+    "tests/vm/test_compiler.py",
+    "tests/probes",
+    "tests/vm/test_odd_machines.py",
+)
+SELF_TEST = ("tests/vm/test_runner_itself.py",)
+_PARTS = ("bpf", "kernelscope", "tests", "pyproject.toml")
+_AGENT_PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One kernel's run and its verdict."""
+
+    kernel: Kernel
+    results: Results
+    seconds: float
+    console: list[str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; 0 where every test passed on every kernel."""
+    parser = argparse.ArgumentParser(prog="script/test-kernels", description=__doc__.split("\n")[0])
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", default=SERIES)
+    parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
+    parser.add_argument(
+        "--self-test", action="store_true", help="check that failures and hangs are noticed"
+    )
+    parser.add_argument("--only", action="append", help="run this file or test of tests/ instead")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no guest is left behind
+    try:
+        if options.self_test:
+            return self_test(archive.fetch(options.kernels[-1]))
+        return run_matrix(options.kernels, tuple(options.only or TESTS), record=options.record)
+    except (ArchiveError, MachineError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run_matrix(wanted: Sequence[str], tests: Sequence[str], *, record: bool) -> int:
+    """Run the tests on each kernel, one after the other; 0 where all passed."""
+    guests = [run_kernel(archive.fetch(name), tests, Limits()) for name in wanted]
+    print()
+    for guest in guests:
+        show_verdict(guest)
+    failed = any(list(guest.results.problems()) for guest in guests)
+    if record and not failed:
+        write_record(RECORD, guests)
+    return int(failed)
+
+
+def run_kernel(kernel: Kernel, tests: Sequence[str], limits: Limits) -> Guest:
+    """Boot one kernel and run the tests in it, with a line for each as it ends."""
+    print(f"== {kernel.release}", flush=True)
+    results = Results()
+    began = time.monotonic()
+
+    def take(line: str) -> None:
+        outcome = results.take(line)
+        if outcome is not None:
+            show_outcome(kernel, outcome)
+
+    with tempfile.TemporaryDirectory(prefix="kernelscope-vm-") as name:
+        folder = Path(name)
+        tree = folder / "tree"
+        copy_tree(tree)
+        command = [sys.executable, str(tree / "tests" / "vm" / "guest.py"), *tests]
+        results.ended_early = machine.run(kernel, command, environment(tree), folder, take, limits)
+        console = machine.console_tail(folder)
+    return Guest(kernel, results, time.monotonic() - began, console)
+
+
+def copy_tree(target: Path) -> None:
+    """Copy what the guest runs: it must not see the files change under it.
+
+    Python's bytecode is made here, where that takes a twentieth of the time.
+    """
+    target.mkdir()
+    for name in _PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target / name, ignore=ignored)
+        else:
+            shutil.copy2(source, target / name)
+    compileall.compile_dir(target, quiet=2)
+    for part in ("kernelscope", "tests"):
+        command = [_AGENT_PYTHON, "-m", "compileall", "-qq", str(target / part)]
+        subprocess.run(command, capture_output=True)
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Return the variables of the guest's command."""
+    return {
+        "HOME": "/root",
+        "KERNELSCOPE_GUEST": "1",
+        "LANG": "C.UTF-8",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # their import takes seconds here
+        "PYTHONPATH": f"{tree}:{tree / 'tests'}",
+    }
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def show_outcome(kernel: Kernel, outcome: Outcome) -> None:
+    """Print one test's line, and why it did not pass."""
+    name = outcome.test.removeprefix("tests/")
+    print(f"{kernel.series:<5} {outcome.state:<7} {outcome.seconds:6.1f} s  {name}", flush=True)
+    if outcome.state != "passed":
+        for line in outcome.text.rstrip().splitlines()[-60:]:
+            print(f"      | {line}", flush=True)
+
+
+def show_verdict(guest: Guest) -> None:
+    """Print one kernel's line; where it failed, why, and a hung guest's last words."""
+    problems = list(guest.results.problems())
+    verdict = "FAILED" if problems else "passed"
+    planned = len(guest.results.planned)
+    print(
+        f"{guest.kernel.release}: {verdict}, {guest.results.passed} of {planned} tests passed "
+        f"in {guest.seconds:.0f} s"
+    )
+    for problem in problems:
+        print(f"  {problem}")
+    if guest.results.status is None or not planned:
+        print("  the last lines of its console:")
+        for line in guest.console:
+            print(f"    {line}")
+
+
+def write_record(path: Path, guests: Sequence[Guest]) -> None:
+    """Write which hooks were seen to work on which kernel, for the documents."""
+    rows = {guest.kernel.series: hook_row(guest.results) for guest in guests}
+    record = {
+        "releases": {guest.kernel.series: guest.kernel.release for guest in guests},
+        "tests": {guest.kernel.series: guest.results.passed for guest in guests},
+        "hooks": rows,
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(f"{path.relative_to(ROOT)} is written anew.")
+
+
+# --- the runner itself ----------------------------------------------------------------------------
+
+
+def self_test(kernel: Kernel) -> int:
+    """Run a test that passes, one that fails and one that hangs; 0 where each was told as it is."""
+    guest = run_kernel(kernel, SELF_TEST, Limits(silence_s=45, total_s=240))
+    show_verdict(guest)
+    states = {
+        test.rpartition("::")[2]: outcome.state for test, outcome in guest.results.outcomes.items()
+    }
+    noticed = {
+        "a pass": states.get("test_passes") == "passed",
+        "a failure": states.get("test_fails") == "failed",
+        "a skip": states.get("test_is_skipped") == "skipped",
+        "a hang": guest.results.ended_early is not None and "test_hangs" in guest.results.running,
+        "the console": any("about to hang" in line for line in guest.console),
+    }
+    print()
+    for what, right in noticed.items():
+        print(f"self-test: {what} was {'noticed' if right else 'NOT NOTICED'}")
+    return int(not all(noticed.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

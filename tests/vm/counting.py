@@ -1,0 +1,85 @@
+"""One program for every kind of hook: it is compiled once, and each test binds what it needs."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vm.subject import Subject
+
+from kernelscope.agent.client import Agent, Channel
+from kernelscope.agent.protocol import Filters, Frame, Hook, Program
+
+ROOT = Path(__file__).resolve().parents[2]
+PRELUDE = (ROOT / "bpf" / "include" / "kernelscope.h").read_text()
+GETPPID = 110  # x86_64
+SOURCE = """
+struct totals_t { u64 hits; u64 sum; };
+BPF_ARRAY(totals, struct totals_t, 1);
+
+static inline int add(u64 value)
+{
+    int zero = 0;
+    struct totals_t *total = totals.lookup(&zero);
+
+    if (!total)
+        return 0;
+    __sync_fetch_and_add(&total->hits, 1);
+    __sync_fetch_and_add(&total->sum, value);
+    return 0;
+}
+
+int count(void *ctx) { return add(0); }
+int count_getppid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(0) : 0; }
+int add_returned(struct pt_regs *ctx) { return add(PT_REGS_RC(ctx)); }
+int add_result(u64 *ctx) { return add(ctx[1]); }
+"""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a run counted. done: what the subject's work returned; hooks: what was attached."""
+
+    hits: int
+    sum: int
+    done: Any
+    hooks: list[str]
+    attached: dict[str, Any]
+
+
+def program(*specs: str, function: str = "count", **settings: Any) -> Program:
+    """Return the program with one function bound to the first of the hooks that there is."""
+    hooks = (Hook(function, specs),)
+    return Program("count", SOURCE, PRELUDE, hooks=hooks, params={"number": GETPPID}, **settings)
+
+
+def count(
+    agent: Agent, subject: Subject, *specs: str, work: str = "getppid", function: str = "count"
+) -> Counted:
+    """Count while the subject works."""
+    filters = Filters(pid=subject.pid)
+    channel = agent.run(program(*specs, function=function, filters=filters))
+    try:
+        return _count(channel, subject, work)
+    finally:
+        channel.close()
+
+
+def _count(channel: Channel, subject: Subject, work: str) -> Counted:
+    frames = channel.frames()
+    attached = next(frames)
+    assert attached.type == "attached"
+    done = subject.do(work)
+    channel.stop()
+    hits, total = _totals([frame for frame in frames if frame.type == "map"])
+    hooks = [str(hook["spec"]) for hook in attached.header["hooks"]]
+    return Counted(hits, total, done, hooks, attached.header)
+
+
+def _totals(readings: list[Frame]) -> tuple[int, int]:
+    last = readings[-1]
+    assert last.header["final"]
+    _, hits, total = struct.unpack("<IQQ", bytes(last.payload))
+    return hits, total

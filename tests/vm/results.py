@@ -1,0 +1,113 @@
+"""What a guest reported, and whether that is a success.
+
+A guest writes one JSON object a line: {"event": "plan", "tests": [...]} first, then "start" and
+"result" for each test, and "end" with pytest's exit status. A success is a guest that said all of
+it: a test that was planned and never reported has failed, and so has one that was skipped, for
+the guest has all that the tests need.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Outcome:
+    """How one test went. state: "passed", "failed" or "skipped"; text: why, where it did not pass.
+
+    properties: what the test recorded about itself.
+    """
+
+    test: str
+    state: str
+    seconds: float = 0.0
+    text: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Results:
+    """The results of one guest."""
+
+    planned: list[str] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    running: str = ""
+    status: int | None = None
+    ended_early: str | None = None
+
+    def take(self, line: str) -> Outcome | None:
+        """Take one line of the guest's report; return what it says of a test, if it does."""
+        try:
+            report = json.loads(line)
+            event = report["event"]
+        except (ValueError, TypeError, KeyError):
+            return None  # never counted as anything, so the test it was about stays unreported
+        if event == "plan":
+            self.planned = list(report["tests"])
+        elif event == "start":
+            self.running = report["test"]
+        elif event == "end":
+            self.status = int(report["status"])
+            self.running = ""
+        elif event == "result":
+            return self._result(report)
+        return None
+
+    def _result(self, report: dict[str, Any]) -> Outcome | None:
+        outcome = Outcome(
+            report["test"],
+            report["state"],
+            float(report.get("seconds", 0.0)),
+            str(report.get("text", "")),
+            dict(report.get("properties", {})),
+        )
+        before = self.outcomes.get(outcome.test)
+        if before is not None and before.state != "passed":
+            return None  # a set-up or test that failed is not mended by a clean end
+        self.outcomes[outcome.test] = outcome
+        return outcome
+
+    def problems(self) -> Iterator[str]:
+        """Say, one by one, why this guest is not a success; nothing where it is one."""
+        if self.ended_early is not None:
+            where = f" in {self.running}" if self.running else ""
+            yield f"the guest was ended: {self.ended_early}{where}"
+        elif self.status is None:
+            yield "the guest ended without saying so"
+        elif self.status != 0:
+            yield f"pytest exited with {self.status}"
+        if not self.planned:
+            yield "no test was planned"
+        for test in self.planned:
+            outcome = self.outcomes.get(test)
+            if outcome is None:
+                yield f"{test} was never reported"
+            elif outcome.state != "passed":
+                yield f"{test} {outcome.state}"
+        for test in self.outcomes:
+            if test not in self.planned:
+                yield f"{test} {self.outcomes[test].state}, unplanned"
+
+    @property
+    def passed(self) -> int:
+        """How many tests passed."""
+        return sum(outcome.state == "passed" for outcome in self.outcomes.values())
+
+
+def hook_row(results: Results) -> dict[str, str]:
+    """Return what was seen of each kind of hook: "yes", or why not in a word or two.
+
+    A test names the kind that it counts with the property "hook", and with "absent" one that it
+    saw refused as it should be. A kind of which any test failed is "failed".
+    """
+    row: dict[str, str] = {}
+    for outcome in results.outcomes.values():
+        kind = outcome.properties.get("hook")
+        if kind is None:
+            continue
+        seen = outcome.properties.get("absent", "yes") if outcome.state == "passed" else "failed"
+        row[kind] = "failed" if row.get(kind) == "failed" else str(seen)
+    return row

@@ -1,0 +1,130 @@
+"""Hooks of every kind through the real agent: each of a known number of events is seen once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from vm.counting import count
+from vm.subject import CALLS, PAGES, Subject
+
+from kernelscope.agent import hooks
+from kernelscope.agent.client import Agent
+from kernelscope.errors import AttachError
+
+PYTHON = "/usr/bin/python3"
+EXACT = {
+    "kprobe": "kprobe:__x64_sys_getppid",
+    "kretprobe": "kretprobe:__x64_sys_getppid",
+    "fentry": "fentry:__x64_sys_getppid",
+    "fexit": "fexit:__x64_sys_getppid",
+    "tracepoint": "tracepoint:syscalls:sys_enter_getppid",
+    "uprobe": "uprobe:c:getppid",
+    "uretprobe": "uretprobe:c:getppid",
+}
+Note = Callable[[str, object], None]
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_each_of_23_calls_is_counted_once(
+    kind: str, agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", kind)
+    counted = count(agent, subject, EXACT[kind])
+    assert counted.hits == CALLS
+    assert counted.hooks == [EXACT[kind]]
+    assert counted.attached["header"] == "lean"
+
+
+@pytest.mark.parametrize("kind", ["rawtracepoint", "tp_btf"])
+def test_each_of_23_calls_is_picked_out_of_all(
+    kind: str, agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", kind)
+    assert count(agent, subject, f"{kind}:sys_enter", function="count_getppid").hits == CALLS
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [("kretprobe", "add_returned"), ("uretprobe", "add_returned"), ("fexit", "add_result")],
+)
+def test_a_returns_value_is_the_one_returned(
+    kind: str, function: str, agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", kind)
+    counted = count(agent, subject, EXACT[kind], function=function)
+    assert (counted.hits, counted.sum) == (CALLS, counted.done)
+
+
+def test_usdt_fires_for_each_collection(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "usdt")
+    assert count(agent, subject, f"usdt:{PYTHON}:gc__start", work="collect").hits == CALLS
+
+
+def test_software_events_are_those_of_getrusage(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "software")
+    counted = count(agent, subject, "software:page-faults:1", work="touch")
+    assert counted.done >= PAGES
+    assert counted.done <= counted.hits <= counted.done + 50
+
+
+def test_profile_samples_are_in_proportion_to_cpu_time(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "profile")
+    counted = count(agent, subject, "profile:hz:101", work="burn")
+    # An emulated CPU stands still now and then, and its timer with it.
+    assert 0.5 * 101 * counted.done <= counted.hits <= 1.1 * 101 * counted.done
+
+
+def test_an_interval_ticks_whoever_runs(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "interval")
+    counted = count(agent, subject, "interval:ms:50", work="burn")
+    assert 5 <= counted.hits <= 100
+
+
+def test_a_hardware_event_that_the_machine_lacks_is_refused_in_words(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "hardware")
+    record_property("absent", "no counters in a guest")
+    with pytest.raises(AttachError, match="samples by the software clock"):
+        count(agent, subject, "hardware:cpu-cycles:1000000")
+
+
+def test_every_kind_of_hook_is_tested_here() -> None:
+    tested = {*EXACT, "rawtracepoint", "tp_btf", "usdt", "software", "profile", "interval"}
+    assert tested | {"hardware"} == set(hooks.KINDS)
+
+
+@pytest.mark.parametrize("kind", ["kprobe", "kretprobe", "fentry", "fexit"])
+def test_a_misspelt_function_is_answered_with_the_one_meant(
+    kind: str, agent: Agent, subject: Subject
+) -> None:
+    with pytest.raises(AttachError) as caught:
+        count(agent, subject, f"{kind}:vfs_raed")
+    assert "vfs_read" in caught.value.details["matches"]
+    assert "vfs_read" in str(caught.value)
+
+
+def test_a_function_that_may_not_be_probed_is_refused_in_words(agent: Agent) -> None:
+    reasons = agent.check(["kprobe:asm_exc_int3", "fentry:vfs_read", "kprobe:vfs_read"])
+    refused = reasons.pop("kprobe:asm_exc_int3")
+    assert refused is not None
+    assert "asm_exc_int3" in refused
+    assert reasons == {"fentry:vfs_read": None, "kprobe:vfs_read": None}
+
+
+def test_doctor_finds_what_was_counted(agent: Agent, record_property: Note) -> None:
+    found: dict[str, Any] = agent.doctor()
+    refused = {kind: reason for kind, reason in found["hooks"].items() if reason}
+    assert list(refused) == ["hardware"]
+    assert [name for name, reason in found["tried"].items() if reason] == []
+    assert found["btf_bytes"] > 1_000_000
