@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from kernelscope import columns as kinds
-from kernelscope import infer
-from kernelscope.agent.protocol import Frame, Layout
+from kernelscope import infer, printk
+from kernelscope.agent.protocol import PRINTK_TABLE, Frame, Layout
 from kernelscope.decode import Array
 from kernelscope.errors import ParameterError, ProbeSpecError
-from kernelscope.printk import printk_columns
 from kernelscope.probe import Column, TableSpec
 from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
@@ -28,6 +27,7 @@ from kernelscope.store import MapStore, Reading, RecordStore
 _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 _RECORDS = ("ring", "perf", "printk")
 _FALLBACK_BYTES = 1 << 30
+PRINTK = "printk"  # the table of what the program printed
 # Decoded at a time: little enough that a block's memory is used again for the next.
 _BLOCK_ROWS = 1 << 15
 
@@ -68,6 +68,7 @@ class Collector:
         offsets: bool = False,
         types: Mapping[str, str] | None = None,
         devices: Mapping[str, str] | None = None,
+        printk_formats: Sequence[str] = (),
         machine: str | None = None,
     ) -> None:
         if max_rows is not None and max_rows < 1:
@@ -85,6 +86,7 @@ class Collector:
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self._machine = machine or platform.machine()
         self._devices = dict(devices or {})
+        self._printk_formats = tuple(printk_formats)
         self._stacks = Stacks(offsets=offsets)
         self._layouts = {layout.table: layout for layout in layouts}
         self._stores = {name: _store(each, max_rows) for name, each in self._layouts.items()}
@@ -98,7 +100,12 @@ class Collector:
         """Make a collector for the run whose "attached" frame has that header."""
         kernel = header.get("kernel")
         machine = kernel.get("machine") if isinstance(kernel, Mapping) else None
-        options = {"devices": header.get("devices"), "machine": machine, **options}
+        options = {
+            "devices": header.get("devices"),
+            "printk_formats": header.get("printk_formats", ()),
+            "machine": machine,
+            **options,
+        }
         layouts = [Layout.from_json(item) for item in header["layouts"]]
         return cls(layouts, specs, clock=header["clock"], **options)
 
@@ -137,15 +144,11 @@ class Collector:
     @property
     def names(self) -> list[str]:
         """The tables that `tables` would give now."""
-        shown = [name for name, plan in self._plans.items() if plan.layout.kind != "printk"]
+        shown = [name for name in self._plans if name != PRINTK]
         if self._with_specs:
             return shown
-        lines = [
-            name
-            for name, plan in self._plans.items()
-            if plan.layout.kind == "printk" and (not shown or self.rows(name))
-        ]
-        return shown + lines
+        lines = PRINTK in self._plans and (not shown or self.rows(PRINTK))
+        return [*shown, PRINTK] if lines else shown
 
     def rows(self, table: str) -> int:
         """Return how many rows are held of a table: records, or the entries last read of a map."""
@@ -216,7 +219,11 @@ class Collector:
         with self._lock:
             batches = list(store.latest(limit))
         if plan.layout.kind == "printk":
-            return pd.DataFrame(printk_columns(batches, self._context(plan)), copy=False)
+            return pd.DataFrame(printk.columns(batches, self._context(plan)), copy=False)
+        if plan.layout.table == PRINTK_TABLE:
+            rows = record_rows(plan.layout, batches)
+            columns = printk.ring_columns(rows, self._printk_formats, self._context(plan))
+            return pd.DataFrame(columns, copy=False)
         return _finished(plan, self._decoded(plan, record_rows(plan.layout, batches)))
 
     def _map_columns(
@@ -288,6 +295,8 @@ class Collector:
             for name, layout in self._layouts.items()
             if layout.kind in (*_MAPS, *_RECORDS) and not name.startswith("ks_")
         ]
+        if not specs and PRINTK_TABLE in self._layouts:
+            plans.append(_Plan(PRINTK, self._layouts[PRINTK_TABLE], ()))
         known = [column.name for plan in plans for column in plan.columns]
         infer.check_types(types, list(dict.fromkeys(known)))
         return [

@@ -1,7 +1,12 @@
-"""The lines of bpf_trace_printk, as the tracepoint bpf_trace:bpf_trace_printk carries them."""
+"""The lines of bpf_trace_printk: as records of their arguments, or as the kernel wrote them.
+
+The agent has a program's calls write their arguments to a ring buffer (agent/printk.py); where it
+could not, the lines come from the tracepoint bpf_trace:bpf_trace_printk.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +15,18 @@ import numpy as np
 
 from kernelscope import columns as kinds
 from kernelscope import decode
+from kernelscope.agent.protocol import PRINTK_CONVERSION as CONVERSION
+from kernelscope.decode import Array
 from kernelscope.probe import Column
+from kernelscope.rows import Rows
 from kernelscope.store import Batch
 
 # A tracepoint's common fields take 8 bytes; then comes __data_loc: offset and length, 16 bits each.
 _DATA_LOC = struct.Struct("<8xHH")
+_IN_PYTHON = {"i": "d", "u": "d", "p": "s", "c": "s"}
 
 
-def printk_columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dict[str, Any]:
+def columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dict[str, Any]:
     """Return the columns time, cpu, pid, tid and message, in order of time."""
     chosen = [(batch, batch.samples, skip) for batch, skip in batches if batch.samples]
     fields = {
@@ -40,6 +49,70 @@ def printk_columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context)
         **{name: values[order] for name, values in joined.items()},
         "message": kinds.spell(lines, _message),
     }
+
+
+def ring_columns(
+    rows: Rows, formats: Sequence[str], context: kinds.Context
+) -> dict[str, kinds.Values]:
+    """Return the columns time, cpu, pid, tid and message of records (struct ks_printk_t)."""
+    order = np.argsort(rows.require("at_ns"), kind="stable")
+    names = ("at_ns", "cpu", "task", "site", "args", "text0", "text1", "text2")
+    at_ns, cpu, task, site, *arguments = (rows.require(name)[order] for name in names)
+    time = kinds.Source(at_ns, Column("time", "time"), context)
+    lines = np.concatenate([_bytes_of(values) for values in (site, *arguments)], axis=1)
+    printers = [_Printer(text) for text in formats]
+    return {
+        **kinds.decode(time),
+        "cpu": cpu,
+        "pid": (task >> np.uint64(32)).astype(np.uint32),
+        "tid": task.astype(np.uint32),
+        "message": kinds.spell(lines, lambda raw: printers[raw[0]](raw)),
+    }
+
+
+def _bytes_of(values: Array) -> Array:
+    whole = np.ascontiguousarray(values)
+    return whole.view(np.uint8).reshape(len(whole), whole[:1].nbytes or 1)
+
+
+class _Printer:
+    """Formats one call's records: u32 site, u64 args[3], three texts of 64 bytes."""
+
+    _ARGS = struct.Struct("<4x3Q64s64s64s")
+
+    def __init__(self, format_text: str) -> None:
+        self._conversions = [m for m in CONVERSION.finditer(format_text) if m.group(1) != "%"]
+        self._pattern = CONVERSION.sub(_in_python, format_text).rstrip("\n")
+
+    def __call__(self, raw: bytes) -> str:
+        """Return the line."""
+        values = self._ARGS.unpack(raw)
+        return self._pattern % tuple(
+            _argument(conversion, values[index], values[3 + index])
+            for index, conversion in enumerate(self._conversions)
+        )
+
+
+def _in_python(conversion: re.Match[str]) -> str:
+    """Spell a C conversion as Python's % takes it."""
+    letter = conversion.group(1)
+    if letter == "%":
+        return "%%"
+    flags = re.sub(r"[hlzjt]", "", conversion.group()[1:-1])
+    return f"%{flags}{_IN_PYTHON.get(letter, letter)}"
+
+
+def _argument(conversion: re.Match[str], number: int, text: bytes) -> int | str:
+    letter = conversion.group(1)
+    if letter == "s":
+        return kinds.text_of(text)
+    if letter == "p":
+        return f"{number:#x}"
+    if letter == "c":
+        return chr(number & 0xFF)
+    bits = 64 if re.search(r"[lzjt]", conversion.group()[:-1]) else 32
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if letter in "di" and number >> (bits - 1) else number
 
 
 def _message(raw: bytes) -> str:

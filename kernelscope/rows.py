@@ -66,6 +66,13 @@ class Rows:
         result: Array | None = found[..., index] if index < found.shape[-1] else None
         return result
 
+    def require(self, name: str) -> Array:
+        """Return a field that the agent always sends. Raises KeyError where it did not."""
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
     def is_key(self, name: str) -> bool:
         """Tell whether `get` finds that field in a map's key."""
         base = _ELEMENT.sub(r"\1", name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from kernelscope.agent import kernel, libbcc, source
 from kernelscope.agent.compiled import Function, MapSpec, Object
 from kernelscope.agent.layout import fields_of, raw_bytes
-from kernelscope.agent.protocol import Field, Layout
+from kernelscope.agent.protocol import PRINTK_TABLE, Field, Layout
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
 LAYOUT_KINDS = {
@@ -66,6 +66,7 @@ def capture(module: libbcc.Module, rewritten: source.Rewritten) -> Object:
         kernel_version=module.kernel_version,
         substituted=rewritten.substituted,
         printk=rewritten.printk,
+        printk_formats=rewritten.printk_formats,
         counts_losses=rewritten.counts_losses,
         map_fds=fds,
     )
@@ -90,7 +91,7 @@ def _layouts(
     for name, (spec, key, leaf) in described.items():
         kind = LAYOUT_KINDS.get(spec.type)
         table = rewritten.tables.get(name)
-        if kind is None or name.startswith("ks_"):
+        if kind is None or (name.startswith("ks_") and name != PRINTK_TABLE):
             continue
         if kind in ("ring", "perf"):
             if kind == "ring" or (table is not None and table.macro == "BPF_PERF_OUTPUT"):

@@ -35,7 +35,8 @@ class Object:
 
     layouts: one for each table that a user sees. rings: in the order of their slots in `ks_lost`,
     from 1 on. params: the index of each KS_PARAM. substituted: the rings that the source declares
-    as perf buffers. printk: it calls bpf_trace_printk. map_fds: maps that only BCC can make.
+    as perf buffers. printk: it calls bpf_trace_printk the kernel's way; printk_formats: what it
+    prints to its own ring buffer, by site. map_fds: maps that only BCC can make.
     timings: seconds.
     """
 
@@ -48,6 +49,7 @@ class Object:
     kernel_version: int = 0
     substituted: tuple[str, ...] = ()
     printk: bool = False
+    printk_formats: tuple[str, ...] = ()
     counts_losses: bool = True
     header: str = "lean"
     cached: bool = False

@@ -16,6 +16,7 @@ def dump(obj: Object) -> dict[str, Any]:
     """Return the object as plain JSON values (it must hold no fds)."""
     entry: dict[str, Any] = {name: getattr(obj, name) for name in _PLAIN}
     entry["rings"] = list(obj.rings)
+    entry["printk_formats"] = list(obj.printk_formats)
     entry["substituted"] = list(obj.substituted)
     entry["maps"] = [asdict(spec) for spec in obj.maps]
     entry["layouts"] = [layout.to_json() for layout in obj.layouts]
@@ -46,6 +47,7 @@ def load(entry: dict[str, Any]) -> Object | None:
             maps=tuple(MapSpec(**item) for item in entry["maps"]),
             layouts=tuple(Layout.from_json(item) for item in entry["layouts"]),
             rings=tuple(entry["rings"]),
+            printk_formats=tuple(entry["printk_formats"]),
             substituted=tuple(entry["substituted"]),
             cached=True,
             **{name: entry[name] for name in _PLAIN},

@@ -30,6 +30,10 @@ MAX_PAYLOAD = 1 << 30
 MAX_SOURCE = 256 << 10
 MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 
+# What bpf_trace_printk prints, as records: `struct ks_printk_t` of agent/printk.py.
+PRINTK_TABLE = "ks_printk"
+PRINTK_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?(?:hh|ll|[hlzjt])?([diuxXpsc%])")
+
 _NAME = re.compile(r"[A-Za-z_]\w{0,127}\Z")
 _SPEC = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,511}\Z")
 

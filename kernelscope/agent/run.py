@@ -105,6 +105,7 @@ class Run:
                 "header": obj.header,
                 "warnings": list(obj.warnings),
                 "substituted": list(obj.substituted),
+                "printk_formats": list(obj.printk_formats),
                 "lost_counted": obj.counts_losses,
                 "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
                 "cpus": kernel.possible_cpus(),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.agent import printk
+from kernelscope.agent.protocol import PRINTK_TABLE
 from kernelscope.agent.records import record_type
 from kernelscope.agent.tables import Table, declared_tables, function_around
 from kernelscope.agent.tokens import Token, arguments, names, scan
@@ -111,8 +112,8 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
     formats: list[str] = []
     if lines:
         edits, formats = edits + lines[0], lines[1]
-        rings = [*rings, printk.TABLE]
-        records[printk.TABLE] = (printk.RECORD, True)
+        rings = [*rings, PRINTK_TABLE]
+        records[PRINTK_TABLE] = (printk.RECORD, True)
     return Rewritten(
         text=prefix + _apply(body, edits),
         prefix_lines=prefix.count("\n"),
