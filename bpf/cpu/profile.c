@@ -8,7 +8,7 @@ struct sample_t {
 };
 
 BPF_STACK_TRACE(stacks, 16384);
-BPF_PERCPU_HASH(samples, struct sample_t, u64);
+BPF_HASH(samples, struct sample_t, u64);
 
 int on_sample(struct bpf_perf_event_data *ctx)
 {
@@ -25,6 +25,6 @@ int on_sample(struct bpf_perf_event_data *ctx)
         sample.user_stack = stacks.get_stackid(&ctx->regs, BPF_F_USER_STACK);
     count = samples.lookup_or_try_init(&sample, &zero);
     if (count)
-        *count += 1;
+        lock_xadd(count, 1);
     return 0;
 }
