@@ -134,26 +134,30 @@ class Reading:
 
     # --- maps ------------------------------------------------------------------------------------
 
-    def read_maps(self, *, final: bool, make_room: Callable[[], None] | None = None) -> None:
-        """Push every map's entries; `make_room` is called between parts."""
+    def read_maps(self, *, final: bool, between: Callable[[], object]) -> None:
+        """Push every map's entries, part by part; `between` is called after each part."""
         for layout in self._maps:
             at_ns = time.monotonic_ns()
-            parts = list(maps.read(self._fds[layout.table], layout)) or [(0, b"", b"")]
-            for number, (count, keys, values) in enumerate(parts):
+            parts = maps.read(self._fds[layout.table], layout)
+            part: maps.Piece | None = next(parts, (0, b"", b""))
+            number = 0
+            while part is not None:
+                count, keys, values = part
+                part = next(parts, None)
                 header = {
                     "type": "map",
                     "table": layout.table,
                     "at_ns": at_ns,
                     "part": number,
-                    "last": number == len(parts) - 1,
+                    "last": part is None,
                     "final": final,
                     "count": count,
                 }
                 self._push(header, b"".join((keys, values)))
                 if self._stacks is not None:
                     self._stacks.observe_map(layout.table, count, keys, values)
-                if make_room is not None:
-                    make_room()
+                number += 1
+                between()
 
     # --- stacks ----------------------------------------------------------------------------------
 

@@ -142,7 +142,7 @@ class Run:
             if self._snapshot or (interval and now >= next_reading):
                 self._snapshot = False
                 next_reading = max(next_reading + interval, now) if interval else 0
-                self.reading.read_maps(final=False)
+                self.reading.read_maps(final=False, between=self._keep_draining)
             self.spool.flush()
             wake = min(next_status, deadline or next_status, *([next_reading] if interval else []))
             if self.program.measure:
@@ -196,7 +196,7 @@ class Run:
 
     def _finish(self, ended_ns: int) -> None:
         self._drain_the_rest()
-        self.reading.read_maps(final=True, make_room=self._make_room)
+        self.reading.read_maps(final=True, between=self._make_room)
         self.reading.send_stacks()
         losses = self.reading.losses()
         losses["lost"]["missed_runs"] = self.stats.recursion_misses()
@@ -227,10 +227,17 @@ class Run:
                 patience = time.monotonic() + 1.0
             left = self.reading.pending()
 
+    def _keep_draining(self) -> None:
+        """A large map takes a while to read, and a ring fills meanwhile."""
+        self.reading.drain()
+        self.spool.flush()
+
     def _make_room(self) -> None:
         """Let a slow notebook catch up: what is left now cannot be lost any more."""
         if self.spool.full:
             self._flush_all()
+        else:
+            self.spool.flush()
 
     def _flush_all(self) -> None:
         """Wait for the notebook to take everything; give up on one that takes nothing at all."""
