@@ -37,7 +37,7 @@ def compile_error(said: str, source: str, prefix_lines: int) -> CompileError:
     first = next((m for m in map(_MESSAGE.match, lines) if m and "error" in m["kind"]), None)
     if first is None:
         return CompileError(
-            f"the program does not compile: {_without_place(said)}",
+            _without_place(said),
             hint=_compile_hint(said),
             line=None,
             column=None,
@@ -116,9 +116,25 @@ def _caret(text: str | None, column: int | None) -> str:
     return f"\n    {text.rstrip()}\n    {margin}^"
 
 
+_REWORDED = (
+    (
+        r"could not open bpf map: (\w+), error: (.+)",
+        "the kernel refused the map {0!r}: {1}",
+    ),
+    (
+        r"in function (\w+).*stack limit of (\d+) bytes is exceeded",
+        "{0} needs more than the {1} bytes of stack that a program has",
+    ),
+)
+
+
 def _without_place(said: str) -> str:
+    for pattern, message in _REWORDED:
+        match = re.search(pattern, said)
+        if match:
+            return message.format(*match.groups())
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[0] if lines else "BCC gave no reason"
+    return f"the program does not compile: {lines[0] if lines else 'BCC gave no reason'}"
 
 
 _COMPILE_HINTS = (
@@ -136,7 +152,11 @@ _COMPILE_HINTS = (
     (r"implicit declaration of function '(\w+)'", "{0} is no helper or inline function known here"),
     (
         r"[Ll]ooks like the BPF stack limit|stack limit of 512",
-        "a program has 512 bytes of stack: put large structs into a BPF_PERCPU_ARRAY",
+        "put large structs into a BPF_PERCPU_ARRAY, or fill a record that a ring has reserved",
+    ),
+    (
+        r"could not open bpf map: \w+, error: (?:Argument list too long|Cannot allocate memory)",
+        "make it smaller: the kernel's limit, or this machine's memory, does not allow that size",
     ),
     (
         r"unroll|loop not unrolled",

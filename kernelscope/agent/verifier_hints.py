@@ -85,8 +85,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"invalid mem access '(?:scalar|inv|untrusted_ptr_|rdonly_untrusted)|invalid mem access",
-        "that is no pointer the program may follow: read through it with bpf_probe_read_kernel"
-        " or bpf_probe_read_user",
+        "that is no pointer the program may follow: test it first (if (!p) return 0;) if a lookup"
+        " or ringbuf_reserve gave it, else read through it with bpf_probe_read_kernel or _user",
     ),
     (
         r"invalid bpf_context access|dereference of modified ctx",
