@@ -71,6 +71,6 @@ int on_complete(u64 *ctx)
     io.operation = request->cmd_flags & 0xff;
     count = latency.lookup_or_try_init(&io, &zero);
     if (count)
-        *count += 1;
+        lock_xadd(count, 1);
     return 0;
 }

@@ -48,7 +48,7 @@ static inline void end(struct task_struct *task)
         bpf_probe_read_kernel_str(wait.comm, sizeof(wait.comm), task->comm);
     count = latency.lookup_or_try_init(&wait, &zero);
     if (count)
-        *count += 1;
+        lock_xadd(count, 1);
 }
 
 /* sched_switch(preempt, prev, next): prev goes back to the queue if it did not ask to sleep. */

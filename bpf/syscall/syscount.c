@@ -96,7 +96,7 @@ int on_exit(u64 *ctx)
     struct slot_t slot = {.syscall = syscall, .slot = ks_slot(duration)};
     u64 none = 0, *count = latency.lookup_or_try_init(&slot, &none);
     if (count)
-        *count += 1;
+        lock_xadd(count, 1);
     return 0;
 }
 
