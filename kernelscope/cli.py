@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(tokens)
+        code = _dispatch(tokens)
+        sys.stdout.flush()  # here, where a reader that is gone is no error
+        return code
     except (ParameterError, ProbeNotFoundError) as error:
         return _fail(error, 2)
     except KernelScopeError as error:
