@@ -14,7 +14,7 @@ from kernelscope.agent.protocol import Filters, Frame, Hook, Program
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELUDE = (ROOT / "bpf" / "include" / "kernelscope.h").read_text()
-GETPPID = 110  # x86_64
+GETPGID = 121  # x86_64
 SOURCE = """
 struct totals_t { u64 hits; u64 sum; };
 BPF_ARRAY(totals, struct totals_t, 1);
@@ -32,7 +32,7 @@ static inline int add(u64 value)
 }
 
 int count(void *ctx) { return add(0); }
-int count_getppid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(0) : 0; }
+int count_getpgid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(0) : 0; }
 int add_returned(struct pt_regs *ctx) { return add(PT_REGS_RC(ctx)); }
 int add_result(u64 *ctx) { return add(ctx[1]); }
 """
@@ -52,11 +52,11 @@ class Counted:
 def program(*specs: str, function: str = "count", **settings: Any) -> Program:
     """Return the program with one function bound to the first of the hooks that there is."""
     hooks = (Hook(function, specs),)
-    return Program("count", SOURCE, PRELUDE, hooks=hooks, params={"number": GETPPID}, **settings)
+    return Program("count", SOURCE, PRELUDE, hooks=hooks, params={"number": GETPGID}, **settings)
 
 
 def count(
-    agent: Agent, subject: Subject, *specs: str, work: str = "getppid", function: str = "count"
+    agent: Agent, subject: Subject, *specs: str, work: str = "getpgid", function: str = "count"
 ) -> Counted:
     """Count while the subject works."""
     filters = Filters(pid=subject.pid)

@@ -21,9 +21,9 @@ PAGES = 499
 _PYTHON = "/usr/bin/python3"
 
 
-def getppid() -> int:
-    """Call getppid 23 times, through the C library; return the sum of what it returned."""
-    return sum(os.getppid() for _ in range(CALLS))
+def getpgid() -> int:
+    """Call getpgid 23 times, through the C library; return the sum of what it returned."""
+    return sum(os.getpgid(0) for _ in range(CALLS))
 
 
 def collect() -> int:
@@ -59,7 +59,7 @@ class Subject:
             [_PYTHON, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self._process.pid
-        self.do("getppid")
+        self.do("getpgid")
         return self
 
     def __exit__(self, *_: object) -> None:

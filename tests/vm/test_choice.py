@@ -9,13 +9,13 @@ from vm.subject import CALLS, Subject
 
 from kernelscope.agent.client import Agent
 
-TRACEPOINT = "tracepoint:syscalls:sys_enter_getppid"
+TRACEPOINT = "tracepoint:syscalls:sys_enter_getpgid"
 EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
 def test_the_preferred_hook_is_taken_where_it_exists(agent: Agent, subject: Subject) -> None:
-    preferred = "fentry:__x64_sys_getppid"
-    counted = count(agent, subject, preferred, "kprobe:__x64_sys_getppid", TRACEPOINT)
+    preferred = "fentry:__x64_sys_getpgid"
+    counted = count(agent, subject, preferred, "kprobe:__x64_sys_getpgid", TRACEPOINT)
     assert counted.hooks == [preferred]
     assert counted.hits == CALLS
 
@@ -23,7 +23,7 @@ def test_the_preferred_hook_is_taken_where_it_exists(agent: Agent, subject: Subj
 def test_the_fallback_is_taken_where_the_preferred_function_is_missing(
     agent: Agent, subject: Subject
 ) -> None:
-    fallback = "kprobe:__x64_sys_getppid"
+    fallback = "kprobe:__x64_sys_getpgid"
     counted = count(agent, subject, "fentry:no_such_function", fallback, TRACEPOINT)
     assert counted.hooks == [fallback]
     assert counted.hits == CALLS

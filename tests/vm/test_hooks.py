@@ -15,13 +15,13 @@ from kernelscope.errors import AttachError
 
 PYTHON = "/usr/bin/python3"
 EXACT = {
-    "kprobe": "kprobe:__x64_sys_getppid",
-    "kretprobe": "kretprobe:__x64_sys_getppid",
-    "fentry": "fentry:__x64_sys_getppid",
-    "fexit": "fexit:__x64_sys_getppid",
-    "tracepoint": "tracepoint:syscalls:sys_enter_getppid",
-    "uprobe": "uprobe:c:getppid",
-    "uretprobe": "uretprobe:c:getppid",
+    "kprobe": "kprobe:__x64_sys_getpgid",
+    "kretprobe": "kretprobe:__x64_sys_getpgid",
+    "fentry": "fentry:__x64_sys_getpgid",
+    "fexit": "fexit:__x64_sys_getpgid",
+    "tracepoint": "tracepoint:syscalls:sys_enter_getpgid",
+    "uprobe": "uprobe:c:getpgid",
+    "uretprobe": "uretprobe:c:getpgid",
 }
 Note = Callable[[str, object], None]
 
@@ -42,7 +42,7 @@ def test_each_of_23_calls_is_picked_out_of_all(
     kind: str, agent: Agent, subject: Subject, record_property: Note
 ) -> None:
     record_property("hook", kind)
-    assert count(agent, subject, f"{kind}:sys_enter", function="count_getppid").hits == CALLS
+    assert count(agent, subject, f"{kind}:sys_enter", function="count_getpgid").hits == CALLS
 
 
 @pytest.mark.parametrize(
