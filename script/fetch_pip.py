@@ -36,8 +36,11 @@ def _setting(name: str, default: str) -> str:
 
 def _get(url: str) -> bytes:
     context = ssl.create_default_context(cafile=_setting("cert", "") or None)
-    with urllib.request.urlopen(url, timeout=60, context=context) as answer:
-        return bytes(answer.read())
+    try:
+        with urllib.request.urlopen(url, timeout=60, context=context) as answer:
+            return bytes(answer.read())
+    except OSError as error:
+        sys.exit(f"error: {url} cannot be fetched: {error}")
 
 
 def _newest(index: str) -> tuple[str, str]:
