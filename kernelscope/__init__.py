@@ -55,7 +55,8 @@ def probes() -> Listing:
     """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
     from kernelscope import catalogue, session, show
 
-    return show.listing(catalogue.catalogue().values(), session.default_session().check)
+    how = "kernelscope.run(NAME) runs one for a while; kernelscope show NAME tells all about it."
+    return show.listing(catalogue.catalogue().values(), session.default_session().check, how)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -7,12 +7,13 @@ until then has been printed).
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, options, show
+from kernelscope import catalogue, options, show, terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _USAGE = """kernelscope: ask the running Linux kernel a question
 A terminal gets a table, a pipe gets CSV (--json - for JSON lines).
 "kernelscope run --help" and "kernelscope run NAME --help" list the options.
 """
-_TABLE_ROWS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +99,8 @@ def _list(tokens: list[str]) -> int:
         raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
     from kernelscope.session import default_session
 
-    print(show.listing(catalogue.catalogue().values(), default_session().check))
+    how = "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it."
+    print(show.listing(catalogue.catalogue().values(), default_session().check, how))
     return 0
 
 
@@ -138,7 +139,7 @@ def _run(tokens: list[str]) -> int:
     result = run.result(progress=None if wanted.get("quiet") else Progress(), warn=False)
     _print(result, wanted)
     if run.loss is not None:
-        print(f"LostEventsWarning: {run.loss}", file=sys.stderr)
+        print(show.loss_text(*run.loss), file=sys.stderr)
     return 130 if run.interrupted else 0
 
 
@@ -196,17 +197,9 @@ def _write(result: pd.DataFrame | Tables, kind: str) -> None:
         if name and kind != "json":
             print("\n" * bool(index) + f"# {name}")
         if kind == "table":
-            print(_table(table))
+            print(terminal.table(table, shutil.get_terminal_size((100, 24)).columns))
         elif kind == "csv":
             table.to_csv(sys.stdout, index=False, lineterminator="\n")
         else:
             shown = table.assign(table=name) if name else table
             shown.to_json(sys.stdout, orient="records", lines=True, date_format="iso")
-
-
-def _table(table: pd.DataFrame) -> str:
-    if not len(table):
-        return f"nothing was seen (columns: {', '.join(map(str, table.columns))})"
-    more = len(table) - _TABLE_ROWS
-    text = table.head(_TABLE_ROWS).to_string(index=False)
-    return text + (f"\n… {more:,} more rows; --csv PATH keeps all" if more > 0 else "")

@@ -14,7 +14,7 @@ from traitlets import Float as FloatTrait
 
 from kernelscope import catalogue, completion, marks, options, replay, show, values
 from kernelscope.errors import ExportError, KernelScopeError, ParameterError
-from kernelscope.progress import Progress
+from kernelscope.progress import Progress, in_notebook
 from kernelscope.session import Run, Session, default_session
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class KernelScope(Magics):
             run.close()
         self._bind(wanted, result)
         if run.loss is not None:
-            print(f"LostEventsWarning: {run.loss}", file=sys.stderr)
+            _say_loss(*run.loss)
         if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
             _export(result, wanted)
         return result
@@ -170,13 +170,25 @@ def _plain(value: float | str) -> float | int | str:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _say_loss(what: str, advice: str) -> None:
+    """Say it above the result: in a notebook as a box, elsewhere on stderr."""
+    text = show.loss_text(what, advice)
+    if not in_notebook():
+        print(text, file=sys.stderr)
+        return
+    from IPython.display import display
+
+    bundle = {"text/plain": text, "text/html": show.loss_html(what, advice)}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
 def _export(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
     """Write the files; one that cannot be written must not cost the result."""
     from kernelscope import outputs
 
     try:
         for path in outputs.write(result, wanted):
-            print(f"wrote {path}", file=sys.stderr)
+            print(f"wrote {path}")
     except ExportError as error:
         print(_text(error), file=sys.stderr)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -35,41 +36,41 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("duration", ("-d", "--duration"), "TIME", values.run_time,
-           "how long to trace: 5, 500ms, 2m, 1h, or inf (until stopped)"),
-    Option("pid", ("--pid",), "PID", values.process_id, "trace this process alone"),
-    Option("comm", ("--comm",), "NAME", values.comm, "trace processes of this name alone"),
-    Option("uid", ("--uid",), "USER", values.user_id, "trace this user (name or number) alone"),
+           "How long to trace: 5, 500ms, 2m, 1h, or inf (until stopped)"),
+    Option("pid", ("--pid",), "PID", values.process_id, "Trace this process alone"),
+    Option("comm", ("--comm",), "NAME", values.comm, "Trace processes of this name alone"),
+    Option("uid", ("--uid",), "USER", values.user_id, "Trace this user (name or number) alone"),
     Option("attach", ("--attach",), "HOOK=FUNCTION", values.attachments,
-           'attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
+           'Attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
     Option("defines", ("-D",), "NAME=VALUE", values.macros,
-           "define a macro for the C (may be repeated)", repeat=True),
-    Option("table", ("--table",), "NAME", values.text, "give this table alone"),
+           "Define a macro for the C (may be repeated)", repeat=True),
+    Option("table", ("--table",), "NAME", values.text, "Give this table alone"),
     Option("max_rows", ("--max-rows",), "N", values.row_limit,
-           "keep the latest N rows of each table: 10k, 1M (what fits in a quarter of the memory)"),
+           "Keep the latest N rows of each table: 10k, 1M (what fits in a quarter of the memory)"),
     Option("interval", ("--interval",), "TIME", values.read_interval,
-           "also read the maps this often while it runs"),
+           "Also read the maps this often while it runs"),
     Option("ring", ("--ring",), "SIZE", values.ring_size,
-           "size of each ring buffer (16M); larger loses less in a flood"),
+           "Size of each ring buffer (16M); larger loses less in a flood"),
     Option("max_entries", ("--max-entries",), "N", values.map_entries,
-           "size of each hash whose size the C does not state"),
-    Option("per_cpu", ("--per-cpu",), "", values.flag, "keep per-CPU values apart, unsummed"),
-    Option("offsets", ("--offsets",), "", values.flag, "show offsets in stack frames"),
+           "Size of each hash whose size the C does not state"),
+    Option("per_cpu", ("--per-cpu",), "", values.flag, "Keep per-CPU values apart, unsummed"),
+    Option("offsets", ("--offsets",), "", values.flag, "Show offsets in stack frames"),
     Option("types", ("--type",), "COLUMN=KIND", values.pairs,
-           "read a cell's column as ipv4, errno, syscall, duration, ... (may be repeated)",
+           "Read a cell's column as ipv4, errno, syscall, duration, ... (may be repeated)",
            repeat=True),
-    Option("exclude_self", ("--exclude-self",), "", values.flag, "leave this process itself out"),
+    Option("exclude_self", ("--exclude-self",), "", values.flag, "Leave this process itself out"),
     Option("record", ("--record",), "FILE", values.file_path,
-           "keep the raw data too; kernelscope.open(FILE) replays it"),
-    Option("csv", ("--csv",), "PATH", values.output_path, "write the result as CSV", "output"),
+           "Keep the raw data too; kernelscope.open(FILE) replays it"),
+    Option("csv", ("--csv",), "PATH", values.output_path, "Write the result as CSV", "output"),
     Option("parquet", ("--parquet",), "PATH", values.file_path,
-           "write the result as Parquet", "output"),
+           "Write the result as Parquet", "output"),
     Option("json", ("--json",), "PATH", values.output_path,
-           "write the result as JSON lines", "output"),
-    Option("quiet", ("--quiet",), "", values.flag, "show no progress", "output"),
+           "Write the result as JSON lines", "output"),
+    Option("quiet", ("--quiet",), "", values.flag, "Show no progress", "output"),
     Option("out", ("-o", "--out"), "NAME", values.identifier,
-           "bind the result to this name too", "notebook"),
+           "Bind the result to this name too", "notebook"),
     Option("bg", ("--bg",), "", values.flag,
-           "run in the background: gives a Run to poll, stop and read", "notebook"),
+           "Run in the background: gives a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
@@ -92,6 +93,13 @@ class Parsed:
     help: bool = False
 
 
+class _Help(argparse.HelpFormatter):
+    """Flags and what they do side by side, in the width that there is."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=help_width())
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of printing and exiting."""
 
@@ -99,6 +107,11 @@ class _Parser(argparse.ArgumentParser):
         raise ParameterError(
             message.removeprefix("argument "), hint=f"{self.prog} --help lists the options"
         )
+
+
+def help_width() -> int:
+    """Return how many characters a line of help may have: the terminal's, 96 at most."""
+    return min(96, shutil.get_terminal_size((96, 24)).columns)
 
 
 def flag_of(parameter: Parameter) -> str:
@@ -114,29 +127,36 @@ def offered(where: str) -> list[Option]:
 
 def parser(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> _Parser:
     """Build the parser for one place; with a probe, its own parameters are options too."""
-    made = _Parser(prog=prog, add_help=False, allow_abbrev=False, argument_default=None)
+    made = _Parser(prog=prog, add_help=False, allow_abbrev=False, formatter_class=_Help)
     if probe is not None:
         own = made.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
             _add_parameter(own, parameter)
     else:
-        made.add_argument("target", nargs="?", default=None, help="a probe's name")
+        made.add_argument("target", nargs="?", default=None, help=argparse.SUPPRESS)
     common = made.add_argument_group("options")
-    common.add_argument("-h", "--help", action="store_true", help="show this help")
+    common.add_argument("-h", "--help", action="store_true", help="Show this help")
+    useless = _useless(probe) if probe is not None else ()
     for option in offered(where):
-        _add_option(common, option)
+        _add_option(common, option, argparse.SUPPRESS if option.name in useless else option.help)
     return made
 
 
-def _add_option(group: Any, option: Option) -> None:
+def _useless(probe: Probe) -> tuple[str, ...]:
+    """Return the options that a probe refuses; they are read, to say why, and not offered."""
+    filters = ("pid", "comm", "uid") if probe.filters == "none" else ()
+    return ("attach", "types", *filters)
+
+
+def _add_option(group: Any, option: Option, text: str) -> None:
     if not option.metavar:
         group.add_argument(
-            *option.flags, dest=option.name, action="store_true", default=None, help=option.help
+            *option.flags, dest=option.name, action="store_true", default=None, help=text
         )
         return
     action = "append" if option.repeat else "store"
     group.add_argument(
-        *option.flags, dest=option.name, metavar=option.metavar, action=action, help=option.help
+        *option.flags, dest=option.name, metavar=option.metavar, action=action, help=text
     )
 
 

@@ -17,7 +17,7 @@ _SHOW_AFTER_S = 0.6  # a run that is over by then needs no display
 
 class _Shower(Protocol):
     def show(self, text: str) -> None: ...
-    def clear(self) -> None: ...
+    def clear(self, summary: str, /) -> None: ...
 
 
 class Progress:
@@ -28,6 +28,7 @@ class Progress:
         self._began = time.monotonic()
         self._next = self._began + _SHOW_AFTER_S
         self._shown = False
+        self._elapsed_s = 0.0
 
     def update(
         self, elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False
@@ -38,12 +39,13 @@ class Progress:
             return
         self._next = now + _EVERY_S
         self._shown = True
+        self._elapsed_s = min(elapsed_s, duration_s)
         self._shower.show(line(elapsed_s, duration_s, rows, lost, ending=ending))
 
     def clear(self) -> None:
         """Take the display away."""
         if self._shower is not None and self._shown:
-            self._shower.clear()
+            self._shower.clear(f"traced for {self._elapsed_s:.1f} s")
 
 
 def line(elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False) -> str:
@@ -72,7 +74,7 @@ class _Terminal:
         self._stream.write(f"\r\x1b[K{text}")
         self._stream.flush()
 
-    def clear(self) -> None:
+    def clear(self, _summary: str) -> None:
         self._stream.write("\r\x1b[K")
         self._stream.flush()
 
@@ -90,13 +92,32 @@ class _Notebook:
         else:
             self._handle.update(bundle, raw=True)
 
-    def clear(self) -> None:
-        self._handle.update({"text/plain": ""}, raw=True)
+    def clear(self, summary: str) -> None:
+        """Take the display away; where the cell may have shown other things, sum up in its place.
+
+        A cell's outputs can only be cleared all together, and a display cannot be taken back.
+        """
+        from IPython.display import clear_output
+
+        if _first_in_cell():
+            clear_output()  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(_bundle(summary), raw=True)
 
 
 def _bundle(text: str) -> dict[str, str]:
     shown = f'<span style="opacity:0.7">{html.escape(text)}</span>'
     return {"text/plain": text, "text/html": shown}
+
+
+def _first_in_cell() -> bool:
+    """Return whether the cell begins with the magic, so that nothing else was shown before it."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    code = str(request.get("content", {}).get("code", ""))
+    return "%ebpf" in code.lstrip().partition("\n")[0]
 
 
 def in_notebook() -> bool:

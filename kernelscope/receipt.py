@@ -13,24 +13,21 @@ from kernelscope.request import Request
 
 VERSION = "0.1.0"
 
+_WHY = {
+    "ring_full": "the ring buffer was full",
+    "perf": "the perf buffer was full",
+    "map_full": "a map was full",
+    "spool_full": "the agent's spool was full",
+    "dropped_rows": "only the latest rows were kept",
+    "torn": "they were read half written",
+    "missed_runs": "the program still ran on that CPU when its hook fired again",
+}
 _ADVICE = {
-    "ring_full": "a larger ring (--ring 64M) or a filter (--pid, --comm) would keep them",
-    "perf": "a larger ring (--ring 64M) or a filter (--pid, --comm) would keep them",
-    "map_full": "a larger map would hold them (--max-entries 1M, or a size in the C)",
-    "spool_full": "the notebook's side was too slow; filter (--pid, --comm) or count in the C",
-    "dropped_rows": "only the latest rows were kept; --max-rows raises the bound",
-    "torn": "the records were being written while they were read",
-    "missed_runs": "the program was still running on that CPU when its hook fired again",
+    "map_full": "a larger map holds them: --max-entries 1M, or a size in the C",
+    "spool_full": "the notebook's side was too slow: filter (--pid, --comm) or count in the C",
+    "dropped_rows": "--max-rows raises the bound",
 }
-_WORDS = {
-    "ring_full": "found the ring buffer full",
-    "perf": "found the perf buffer full",
-    "map_full": "found a map full",
-    "spool_full": "found the agent's spool full",
-    "dropped_rows": "rows were let go",
-    "torn": "arrived half written",
-    "missed_runs": "were left out by the kernel",
-}
+_LARGEST_RING = 1 << 30
 
 
 def build(
@@ -69,6 +66,7 @@ def build(
         "rows": dict(rows),
         "lost": dict(lost),
         "lost_counted": attached.get("lost_counted", True),
+        "ring_bytes": request.program.ring_bytes,
         "ns_per_run": _ns_per_run(ended.get("runs", {})),
         "cpu_share": _cpu_share(ended.get("runs", {})),
         "runs": ended.get("runs", {}),
@@ -107,14 +105,35 @@ def _cpu_share(runs: Mapping[str, Any]) -> float | None:
     return round(sum(known), 6) if known else None
 
 
-def loss_message(receipt: Mapping[str, Any]) -> str | None:
-    """Return how many events were lost, of how many, and what would help; None for none."""
+def loss(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what was lost and what would help ("" where nothing would); None for no loss."""
     lost = {cause: number for cause, number in receipt["lost"].items() if number}
     if not lost:
         return None
-    said = ", ".join(f"{number:,} {_WORDS.get(cause, cause)}" for cause, number in lost.items())
-    unsent = sum(number for cause, number in lost.items() if cause != "dropped_rows")
-    whole = f", of {receipt['events'] + unsent:,} in all" if receipt["events"] is not None else ""
+    number, events = sum(lost.values()), receipt["events"]
+    if events is None:
+        said = f"{number:,} events"
+    else:
+        whole = events + number - lost.get("dropped_rows", 0)  # those rows did arrive
+        said = f"{number:,} of {whole:,} events ({100 * number / whole:.3g} %)"
+    reasons = [_WHY.get(cause, cause) for cause in lost]
+    if len(reasons) > 1:
+        counted = zip(lost.values(), reasons, strict=True)
+        reasons = [f"{count:,} because {reason}" for count, reason in counted]
     worst = max(lost, key=lambda cause: lost[cause])
-    advice = f"; {_ADVICE[worst]}" if worst in _ADVICE else ""
-    return f"{receipt['name']} lost events: {said}{whole}{advice}"
+    return f"{receipt['name']} lost {said}: {', '.join(reasons)}", _advice(worst, receipt)
+
+
+def _advice(cause: str, receipt: Mapping[str, Any]) -> str:
+    if cause not in ("ring_full", "perf"):
+        return _ADVICE.get(cause, "")
+    larger = max(64 << 20, 4 * receipt["ring_bytes"])
+    if larger > _LARGEST_RING:
+        return "they came faster than they can be read: filter (--pid, --comm) or count in the C"
+    return f"--ring {larger >> 20}M holds more of a burst; --pid, --comm or counting in the C help"
+
+
+def loss_message(receipt: Mapping[str, Any]) -> str | None:
+    """Return what `loss` says in one sentence; None for no loss."""
+    found = loss(receipt)
+    return None if found is None else "; ".join(part for part in found if part)

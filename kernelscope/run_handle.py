@@ -89,9 +89,9 @@ class Run:
         return self._receipt({})
 
     @property
-    def loss(self) -> str | None:
-        """What was lost and what would help, in one sentence; None for nothing."""
-        return receipt.loss_message(self.receipt)
+    def loss(self) -> tuple[str, str] | None:
+        """What was lost, and what would help ("" where nothing would); None for no loss."""
+        return receipt.loss(self.receipt)
 
     def wait_attached(self) -> Self:
         """Wait until the program is attached. Raises what kept it from that.
@@ -169,25 +169,31 @@ class Run:
             self.close()
 
     def __repr__(self) -> str:
-        return f"<kernelscope.Run {self._describe()}>"
+        return f"<kernelscope.Run {', '.join([self.name, *self._facts().values()])}>"
 
     def _repr_html_(self) -> str:
         from kernelscope.show import facts_html
 
-        facts = {"state": self.state, "traced": f"{self.elapsed_s:.1f} s", "rows": f"{self.rows:,}"}
-        if self.lost:
-            facts["lost"] = f"{sum(self.lost.values()):,}"
-        hint = "peek() reads it now, stop() ends it, result() waits for its end."
-        return facts_html(self.name, facts, hint)
+        return facts_html(f"{self.name}, in the background", self._facts(), self._next_step())
 
-    def _describe(self) -> str:
-        parts = [self.name, self.state, f"{self.elapsed_s:.1f} s"]
-        if math.isfinite(self.request.duration_s):
-            parts[-1] += f" of {self.request.duration_s:g} s"
-        parts.append(f"{self.rows:,} rows")
+    def _facts(self) -> dict[str, str]:
+        """Say how the run fares, by what it is about."""
+        traced = f"{self.elapsed_s:.1f} s"
+        if self.running and math.isfinite(self.request.duration_s):
+            traced += f" of {self.request.duration_s:g} s"
+        facts = {"state": self.state, "traced": traced}
+        if self.rows or not self.running:
+            facts["rows"] = f"{self.rows:,} rows"
         if self.lost:
-            parts.append(f"{sum(self.lost.values()):,} lost")
-        return ", ".join(parts)
+            facts["lost"] = f"{sum(self.lost.values()):,} lost"
+        return facts
+
+    def _next_step(self) -> str:
+        if self.state == "failed":
+            return "result() raises what went wrong, peek() gives what there is."
+        if not self.running:
+            return "result() gives it."
+        return "peek() reads it now, stop() ends it, result() waits for its end and gives it."
 
     def _wait_showing(self, timeout: float | None, progress: Progress | None) -> bool:
         self._stream.release_feeds()
@@ -247,7 +253,7 @@ class Run:
         )
 
     def _warn(self) -> None:
-        message = self.loss
+        message = receipt.loss_message(self.receipt)
         if message is not None and not self._warned:
             self._warned = True
             warnings.warn(message, LostEventsWarning, stacklevel=_callers_level())

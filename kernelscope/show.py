@@ -27,11 +27,12 @@ class Entry:
 class Listing(Sequence[Entry]):
     """The probes there are and whether this kernel runs them.
 
-    unchecked: why that could not be asked, where it could not.
+    unchecked: why that could not be asked, where it could not. how: what to do with one of them.
     """
 
     entries: tuple[Entry, ...]
     unchecked: str | None = None
+    how: str = "%ebpf NAME runs one for a while, %ebpf NAME --help tells all about it."
 
     def __getitem__(self, index: int) -> Entry:  # type: ignore[override]
         return self.entries[index]
@@ -42,8 +43,9 @@ class Listing(Sequence[Entry]):
     def __repr__(self) -> str:
         rows = [(e.area, e.name, self._runs(e), e.summary) for e in self.entries]
         lines = [table(("area", "probe", "runs here", "summary"), rows)]
-        lines += [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
-        return "\n".join([*lines, *self._footer()])
+        reasons = [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
+        below = [textwrap.fill(line, options.help_width()) for line in [*reasons, *self._footer()]]
+        return "\n".join([*lines, "", *below])
 
     def _repr_html_(self) -> str:
         rows = []
@@ -63,11 +65,13 @@ class Listing(Sequence[Entry]):
 
     def _footer(self) -> list[str]:
         said = [f"Whether they run here is not known: {self.unchecked}"] if self.unchecked else []
-        return [*said, "%ebpf NAME runs one for a while, %ebpf NAME --help tells all about it."]
+        return [*said, self.how]
 
 
 def listing(
-    probes: Iterable[Probe], check: Callable[[list[str]], Mapping[str, str | None]]
+    probes: Iterable[Probe],
+    check: Callable[[list[str]], Mapping[str, str | None]],
+    how: str = Listing.how,
 ) -> Listing:
     """List the probes, asking `check` (the agent's) once which hooks this kernel can run."""
     probes = list(probes)
@@ -79,7 +83,7 @@ def listing(
     except KernelScopeError as error:
         unchecked = error.message
     entries = [Entry(p.name, p.area, p.summary, why_not(p, reasons)) for p in probes]
-    return Listing(tuple(entries), unchecked)
+    return Listing(tuple(entries), unchecked, how)
 
 
 def probe_specs(probe: Probe) -> list[str]:
@@ -98,7 +102,7 @@ def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Return rows under headings as aligned text, the last column folded to the terminal."""
-    width = width or shutil.get_terminal_size((100, 24)).columns
+    width = width or options.help_width() + 1
     all_rows = [headings, *rows]
     widths = [max(len(row[i]) for row in all_rows) for i in range(len(headings) - 1)]
     indent = sum(widths) + 2 * len(widths)
@@ -125,7 +129,7 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return all there is to know about a probe: what, options, columns, cost, an example."""
     parts = [
-        f"{probe.name}: {probe.summary}",
+        textwrap.fill(f"{probe.name}: {probe.summary}", options.help_width()),
         _paragraphs(probe.description),
         f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
         options.usage(probe, where=where, prog=prog),
@@ -133,7 +137,7 @@ def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> st
         _cost(probe),
         *(["Filters: --pid, --comm and --uid do not work with it."] * (probe.filters == "none")),
         *([_bullets("Caveats", probe.caveats)] if probe.caveats else []),
-        *(["Example:\n" + textwrap.indent(probe.example, "  ")] if probe.example else []),
+        *(["Example:\n" + _example(probe.example)] if probe.example else []),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -146,14 +150,19 @@ def probe_source(probe: Probe) -> str:
 
 def _paragraphs(text: str) -> str:
     parts = text.strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), 96) for part in parts)
+    return "\n\n".join(
+        textwrap.fill(" ".join(part.split()), options.help_width()) for part in parts
+    )
 
 
 def _columns(probe: Probe, index: int) -> str:
     spec = probe.tables[index]
-    rows = [(c.name, c.unit or c.kind.replace("_", " "), c.help) for c in spec.columns]
+    rows = [
+        (c.name, c.unit or c.kind.removesuffix("_be").replace("_", " "), c.help)
+        for c in spec.columns
+    ]
     heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = table(("column", "unit or kind", "meaning"), rows, 94)
+    body = table(("column", "unit or kind", "meaning"), rows, options.help_width() - 2)
     return heading + "\n" + textwrap.indent(body, "  ")
 
 
@@ -161,20 +170,47 @@ def _cost(probe: Probe) -> str:
     cost = probe.overhead
     measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
     note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", 96)
+    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", options.help_width())
 
 
 def _bullets(heading: str, items: Iterable[str]) -> str:
+    width = options.help_width()
     lines = [
-        textwrap.fill(item, 94, initial_indent="  - ", subsequent_indent="    ") for item in items
+        textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
+        for item in items
     ]
     return "\n".join([f"{heading}:", *lines])
+
+
+def _example(text: str) -> str:
+    """Return an example's lines, cut where folding them would tear its columns apart."""
+    width = shutil.get_terminal_size((1000, 24)).columns
+    return "\n".join(shortened(f"  {line}", width) for line in text.splitlines())
+
+
+def shortened(text: str, width: int) -> str:
+    """Return the text, cut to that many characters with a mark where it is longer."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def facts_html(title: str, facts: Mapping[str, str], hint: str) -> str:
     """Return facts as a small table with a hint below."""
     rows = [[html.escape(name), html.escape(value)] for name, value in facts.items()]
     return html_table((title, ""), rows) + f"<small>{html.escape(hint)}</small>"
+
+
+def loss_html(what: str, advice: str) -> str:
+    """Return what was lost, and what would help, as a box that is not overlooked."""
+    style = "border-left:4px solid #e6a700;padding:2px 10px;margin:4px 0"
+    text = f"<b>Events were lost.</b> {html.escape(what)}."
+    if advice:
+        text += f"<br><small>{html.escape(advice)}</small>"
+    return f'<div style="{style}">{text}</div>'
+
+
+def loss_text(what: str, advice: str) -> str:
+    """Return the same in one or two lines."""
+    return "\n  ".join(part for part in (f"LostEventsWarning: {what}", advice) if part)
 
 
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:

@@ -145,7 +145,10 @@ def test_losses_are_said_on_standard_error(plays, program, capsys):
     plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
 
     assert cli.main(["run", program]) == 0
-    assert "LostEventsWarning: my_program lost events: 9" in capsys.readouterr().err
+    assert (
+        "LostEventsWarning: my_program lost 9 of 10 events (90 %): the ring buffer was full\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_show_tells_all_and_ends_with_the_c(capsys):

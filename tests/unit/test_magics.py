@@ -120,13 +120,14 @@ def test_bg_with_a_file_to_write_is_refused_before_anything_runs(notebook: Noteb
     assert notebook.agent.programs == []
 
 
-def test_lost_events_are_said_in_one_line(notebook: Notebook, capsys):
+def test_lost_events_are_said_with_the_ring_that_would_hold_them(notebook: Notebook, capsys):
     notebook.plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
 
     notebook.run(f"%%ebpf -d 1\n{CELL}")
 
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("LostEventsWarning: cell lost events: 9 found the ring buffer full")
+    what, advice = capsys.readouterr().err.splitlines()
+    assert what == "LostEventsWarning: cell lost 9 of 10 events (90 %): the ring buffer was full"
+    assert "--ring 64M" in advice
 
 
 def test_an_error_is_shown_in_a_few_lines_at_the_cells_own_line(notebook: Notebook, capsys):

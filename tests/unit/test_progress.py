@@ -18,7 +18,7 @@ class Shower:
     def show(self, text: str) -> None:
         self.shown.append(text)
 
-    def clear(self) -> None:
+    def clear(self, _summary: str) -> None:
         self.cleared += 1
 
 
@@ -67,7 +67,7 @@ def test_a_terminals_line_is_overwritten_and_erased():
     terminal = progress._Terminal(stream)
 
     terminal.show("5 s left")
-    terminal.clear()
+    terminal.clear("traced for 5.0 s")
 
     assert stream.getvalue() == "\r\x1b[K5 s left\r\x1b[K"
 

@@ -99,7 +99,10 @@ def test_lost_events_are_warned_of_once_with_advice():
     made = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt(ring_full=9)]))
     run = made.start(source=SOURCE)
 
-    with pytest.warns(LostEventsWarning, match=r"9 found the ring buffer full, of 10 .*--ring"):
+    with pytest.warns(
+        LostEventsWarning,
+        match=r"lost 9 of 10 events \(90 %\): the ring buffer was full; --ring 64M",
+    ):
         df = run.result()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
