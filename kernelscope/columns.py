@@ -178,7 +178,10 @@ def _bool(source: Source) -> Values:
 
 def _duration(source: Source) -> Values:
     divisor = NANOSECONDS[source.column.unit or "ns"]
-    return source.values.astype(np.float64) * (source.column.scale / divisor)
+    numbers = source.values.astype(np.float64)
+    if source.column.scale != 1:
+        numbers *= source.column.scale
+    return numbers / divisor  # the nearest to the decimal number, which a product would not be
 
 
 def _time(source: Source) -> Values:
