@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
-  kernelscope list                     the probes there are, and which of them this kernel can run
-  kernelscope show NAME                all about a probe, with its C
-  kernelscope run NAME [options]       run a probe: kernelscope run biolatency -d 10 --csv bio.csv
-  kernelscope run FILE.c [options]     run BPF C in BCC's dialect; "-" reads it from standard input
-  kernelscope doctor                   what works on this machine, and what would mend the rest
+  kernelscope list               the probes, and which of them this kernel runs
+  kernelscope show NAME          all about a probe, with its C
+  kernelscope run NAME           run a probe: run biolatency -d 10 --csv bio.csv
+  kernelscope run FILE.c         run BPF C in BCC's dialect; "-" reads it from
+                                 standard input
+  kernelscope doctor             what works on this machine, and what would mend
+                                 the rest
 
 A terminal gets a table, a pipe gets CSV (--json - for JSON lines).
 "kernelscope run --help" and "kernelscope run NAME --help" list the options.

@@ -167,7 +167,7 @@ def _add_parameter(group: Any, parameter: Parameter) -> None:
         group.add_argument(flag, dest=dest, action="store_true", default=None, help=text)
         return
     if parameter.default is not None:
-        text += f" ({parameter.default}{parameter.unit and ' ' + parameter.unit})"
+        text += f" (default: {parameter.default}{parameter.unit and ' ' + parameter.unit})"
     metavar = "|".join(parameter.choices) or parameter.kind.upper()
     group.add_argument(flag, dest=dest, metavar=metavar, help=text)
 

@@ -28,13 +28,15 @@ def table(df: pd.DataFrame, width: int) -> str:
     for name in shown.columns:
         if shown[name].dtype.kind == "M":
             shown[name] = _times(shown[name])
-    cut = _fit(shown, texts, width)
+    lengths = _lengths(shown, texts, width)
+    for name, length in lengths.items():
+        shown[name] = shown[name].map(partial(shortened, width=length))
     fits = _width(shown) <= width
     said = [shown.to_string(index=False, line_width=None if fits else width)]
     more = len(df) - len(shown)
     if more:
         said.append(f"… {more:,} more rows; --csv PATH keeps all")
-    if cut:
+    if lengths:
         said.append(f"… texts are cut to fit {width} columns; --csv PATH keeps all")
     return "\n".join(said)
 
@@ -47,19 +49,21 @@ def _times(times: pd.Series) -> pd.Series:
     return texts
 
 
-def _fit(shown: pd.DataFrame, texts: Sequence[str], width: int) -> bool:
-    """Cut the longest texts until the table fits; returns whether any was cut."""
-    lengths = {name: int(shown[name].str.len().max()) for name in texts}
+def _lengths(shown: pd.DataFrame, texts: Sequence[str], width: int) -> dict[str, int]:
+    """Return to which lengths texts must be cut for the table to fit, the longest first."""
+    whole = {name: int(shown[name].str.len().max()) for name in texts}
+    longest = dict(whole)
     least = {name: max(_NARROWEST, len(name)) for name in texts}
-    cut = False
-    while (over := _width(shown) - width) > 0:
-        wide = [name for name in texts if lengths[name] > least[name]]
-        if not wide:
-            return cut
-        name = max(wide, key=lambda name: lengths[name])
-        lengths[name] = max(least[name], lengths[name] - over)
-        shown[name] = shown[name].map(partial(shortened, width=lengths[name]))
-        cut = True
+    over = _width(shown) - width
+    cut: dict[str, int] = {}
+    while over > 0:
+        wide = [name for name in texts if longest[name] > least[name]]
+        if not wide:  # it is folded; then there is room for longer ones
+            return {name: width // 2 for name in texts if whole[name] > width // 2}
+        name = max(wide, key=lambda name: longest[name])
+        cut[name] = max(least[name], longest[name] - over)
+        over -= longest[name] - cut[name]
+        longest[name] = cut[name]
     return cut
 
 
