@@ -6,13 +6,15 @@ can hold the agent to the probes that were installed with it:
 
     {"source": "builtin", "max_runs": 8, "max_duration_s": 3600}
 
-source: "any" (the default) or "builtin": only C whose text lies in the agent's own `bpf` folder.
-    It binds only where the agent's files, too, belong to root.
+source: "any" (the default) or "builtin": only the installed probes, at their own hooks and with
+    their own options (see builtin.py); user programs are not looked into for anything else. It
+    binds only where the agent's files, too, belong to root. What it cannot stop is seeing what
+    these probes show: every user's commands, files and connections.
+max_runs: processes at a time. max_duration_s: a run until stopped ends then, too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -42,12 +44,18 @@ class Policy:
                 hint=f"{PATH} sets max_duration_s",
                 field="duration_ns",
             )
-        if self.source == "builtin" and _digest(program.source) not in _builtin_digests():
-            raise AgentRefusedError(
-                "this machine's policy allows the installed probes only, no C of your own",
-                hint=f'C is root-equivalent; {PATH} would have to say "source": "any"',
-                field="source",
-            )
+        if self.source == "builtin":
+            from kernelscope.agent import builtin
+
+            builtin.check(program, PATH)
+
+    def hook_refusal(self, spec: str) -> str | None:
+        """Say why the policy lets nobody look for a hook; None where it does."""
+        if self.source == "builtin":
+            from kernelscope.agent import builtin
+
+            return builtin.hook_refusal(spec, PATH)
+        return None
 
 
 def load(path: Path = PATH) -> Policy:
@@ -83,18 +91,3 @@ def _parse(path: Path, text: bytes) -> Policy:
 
 def _bad(path: Path, why: str) -> AgentRefusedError:
     return AgentRefusedError(f"the agent's policy {path} cannot be used: {why}", field="policy")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _builtin_digests() -> set[str]:
-    """Digests of the C files that came with the agent (an installed wheel, or a checkout)."""
-    package = Path(__file__).resolve().parent.parent
-    folders = (package / "_bpf", package.parent / "bpf")
-    return {
-        hashlib.sha256(file.read_bytes()).hexdigest()
-        for folder in folders
-        for file in folder.glob("*/*.c")
-    }

@@ -1,20 +1,23 @@
-"""What a forked child does for one request: run, check, list or doctor."""
+"""What a forked child does for one request: greet, run, check, list or doctor."""
 
 from __future__ import annotations
 
 import os
 import platform
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kernelscope.agent.failure import as_error
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import Program, send_frame
-from kernelscope.errors import AgentRefusedError
+from kernelscope.agent.protocol import VERSION, Program, decode_header, send_frame
+from kernelscope.errors import AgentRefusedError, KernelScopeError
 
 MAX_CHECKED = 4096
 MAX_LISTED = 10_000
+MAX_TEXT = 512
+SEND_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Context:
 
     policy: Policy
     tracefs: Path | None
+    server_pid: int = field(default_factory=os.getpid)
     _compiler: Any = None
 
     def compiler(self) -> Any:
@@ -37,7 +41,7 @@ class Context:
     def describe(self) -> dict[str, Any]:
         """Return what the agent says of itself when it is greeted."""
         return {
-            "pid": os.getpid(),
+            "pid": self.server_pid,
             "uid": os.geteuid(),
             "kernel": platform.release(),
             "machine": platform.machine(),
@@ -52,8 +56,21 @@ def preload() -> None:
     from kernelscope.agent import cache, compiler, run  # noqa: F401 - the import is the point
 
 
-def serve(request: dict[str, Any], sock: socket.socket, context: Context) -> None:
-    """Answer one request on `sock`. The caller reports what is raised."""
+def serve(line: bytes, sock: socket.socket, context: Context) -> None:
+    """Answer the request in `line` on `sock`, with an error where it cannot be served."""
+    sock.settimeout(SEND_TIMEOUT_S)
+    try:
+        _serve(line, sock, context)
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        pass  # nobody is there any more to be told
+    except (KernelScopeError, OSError) as error:
+        failure = as_error(error, "answering the request").to_json()
+        send_frame(sock, {"type": "error", "error": failure})
+        send_frame(sock, {"type": "end"})
+
+
+def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
+    request, _ = decode_header(line)
     kind = request.get("type")
     if kind == "run":
         from kernelscope.agent.run import Run
@@ -62,11 +79,21 @@ def serve(request: dict[str, Any], sock: socket.socket, context: Context) -> Non
         context.policy.check(program)
         Run(program, sock, context).execute()
         return
-    answers = {"check": _check, "list": _list, "doctor": _doctor}
-    if kind not in answers:
+    answers = {"hello": _hello, "check": _check, "list": _list, "doctor": _doctor}
+    if not isinstance(kind, str) or kind not in answers:
         raise AgentRefusedError(f"the agent knows no request {kind!r}", field="type")
     send_frame(sock, answers[kind](request, context))
     send_frame(sock, {"type": "end"})
+
+
+def _hello(request: dict[str, Any], context: Context) -> dict[str, Any]:
+    if request.get("version") != VERSION:
+        raise AgentRefusedError(
+            f"the agent speaks version {VERSION} of the protocol, not {request.get('version')!r}",
+            hint="install the same version of KernelScope on both sides",
+            field="version",
+        )
+    return {"type": "hello", "version": VERSION, **context.describe()}
 
 
 def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -76,11 +103,15 @@ def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
     if (
         not isinstance(specs, list)
         or len(specs) > MAX_CHECKED
-        or not all(isinstance(spec, str) for spec in specs)
+        or not all(map(_is_short_text, specs))
     ):
-        raise AgentRefusedError(f"hooks is not a list of at most {MAX_CHECKED}", field="hooks")
+        raise AgentRefusedError(
+            f"hooks is not a list of at most {MAX_CHECKED} short texts", field="hooks"
+        )
     view = catalogue.KernelView(context.tracefs)
-    return {"type": "checked", "hooks": {spec: catalogue.why_not(spec, view) for spec in specs}}
+    refusal = context.policy.hook_refusal
+    reasons = {spec: refusal(spec) or catalogue.why_not(spec, view) for spec in specs}
+    return {"type": "checked", "hooks": reasons}
 
 
 def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -88,11 +119,14 @@ def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
 
     values = [request.get(key, "") for key in ("kind", "prefix", "target")]
     limit = request.get("limit", 200)
-    if not all(isinstance(value, str) and len(value) < 512 for value in values):
+    if not all(map(_is_short_text, values)):
         raise AgentRefusedError("kind, prefix and target are short texts", field="kind")
     if type(limit) is not int or not 0 < limit <= MAX_LISTED:
         raise AgentRefusedError(f"limit is a number from 1 to {MAX_LISTED}", field="limit")
     kind, prefix, target = values
+    refused = context.policy.hook_refusal(f"{kind}:{target}:{prefix}")
+    if refused:
+        raise AgentRefusedError(refused, field="kind")
     view = catalogue.KernelView(context.tracefs)
     return {"type": "listed", "names": catalogue.listing(kind, prefix, target, view)[:limit]}
 
@@ -101,3 +135,7 @@ def _doctor(_: dict[str, Any], context: Context) -> dict[str, Any]:
     from kernelscope.agent import examine
 
     return {"type": "examined", "findings": examine.findings(context.tracefs)}
+
+
+def _is_short_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable()

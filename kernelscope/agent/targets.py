@@ -28,6 +28,8 @@ def paths(target: str, pid: int | None = None) -> list[str]:
     named through /proc/PID/root, for it may see other mounts. Raises TargetError.
     """
     if target.startswith("pid:"):
+        if not re.match(r"\d{1,10}\Z", target[4:], re.ASCII):
+            raise TargetError(f"{target!r} names no process: write pid:42", target=target)
         return _mapped(int(target[4:]))
     if target.startswith("/"):
         if pid is None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kernelscope.agent import policy
+from kernelscope import catalogue, request
+from kernelscope.agent import builtin, policy
 from kernelscope.agent.policy import Policy
 from kernelscope.agent.protocol import Program
 from kernelscope.errors import AgentRefusedError
 
-BPF = Path(__file__).parents[2] / "bpf"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
 
 
@@ -55,14 +57,106 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
         policy.load(tmp_path / "link.json")
 
 
-def test_builtin_only_refuses_a_users_c() -> None:
+BUILTIN = Policy(source="builtin")
+
+
+def installed(name: str, **options: Any) -> Program:
+    return request.from_probe(catalogue.find(name), options).program
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_builtin_only_lets_every_installed_probe_run(name: str) -> None:
+    BUILTIN.check(installed(name))
+
+
+def test_builtin_only_lets_a_probes_own_options_through() -> None:
+    BUILTIN.check(installed("profile", hz=99, duration=3, ring=1 << 20))
+
+
+PROBE = installed("opensnoop")
+SAMPLER = installed("profile")
+
+
+def hooked(program: Program, *specs: str, function: str = "") -> Program:
+    hook = program.hooks[0]
+    return replace(
+        program, hooks=(replace(hook, any_of=specs, function=function or hook.function),)
+    )
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        replace(PROBE, source="int x;"),
+        replace(PROBE, source=PROBE.source + " "),
+        replace(PROBE, prelude=""),
+        replace(PROBE, prelude=PROBE.prelude + "#define bpf_probe_read_user bpf_probe_read"),
+        replace(PROBE, defines={"PATH_BYTES": "256"}),
+        hooked(PROBE, "tracepoint:syscalls:sys_enter_write"),
+        hooked(PROBE, *PROBE.hooks[0].any_of, "kprobe:vfs_write"),
+        hooked(PROBE, *PROBE.hooks[0].any_of, function="another"),
+        hooked(SAMPLER, "profile:hz:49:1"),
+        hooked(SAMPLER, "profile:hz:x"),
+        hooked(SAMPLER, "profile:ms:49"),
+    ],
+    ids=[
+        "a user's C",
+        "a changed text",
+        "no macros",
+        "other macros",
+        "a macro",
+        "another hook",
+        "one more hook",
+        "another function",
+        "more than a number in a hook",
+        "a word in a hook",
+        "another unit in a hook",
+    ],
+)
+def test_builtin_only_refuses(program: Program) -> None:
     with pytest.raises(AgentRefusedError, match="installed probes only"):
-        Policy(source="builtin").check(Program("cell", "int x;"))
+        BUILTIN.check(program)
 
 
-def test_builtin_only_lets_an_installed_probe_run() -> None:
-    source = next(BPF.glob("*/*.c")).read_text()
-    Policy(source="builtin").check(Program("probe", source))
+@pytest.fixture
+def probe_with_a_macro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "kernelscope.h").write_text("")
+    (tmp_path / "area").mkdir()
+    (tmp_path / "area" / "sized.c").write_text("int x[SIZE];")
+    (tmp_path / "area" / "sized.toml").write_text(
+        '[[parameter]]\nname = "size"\npassed = "define"\n[[parameter]]\nname = "other"\n'
+    )
+    monkeypatch.setattr(builtin, "root", lambda: tmp_path)
+    return Program("sized", "int x[SIZE];")
+
+
+@pytest.mark.parametrize("value", ["3", "-4.5", '"a text"'])
+def test_builtin_only_lets_a_declared_macro_be_a_number_or_a_text(
+    probe_with_a_macro: Program, value: str
+) -> None:
+    BUILTIN.check(replace(probe_with_a_macro, defines={"SIZE": value}))
+
+
+@pytest.mark.parametrize(
+    "defines",
+    [{"SIZE": "f()"}, {"SIZE": '"a" f() "b"'}, {"SIZE": "1 f"}, {"OTHER": "1"}, {"x": "1"}],
+)
+def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
+    probe_with_a_macro: Program, defines: dict[str, str]
+) -> None:
+    with pytest.raises(AgentRefusedError, match="the macro"):
+        BUILTIN.check(replace(probe_with_a_macro, defines=defines))
+
+
+@pytest.mark.parametrize("spec", ["uprobe:/root/secret:f", "u:/root/x:f", "usdt:/x:y", "uprobe::"])
+def test_builtin_only_looks_into_no_programs(spec: str) -> None:
+    assert "installed probes" in (BUILTIN.hook_refusal(spec) or "")
+    assert Policy().hook_refusal(spec) is None
+
+
+def test_builtin_only_still_looks_for_the_kernels_hooks() -> None:
+    assert BUILTIN.hook_refusal("tracepoint:sched:sched_switch") is None
 
 
 def test_a_run_longer_than_allowed_is_refused() -> None:

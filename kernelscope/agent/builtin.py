@@ -1,0 +1,102 @@
+"""Holds a program to the probes that were installed with the agent.
+
+A text that is allowed says nothing while the other side chooses what stands before it, what its
+names mean or where it runs: attached to another hook, a function that reads a file's name reads
+whatever the argument there points to. So the macros before it must be the installed ones, every
+hook and every macro must stand in the probe's own description, and a macro's value must be a
+number or a plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kernelscope.agent.protocol import Program
+from kernelscope.errors import AgentRefusedError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_VALUE = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?\Z|"[^"\\]*"\Z')
+_PLACE = re.compile(r"\\\{\w+\\\}")
+_USER_HOOKS = ("u", "ur", "uprobe", "uretprobe", "usdt")
+
+
+def root() -> Path:
+    """Return the folder of the probes that came with the agent: a wheel's, or a checkout's."""
+    packaged = _PACKAGE / "_bpf"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "bpf"
+
+
+def check(program: Program, policy: Path) -> None:
+    """Raise AgentRefusedError where a program is anything but an installed probe."""
+    header = root() / "include" / "kernelscope.h"
+    if program.prelude != header.read_text(encoding="utf-8"):
+        raise _refused("the macros before the C are not the installed ones", "prelude", policy)
+    description = _description(program.source)
+    if description is None:
+        raise _refused("the C is not an installed probe's", "source", policy)
+    hooks = list(_hooks(description))
+    for hook in program.hooks:
+        for spec in hook.any_of:
+            if not any(name == hook.function and known.match(spec) for name, known in hooks):
+                raise _refused(f"{hook.function!r} is not for {spec!r}", "hooks", policy)
+    macros = {
+        str(parameter.get("name", "")).upper()
+        for parameter in description.get("parameter", ())
+        if parameter.get("passed") == "define"
+    }
+    for name, value in program.defines.items():
+        if name not in macros or not _VALUE.match(value):
+            raise _refused(f"the macro {name!r} is not the probe's", f"defines.{name}", policy)
+
+
+def hook_refusal(spec: str, policy: Path) -> str | None:
+    """Say why nobody may look for a hook; None for the kernel's, and for installed probes'."""
+    if spec.partition(":")[0] not in _USER_HOOKS:
+        return None
+    if any(known.match(spec) for path in _sources() for _, known in _hooks(_read(path))):
+        return None
+    return f"the policy of this machine ({policy}) lets only installed probes look into programs"
+
+
+def _refused(why: str, field: str, policy: Path) -> AgentRefusedError:
+    return AgentRefusedError(
+        f"this machine's policy allows the installed probes only, unchanged: {why}",
+        hint=f'C is root-equivalent; {policy} would have to say "source": "any"',
+        field=field,
+    )
+
+
+def _sources() -> list[Path]:
+    return sorted(root().glob("*/*.c"))
+
+
+def _description(source: str) -> dict[str, Any] | None:
+    for path in _sources():
+        if path.read_text(encoding="utf-8") == source:
+            return _read(path)
+    return None
+
+
+@lru_cache(maxsize=None)
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:
+        raise AgentRefusedError(
+            "this machine's policy cannot be applied: the agent's Python is older than 3.11",
+            hint="it has no reader for the probes' descriptions (tomllib)",
+            field="source",
+        ) from None
+    return tomllib.loads(source.with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def _hooks(description: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Yield each function and a pattern of a hook that it is for; "{name}" stands for a number."""
+    for hook in description.get("hook", ()):
+        for spec in hook["any_of"]:
+            pattern = _PLACE.sub("[0-9]{1,10}", re.escape(spec))
+            yield hook["function"], re.compile(pattern + r"\Z", re.ASCII)

@@ -1,0 +1,378 @@
+"""The agent's server: what the other side may send, and what each request's process leaves."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernelscope.agent import requests, server
+from kernelscope.agent.policy import Policy
+from kernelscope.agent.protocol import MAX_LINE, VERSION, Frame, FrameReader, send_frame
+from kernelscope.errors import AgentRefusedError
+
+PATIENCE_S = 10.0
+HELLO = {"type": "hello", "version": VERSION}
+
+
+class Stub(requests.Context):
+    """Has nothing to warm up."""
+
+    def compiler(self) -> Any:
+        raise OSError
+
+
+def _answer(line: bytes, sock: socket.socket, context: requests.Context) -> None:
+    """Stand in for `requests.serve`, with requests that only a test needs."""
+    kind = json.loads(line)["type"] if line.startswith(b'{"type":"test') else ""
+    if kind == "test crash":
+        os.write(2, b"first words\nlast words\n")
+        os.abort()
+    if kind == "test fail":
+        raise ZeroDivisionError("divided")
+    if kind == "test hold":
+        send_frame(sock, {"type": "pid", "pid": os.getpid()})
+        sock.recv(1)
+        return
+    if kind == "test full":  # a reader that is behind, and a process that dies
+        sock.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                sock.send(b"x" * 100)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "test fds":
+        send_frame(sock, {"type": "fds", "sockets": sockets()})
+        return
+    requests_serve(line, sock, context)
+
+
+requests_serve = requests.serve
+
+
+def open_fds(pid: int | str = "self") -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def sockets() -> int:
+    found = 0
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists them
+            found += str(fd.readlink()).startswith("socket:")
+    return found
+
+
+class Running:
+    """A server in a process of its own, and this end of its control socket."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.asked: list[socket.socket] = []
+        self.inherited = sockets() - 2
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.control.close()
+            faulthandler.disable()
+            sys.stderr = sys.__stderr__  # past pytest's capture
+            requests.serve = _answer
+            server.Server(theirs, Stub(policy, None)).serve()
+            os._exit(0)
+        theirs.close()
+
+    def ask(self, request: dict[str, Any] | bytes, *extra: int) -> FrameReader:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            line = request if isinstance(request, bytes) else _line(request)
+            socket.send_fds(self.control, [line], [theirs.fileno(), *extra])
+        ours.settimeout(PATIENCE_S)
+        self.asked.append(ours)
+        return FrameReader(ours)
+
+    @property
+    def fds(self) -> int:
+        """How many the server holds when no request's process is left."""
+        assert becomes(lambda: self.processes == [])
+        return open_fds(self.pid)
+
+    @property
+    def processes(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+
+    def close(self) -> None:
+        for sock in (self.control, *self.asked):
+            sock.close()
+        os.waitpid(self.pid, 0)
+
+
+def _line(request: dict[str, Any]) -> bytes:
+    return json.dumps(request, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    made = Running(Policy(max_runs=3))
+    yield made
+    made.close()
+
+
+def read(reader: FrameReader) -> Frame:
+    frame = reader.read()
+    assert frame is not None
+    return frame
+
+
+def refusal(reader: FrameReader) -> dict[str, Any]:
+    frame = read(reader)
+    assert frame.type == "error"
+    assert read(reader).type == "end"
+    assert reader.read() is None
+    return dict(frame.header["error"])
+
+
+def becomes(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def greets(running: Running) -> bool:
+    return read(running.ask(HELLO)).type == "hello"
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_greeting_says_who_serves(running: Running) -> None:
+    hello = read(running.ask(HELLO)).header
+    assert (hello["version"], hello["pid"]) == (VERSION, running.pid)
+
+
+def test_another_version_is_refused(running: Running) -> None:
+    error = refusal(running.ask({"type": "hello", "version": VERSION + 1}))
+    assert error["class"] == "AgentRefusedError"
+    assert error["details"]["field"] == "version"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage\n",
+        b"\xff\xfe\n",
+        b"3\n",
+        b"{}\n",
+        b'{"type":[]}\n',
+        b'{"type":"shell"}\n',
+        b"[" * 100_000 + b"\n",
+        b"9" * 100_000 + b"\n",
+        b'{"type":"run"}\n',
+        b'{"type":"run","program":{"name":"x","source":3}}\n',
+        b'{"type":"check","hooks":[3]}\n',
+        b'{"type":"check","hooks":"tracepoint:a:b"}\n',
+        b'{"type":"check","hooks":["a\\u0000b"]}\n',
+        b'{"type":"list","kind":3}\n',
+        b'{"type":"list","kind":"kprobe","limit":true}\n',
+        b'{"type":"list","kind":"uprobe","target":"/\\u0000"}\n',
+    ],
+)
+def test_garbage_is_answered_with_a_refusal_and_harms_nobody(running: Running, line: bytes) -> None:
+    assert refusal(running.ask(line))["class"] == "AgentRefusedError"
+    assert greets(running)
+
+
+def test_a_line_in_pieces_is_one_request(running: Running) -> None:
+    line = _line(HELLO)
+    reader = running.ask(line[:5])
+    time.sleep(0.05)
+    running.control.sendall(line[5:])
+    assert read(reader).type == "hello"
+
+
+def test_a_request_cut_short_spoils_only_itself(running: Running) -> None:
+    cut = running.ask(b'{"type":"hel')
+    after = running.ask(b"\n" + _line(HELLO))
+    assert refusal(cut)["details"]["field"] == "frame"
+    assert read(after).type == "hello"
+
+
+def test_a_line_without_a_socket_is_dropped(running: Running) -> None:
+    running.control.sendall(_line(HELLO))
+    time.sleep(0.05)
+    assert greets(running)
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "datagram", "network"])
+def test_what_is_no_unix_stream_socket_is_closed(running: Running, kind: str) -> None:
+    if kind == "pipe":
+        reading, fd = os.pipe()
+    else:
+        reading = -1
+        fd = {
+            "file": lambda: os.open("/dev/zero", os.O_RDWR),
+            "datagram": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach(),
+            "network": lambda: socket.socket(socket.AF_INET).detach(),
+        }[kind]()
+    assert greets(running)
+    before = running.fds
+    socket.send_fds(running.control, [_line(HELLO)], [fd])
+    os.close(fd)
+    assert greets(running)
+    assert becomes(lambda: running.fds == before)
+    if reading >= 0:
+        assert os.read(reading, 1) == b""
+        os.close(reading)
+
+
+def test_sockets_beyond_one_a_request_do_not_pile_up(running: Running) -> None:
+    assert greets(running)
+    before = running.fds
+    for count in (2, 8, 20):
+        assert read(running.ask(HELLO, *[running.control.fileno()] * count)).type == "hello"
+    assert becomes(lambda: running.fds == before)
+
+
+def test_sockets_without_a_line_do_not_pile_up(running: Running) -> None:
+    assert greets(running)
+    before = running.fds
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        for _ in range(50):
+            socket.send_fds(running.control, [b"\n"], [theirs.fileno()])
+        assert greets(running)
+    assert becomes(lambda: running.fds == before)
+
+
+def test_an_endless_line_ends_the_server(running: Running) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        running.control.sendall(b"x" * (MAX_LINE + (1 << 20)))
+    assert becomes(lambda: os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT) is not None)
+
+
+def test_one_run_more_than_allowed_is_refused(running: Running) -> None:
+    held = [running.ask({"type": "test hold"}) for _ in range(3)]
+    assert all(read(one).type == "pid" for one in held)
+    assert refusal(running.ask(HELLO))["details"]["field"] == "max_runs"
+    held[0].sock.close()
+    assert becomes(lambda: read(running.ask(HELLO)).type == "hello")
+
+
+def test_a_crash_is_told_with_its_signal_and_last_words(running: Running) -> None:
+    error = refusal(running.ask({"type": "test crash"}))
+    assert error["class"] == "AgentDiedError"
+    assert "SIGABRT: last words" in error["message"]
+    assert error["details"]["stderr"].startswith("first words\n")
+    assert error["details"]["status"] == -signal.SIGABRT
+    assert greets(running)
+
+
+def test_an_exception_nobody_expected_is_told_with_its_traceback(running: Running) -> None:
+    error = refusal(running.ask({"type": "test fail"}))
+    assert error["class"] == "AgentDiedError"
+    assert "ZeroDivisionError: divided" in error["message"]
+    assert "Traceback" in error["details"]["stderr"]
+
+
+def test_a_reader_that_is_behind_delays_nobody_and_still_hears_of_a_death(running: Running) -> None:
+    slow = running.ask({"type": "test full"})
+    time.sleep(0.1)
+    assert greets(running)
+    data = b""
+    while chunk := slow.sock.recv(1 << 16):
+        data += chunk
+    assert b"SIGKILL" in data.lstrip(b"x")
+    assert greets(running)
+
+
+def test_a_reader_that_never_reads_costs_nothing_once_it_is_gone(running: Running) -> None:
+    assert greets(running)
+    before = running.fds
+    slow = [running.ask({"type": "test full"}) for _ in range(3)]
+    time.sleep(0.1)
+    assert greets(running)
+    for one in slow:
+        one.sock.close()
+    assert becomes(lambda: running.fds == before)
+
+
+def test_a_requests_process_holds_no_other_requests_socket(running: Running) -> None:
+    held = running.ask({"type": "test hold"})
+    assert read(held).type == "pid"
+    assert read(running.ask({"type": "test fds"})).header["sockets"] == running.inherited + 1
+
+
+@pytest.mark.parametrize("how", ["control socket closed", "server killed"])
+def test_the_servers_end_is_the_end_of_every_run(running: Running, how: str) -> None:
+    held = [running.ask({"type": "test hold"}) for _ in range(3)]
+    pids = [read(one).header["pid"] for one in held]
+    if how == "server killed":
+        os.kill(running.pid, signal.SIGKILL)
+    else:
+        running.control.close()
+    assert becomes(lambda: all(map(gone, pids)))
+    assert [one.read() for one in held] == [None] * 3
+
+
+def test_requests_from_several_threads_each_get_their_own_answer(running: Running) -> None:
+    lock, answers = threading.Lock(), []
+
+    def ask() -> None:
+        for _ in range(5):
+            with lock:
+                reader = running.ask({"type": "test hold"})
+            answers.append(read(reader).header["pid"])
+            reader.sock.close()
+            assert becomes(lambda: gone(answers[-1]))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(answers)) == 10
+
+
+def test_a_process_that_cannot_be_started_is_an_error_with_its_errno(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    control, theirs = socket.socketpair()
+    ours, answered = socket.socketpair()
+    monkeypatch.setattr(os, "fork", refuse)
+    with control, theirs, ours:
+        before = open_fds()
+        served = server.Server(theirs, Stub(Policy(), None))
+        served._dispatch(_line(HELLO), answered)
+        error = refusal(FrameReader(ours))
+        served._close_inherited()
+        assert open_fds() <= before
+    assert error["class"] == "RunError"
+    assert "starting a process for the run failed" in error["message"]
+    assert "EAGAIN" in error["message"]
+
+
+def test_standard_input_that_is_no_socket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    saved = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        with pytest.raises(AgentRefusedError, match="not a socket"):
+            server._control_socket()
+    finally:
+        os.dup2(saved, 0)
+        for fd in (saved, reading, writing):
+            os.close(fd)
