@@ -122,6 +122,7 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
         params={**params, **filter_params},
         defines={**defines, **program.defines},
         filters=filters,
+        tables=tuple(table.map for table in probe.tables),
     )
     request = _request(program, found, probe.duration_s)
     return dataclasses.replace(

@@ -34,7 +34,7 @@ MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 PRINTK_TABLE = "ks_printk"
 PRINTK_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?(?:hh|ll|[hlzjt])?([diuxXpsc%])")
 
-_NAME = re.compile(r"[A-Za-z_]\w{0,127}\Z")
+_NAME = re.compile(r"[A-Za-z_]\w{0,127}\Z", re.ASCII)
 _SPEC = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,511}\Z")
 
 
@@ -84,6 +84,7 @@ class Program:
     max_entries: replaces the size of every hash in the source that states none; None keeps BCC's.
     per_cpu: keep per-CPU values apart instead of summing them on the notebook's side.
     substitute_perf: let a ring buffer stand in for BPF_PERF_OUTPUT.
+    tables: the maps to read; empty reads them all. Rings and perf buffers are always read.
     symbolize: resolve stack traces.
     measure: take the kernel's BPF run statistics in short windows.
     """
@@ -104,6 +105,7 @@ class Program:
     max_entries: int | None = None
     per_cpu: bool = False
     substitute_perf: bool = True
+    tables: tuple[str, ...] = ()
     symbolize: bool = True
     measure: bool = True
 
@@ -138,6 +140,7 @@ class Program:
             max_entries=check.integer("max_entries", 1, 64 << 20, default=None),
             per_cpu=check.flag("per_cpu", False),
             substitute_perf=check.flag("substitute_perf", True),
+            tables=tuple(check.names("tables", 256)),
             symbolize=check.flag("symbolize", True),
             measure=check.flag("measure", True),
         )
@@ -190,6 +193,12 @@ class _Checker:
         if not isinstance(value, str) or not pattern.match(value):
             raise _refuse(f"{self.where}.{key}", f"{value!r} is not a valid name")
         return value
+
+    def names(self, key: str, limit: int) -> list[str]:
+        names = self.items(key, limit)
+        if not all(isinstance(name, str) and _NAME.match(name) for name in names):
+            raise _refuse(f"{self.where}.{key}", "not a list of names")
+        return names
 
     def items(self, key: str, limit: int) -> list[Any]:
         value = self._value(key, [])
@@ -345,7 +354,7 @@ def decode_header(line: bytes) -> tuple[dict[str, Any], int]:
     """Return a line's header and how many payload bytes follow. Raises AgentRefusedError."""
     try:
         header = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refuse("frame", f"not JSON ({error})") from None
     if not isinstance(header, dict):
         raise _refuse("frame", "not a JSON object")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from kernelscope.agent import kernel, maps, perfbuf
 from kernelscope.agent.protocol import Layout, Program
 from kernelscope.agent.ringbuf import Ring
 from kernelscope.agent.symbols import StackResolver
+from kernelscope.errors import AgentRefusedError
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
@@ -28,7 +29,7 @@ SLOWEST_TICK_S = 0.05
 FASTEST_TICK_S = 0.002
 FILL_A_TICK = 1 / 16  # of a ring: leaves 15 ticks' room for a burst
 PRINTK = Layout("printk", "printk")
-_RECORDS = ("ring", "perf", "printk")
+_NOT_MAPS = ("ring", "perf", "printk", "stack_trace")
 
 
 class Reading:
@@ -48,7 +49,7 @@ class Reading:
         self.layouts = [_as_made(layout, map_fds) for layout in obj.layouts]
         if obj.printk and tracefs is not None:
             self.layouts.append(PRINTK)
-        self._maps = [item for item in self.layouts if item.kind not in (*_RECORDS, "stack_trace")]
+        self._maps = _wanted_maps(self.layouts, program.tables)
         self._rings = {
             item.table: Ring(map_fds[item.table], item.max_entries)
             for item in self.layouts
@@ -86,8 +87,9 @@ class Reading:
     # --- records ---------------------------------------------------------------------------------
 
     def pending(self) -> int:
-        """Return how many bytes wait in the rings."""
-        return sum(ring.pending() for ring in self._rings.values())
+        """Return how many bytes wait in the rings and perf buffers."""
+        in_rings = sum(ring.pending() for ring in self._rings.values())
+        return in_rings + sum(buffer.pending() for buffer in self._perf.values())
 
     def drain(self) -> float:
         """Move finished records into the spool; return seconds until the next time."""
@@ -218,3 +220,17 @@ def _as_made(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
     if fd is None:
         return layout
     return replace(layout, max_entries=kernel.map_info(fd).max_entries)
+
+
+def _wanted_maps(layouts: Sequence[Layout], names: Sequence[str]) -> list[Layout]:
+    """Return the maps to read. Raises AgentRefusedError where a name is no table's."""
+    known = {item.table for item in layouts}
+    for name in names:
+        if name not in known:
+            raise AgentRefusedError(
+                f"the agent refused program.tables: the C has no table {name!r}",
+                hint=f"It has {', '.join(sorted(known)) or 'none'}.",
+                field="program.tables",
+            )
+    wanted = set(names) or known
+    return [item for item in layouts if item.kind not in _NOT_MAPS and item.table in wanted]

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import attach, hooks, kernel, loader, usdt
 from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent.failure import as_error
 from kernelscope.agent.protocol import Hook, Program, decode_header
 from kernelscope.agent.reading import Reading
 from kernelscope.agent.spool import Spool
 from kernelscope.agent.stats import RunStats
-from kernelscope.errors import AttachError
+from kernelscope.errors import AttachError, KernelScopeError
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
@@ -41,38 +42,69 @@ class Run:
         self.context = context
         self.timings: dict[str, float] = {}
         self.stopped_by = ""
+        self.spool = Spool(sock, program.spool_bytes)
+        self.attachments: list[attach.Attachment] = []
+        self._doing = "preparing the program"
         self._commands = bytearray()
-        self._snapshot = False
+        self._reading_due = False
 
     def execute(self) -> None:
-        """Run to the end. Raises what went wrong before the program was attached."""
-        began = time.monotonic()
+        """Run to the end; what goes wrong is sent behind whatever was sent before.
+
+        Raises BrokenPipeError or ConnectionResetError where the notebook's side is gone, and
+        TimeoutError where it takes nothing any more.
+        """
+        try:
+            self._attach()
+            try:
+                self._drain_until_over()
+                self.stats.close()
+                ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
+            finally:
+                attach.detach(self.attachments)
+            if self.stopped_by != "client":
+                self._doing = "reading the tables"
+                self._finish(ended_ns)
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            raise
+        except (KernelScopeError, OSError) as error:
+            self._send({"type": "error", "error": as_error(error, self._doing).to_json()})
+            self._send({"type": "end"})
+            self._flush_all()
+
+    def _attach(self) -> None:
+        began = mark = time.monotonic()
         # The server's and this process's own system calls are not what anyone asks about.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
         program = usdt.prepare(program)
+        self._doing = "compiling the program"
         compiler = self.context.compiler()
         obj = compiler.compile(program)
         self.timings.update(obj.timings)
-        self._lap("compile", began)
-        mark = time.monotonic()
+        mark = self._lap("compile", mark)
+        self._doing = "loading the program"
         bindings = self._bindings(obj)
         loaded = loader.load(obj, program, bindings, os.getpid(), compiler)
-        self._lap("load", mark)
-        self.spool = Spool(self.sock, program.spool_bytes)
+        mark = self._lap("load", mark)
+        self._doing = "opening the tables"
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
-        mark = time.monotonic()
+        self._require_client()
+        self._doing = "attaching the program"
         tracefs = self.context.tracefs or attach.TRACEFS
-        attachments = attach.attach(loaded, bindings, program, tracefs)
+        self.attachments = attach.attach(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
+        self._doing = "reading the tables"
         self.stats = RunStats(loaded.programs)
-        self._announce(obj, [(item.function, item.spec) for item in attachments])
-        self._drain_until_over()
-        ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms a hook and more
-        attach.detach(attachments)
-        if self.stopped_by != "client":
-            self._finish(ended_ns)
+        self._announce(obj, [(item.function, item.spec) for item in self.attachments])
+
+    def _require_client(self) -> None:
+        """Raise ConnectionResetError where the notebook went away meanwhile: attach nothing."""
+        poller = select.poll()
+        poller.register(self.sock, 0)
+        if poller.poll(0):
+            raise ConnectionResetError
 
     def _bindings(self, obj: Object) -> list[tuple[Hook, hooks.ParsedHook]]:
         names = [function.name for function in obj.functions]
@@ -90,8 +122,10 @@ class Run:
             )
         return bindings
 
-    def _lap(self, name: str, since: float) -> None:
-        self.timings[name] = round(time.monotonic() - since, 6)
+    def _lap(self, name: str, since: float) -> float:
+        now = time.monotonic()
+        self.timings[name] = round(now - since, 6)
+        return now
 
     def _announce(self, obj: Object, attached: list[tuple[str, str]]) -> None:
         layouts = [layout.to_json() for layout in self.reading.layouts]
@@ -123,15 +157,15 @@ class Run:
     # --- while it runs ---------------------------------------------------------------------------
 
     def _drain_until_over(self) -> None:
-        duration = self.program.duration_ns
-        deadline = self.began_ns + duration if duration else None
+        longest = self.context.policy.max_duration_s * 10**9
+        deadline = self.began_ns + min(self.program.duration_ns or longest, longest)
         next_status = self.began_ns + STATUS_EVERY_NS
         interval = self.program.interval_ns
         next_reading = self.began_ns + interval
         while True:
             tick = self.reading.drain()
             now = time.monotonic_ns()
-            if deadline is not None and now >= deadline:
+            if now >= deadline:
                 self.stopped_by = "duration"
                 return
             if now >= next_status:
@@ -139,12 +173,14 @@ class Run:
                 next_status = now + STATUS_EVERY_NS
             if self.program.measure:
                 self.stats.tick(now)
-            if self._snapshot or (interval and now >= next_reading):
-                self._snapshot = False
-                next_reading = max(next_reading + interval, now) if interval else 0
+            if interval and now >= next_reading:
+                self._reading_due = True
+                next_reading = max(next_reading + interval, now)
+            if self._reading_due and not self.spool.full:  # what nobody takes must not pile up
+                self._reading_due = False
                 self.reading.read_maps(final=False, between=self._keep_draining)
             self.spool.flush()
-            wake = min(next_status, deadline or next_status, *([next_reading] if interval else []))
+            wake = min(next_status, deadline, *([next_reading] if interval else []))
             if self.program.measure:
                 wake = min(wake, self.stats.next_tick_ns)
             if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
@@ -152,6 +188,8 @@ class Run:
 
     def _send_status(self, now: int) -> None:
         self.reading.prime_symbols()
+        if self.spool.full:  # nobody reads: a week of these would fill the memory
+            return
         status = {"type": "status", "at_ns": now, "spooled_bytes": self.spool.bytes}
         self._send({**status, **self.reading.losses()})
 
@@ -186,7 +224,7 @@ class Run:
             if command == "stop":
                 self.stopped_by = "stopped"
                 return False
-            self._snapshot = self._snapshot or command == "snapshot"
+            self._reading_due = self._reading_due or command == "snapshot"
         if len(self._commands) > 4096:  # no command is that long
             self.stopped_by = "client"
             return False
@@ -217,7 +255,6 @@ class Run:
 
     def _drain_the_rest(self) -> None:
         """Empty the rings; nothing fills them any more, so what does not move never will."""
-        self.reading.drain()
         left = self.reading.pending()
         patience = time.monotonic() + 1.0
         while left and time.monotonic() < patience:
@@ -241,11 +278,8 @@ class Run:
 
     def _flush_all(self) -> None:
         """Wait for the notebook to take everything; give up on one that takes nothing at all."""
-        poller = select.poll()
-        poller.register(self.sock, select.POLLOUT)
-        while not self.spool.flush():
-            if not poller.poll(FLUSH_TIMEOUT_S * 1000):
-                raise TimeoutError(f"the notebook took nothing for {FLUSH_TIMEOUT_S:.0f} s")
+        if not self.spool.drain(FLUSH_TIMEOUT_S):
+            raise TimeoutError(f"the notebook took nothing for {FLUSH_TIMEOUT_S:.0f} s")
 
 
 def _devices() -> dict[str, str]:

@@ -31,6 +31,7 @@ PROGRAM = Program(
     params={"min_ns": 1000},
     filters=Filters(pid=1, comm="dd", uid=0),
     exclude=(7,),
+    tables=("counts",),
     duration_ns=5,
 )
 
@@ -70,6 +71,10 @@ def test_a_program_survives_json() -> None:
         ({"max_entries": 0}, "program.max_entries"),
         ({"per_cpu": 1}, "program.per_cpu"),
         ({"target_pid": 0}, "program.target_pid"),
+        ({"name": "caf\u00e9"}, "program.name"),
+        ({"tables": "counts"}, "program.tables"),
+        ({"tables": ["a b"]}, "program.tables"),
+        ({"tables": [3]}, "program.tables"),
     ],
 )
 def test_a_bad_program_is_refused_and_the_field_named(change: dict[str, Any], field: str) -> None:
@@ -143,7 +148,9 @@ def test_a_stream_that_breaks_inside_a_frame_is_an_error(sent: bytes) -> None:
             FrameReader(theirs).read()
 
 
-@pytest.mark.parametrize("line", [b"not json\n", b"3\n", b'{"bytes":-1}\n', b'{"bytes":1e9}\n'])
+@pytest.mark.parametrize(
+    "line", [b"not json\n", b"3\n", b'{"bytes":-1}\n', b'{"bytes":1e9}\n', b"[" * 200_000 + b"\n"]
+)
 def test_a_line_that_is_no_frame_is_refused(line: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
