@@ -18,9 +18,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent.protocol import VERSION, Frame, FrameReader, Program, encode_header
+from kernelscope.agent.protocol import (
+    MAX_LINE,
+    VERSION,
+    Frame,
+    FrameReader,
+    Program,
+    encode_header,
+)
 from kernelscope.errors import (
     AgentDiedError,
+    AgentRefusedError,
     AgentUnavailableError,
     from_json,
 )
@@ -40,6 +48,7 @@ class Channel:
         self._sock = sock
         self._reader = FrameReader(sock)
         self._lock = threading.Lock()
+        self._owner = os.getpid()
 
     def frames(self) -> Iterator[Frame]:
         """Yield frames up to the run's end; blocks in between.
@@ -50,7 +59,10 @@ class Channel:
         while True:
             try:
                 frame = self._reader.read()
-            except OSError as error:
+            except TimeoutError:
+                raise _died("it answered nothing for a while") from None
+            except (OSError, AgentDiedError, AgentRefusedError) as error:
+                # It ended inside a frame, or a report of its death stands in the middle of one.
                 raise _died(str(error)) from None
             if frame is None:
                 raise _died("it sent no end")
@@ -70,9 +82,11 @@ class Channel:
 
     def close(self) -> None:
         """Drop the stream; a run that still goes on ends at once."""
-        # shutdown first: it wakes a thread that blocks in recv, which close alone does not.
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+        # shutdown first: it wakes a thread that blocks in recv, which close alone does not. But a
+        # process that the notebook has forked holds a copy, and must not end the notebook's run.
+        if os.getpid() == self._owner:
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
     def _send(self, header: dict[str, Any]) -> None:
@@ -178,8 +192,13 @@ class Agent:
         raise _died("it answered nothing")
 
     def _request(self, request: dict[str, Any]) -> socket.socket:
+        # A line's end first: an interrupt may have cut the request before this one short.
+        line = memoryview(b"\n" + encode_header(request))
+        if len(line) > MAX_LINE:
+            raise AgentRefusedError(
+                f"the request is longer than {MAX_LINE >> 20} MiB", field=str(request["type"])
+            )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        line = memoryview(encode_header(request))
         try:
             with self._lock, theirs:
                 sent = socket.send_fds(self._control, [line], [theirs.fileno()])
@@ -196,8 +215,9 @@ def _shut_down(process: subprocess.Popen[bytes], control: socket.socket) -> None
     try:
         process.wait(2)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        with suppress(PermissionError):  # through sudo it is not ours to kill
+            process.kill()
+            process.wait()
 
 
 def _died(why: str) -> AgentDiedError:
