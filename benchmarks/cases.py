@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import programs, with_bpftrace
-from benchmarks.load import untraced
+from benchmarks.load import ns_each, untraced_ns
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -88,17 +88,16 @@ def flood(size: Size) -> list[Figure]:
         f"{BPFTRACE} -f json": (size.flood_slow, with_bpftrace.flood_json),
     }
     figures = []
-    bare_ns = untraced(size.flood) / (2 * size.flood) * 1e9
+    bare_ns = untraced_ns(size.flood)
     for tool, (count, measure) in ways.items():
         found = measure(count)
         events, delivered = found["events"], found["delivered"]
-        traced_ns = found["load_s"] / events * 1e9
         figures += [
             Figure("flood", tool, "M events/s offered", events / found["load_s"] / 1e6),
             Figure("flood", tool, "s of flood", found["load_s"]),
             Figure("flood", tool, "share delivered", delivered / events),
             Figure("flood", tool, "CPU-s per M events", found["cpu_s"] / max(delivered, 1) * 1e6),
-            Figure("flood", tool, "ns added to each event", traced_ns - bare_ns),
+            Figure("flood", tool, "ns added to each event", ns_each(found) - bare_ns),
         ]
     return figures
 
@@ -123,7 +122,7 @@ def table(size: Size) -> list[Figure]:
 
 def overhead(size: Size) -> list[Figure]:
     """What tracing adds to each event of the traced program: a count in a hash."""
-    bare_ns = untraced(size.overhead) / (2 * size.overhead) * 1e9
+    bare_ns = untraced_ns(size.overhead)
     figures = []
     for tool, found in (
         (KERNELSCOPE, _kernelscope("count", count=size.overhead)),
@@ -132,7 +131,7 @@ def overhead(size: Size) -> list[Figure]:
     ):
         if found["delivered"] != found["events"]:
             raise RuntimeError(f"{tool} counted {found}")
-        added = found["load_s"] / found["events"] * 1e9 - bare_ns
+        added = ns_each(found) - bare_ns
         figures.append(Figure("overhead", tool, "ns added to each event", added))
     return figures
 

@@ -7,6 +7,7 @@ descriptor sees 2 x count events and not one more. Standard library only, any Py
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 
@@ -32,14 +33,10 @@ class Load:
         return self._process.pid
 
     @property
-    def events(self) -> int:
-        """How many reads and writes it makes in all."""
-        return 2 * self.count
-
-    @property
     def over(self) -> bool:
         """Whether dd has ended."""
-        return self._process.poll() is not None
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, how) is not None
 
     def begin(self) -> None:
         """Let dd run."""
@@ -48,17 +45,34 @@ class Load:
         self._process.stdin.close()
         self._process.stdin = None
 
-    def wait(self) -> float:
-        """Wait for the end and return how many seconds dd says that it took."""
-        _, said = self._process.communicate()
+    def wait(self) -> dict[str, float]:
+        """Wait for the end; returns the load's figures.
+
+        events; load_s: how long dd says that it took; load_cpu_s: its time on a CPU, which holds
+        what is traced in its context and does not grow when something else wants the CPU.
+        """
+        assert self._process.stderr is not None
+        with self._process.stderr as stderr:
+            said = stderr.read()
+        _, status, usage = os.wait4(self.pid, 0)
+        self._process.returncode = status
         took = re.search(r"copied, ([\d.e+-]+) s", said)
         if took is None:
             raise RuntimeError(f"dd said {said!r}")
-        return float(took.group(1))
+        return {
+            "events": 2 * self.count,
+            "load_s": float(took.group(1)),
+            "load_cpu_s": usage.ru_utime + usage.ru_stime,
+        }
 
 
-def untraced(count: int) -> float:
-    """Return how many seconds the load takes when nothing traces it."""
+def untraced_ns(count: int) -> float:
+    """Return how many ns of CPU time each event takes when nothing traces it."""
     load = Load(count)
     load.begin()
-    return load.wait()
+    return ns_each(load.wait())
+
+
+def ns_each(figures: dict[str, float]) -> float:
+    """Return the CPU time of each event in ns."""
+    return figures["load_cpu_s"] / figures["events"] * 1e9

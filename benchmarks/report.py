@@ -47,7 +47,7 @@ def markdown(figures: Sequence[Figure], rounds: int, headers: str) -> str:
         f" smallest and the largest. bcc's headers: {headers}.",
         "The load is `dd bs=1`, whose reads and writes are known in number. The same C runs under"
         " bcc and KernelScope. CPU time is the tool's own, all of its processes, decoding"
-        " included.",
+        " included; what is added to each event is dd's own CPU time, less that of an untraced dd.",
     ]
     for case, title in TITLES.items():
         mine = [figure for figure in figures if figure.case == case]

@@ -74,7 +74,7 @@ def _flood(load: Load, kept: list[Any], poll: Any) -> dict[str, Any]:
         polled = len(kept)
         poll()
     used = _cpu_s() - before
-    return {"events": load.events, "delivered": len(kept), "cpu_s": used, "load_s": load.wait()}
+    return {**load.wait(), "delivered": len(kept), "cpu_s": used}
 
 
 def count(count: int) -> dict[str, Any]:
@@ -83,11 +83,7 @@ def count(count: int) -> dict[str, Any]:
     bpf = _bpf(programs.COUNT, load)
     load.begin()
     took = load.wait()
-    return {
-        "events": load.events,
-        "delivered": sum(value.value for value in bpf["counts"].values()),
-        "load_s": took,
-    }
+    return {**took, "delivered": sum(value.value for value in bpf["counts"].values())}
 
 
 def table(count: int) -> dict[str, Any]:

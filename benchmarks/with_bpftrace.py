@@ -34,10 +34,10 @@ def flood_json(count: int) -> dict[str, Any]:
     _wait_attached(process)
     before = _cpu_s(process.pid)
     load.begin()
-    took: list[float] = []
+    took: dict[str, float] = {}
 
     def stop_with_the_load() -> None:
-        took.append(load.wait())
+        took.update(load.wait())
         process.send_signal(signal.SIGINT)
 
     stopper = Thread(target=stop_with_the_load)
@@ -49,7 +49,7 @@ def flood_json(count: int) -> dict[str, Any]:
     _, _, usage = os.wait4(process.pid, 0)
     process.returncode = 0
     used = usage.ru_utime + usage.ru_stime - before
-    return {"events": load.events, "delivered": lines, "cpu_s": used, "load_s": took[0]}
+    return {**took, "delivered": lines, "cpu_s": used}
 
 
 def count(count: int) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def count(count: int) -> dict[str, Any]:
     took = load.wait()
     output = _end(process)
     found = re.search(rb"@counts\[\d+\]: (\d+)", output)
-    return {"events": load.events, "delivered": int(found[1]) if found else 0, "load_s": took}
+    return {**took, "delivered": int(found[1]) if found else 0}
 
 
 def _aimed(text: str, load: Load) -> str:

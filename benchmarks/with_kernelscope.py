@@ -64,13 +64,12 @@ def flood(count: int, source: str = "FLOOD_RING", max_rows: str | None = None) -
     assert isinstance(frame, pd.DataFrame)
     receipt = frame.attrs["kernelscope"]
     return {
-        "events": load.events,
+        **took,
         "delivered": receipt["events"],
         "kept": len(frame),
         "in_order": bool(np.all(np.diff(frame["at"].to_numpy()) >= 0)),
         "lost": receipt.get("lost", {}),
         "cpu_s": used + _children_cpu_s(),
-        "load_s": took,
         "peak_mib": (peak_kib - peak_before) / 1024,
     }
 
@@ -85,8 +84,7 @@ def count(count: int) -> dict[str, Any]:
         run.stop()
         frame = run.result()
     assert isinstance(frame, pd.DataFrame)
-    delivered = int(frame["value"].sum())
-    return {"events": load.events, "delivered": delivered, "load_s": took}
+    return {**took, "delivered": int(frame["value"].sum())}
 
 
 def table(count: int) -> dict[str, Any]:
