@@ -17,6 +17,7 @@ _MESSAGE = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?P<column>\d+): "
     r"(?P<kind>fatal error|error|warning|note): (?P<text>.*)$"
 )
+_GUTTER = re.compile(r"^ *\d+ \|")  # LLVM 17 and later put the line's number before its text
 _MAIN = "/virtual/main.c"
 _LACKS = re.compile(
     r"error: (?:use of undeclared identifier|unknown type name|no member named) '(\w+)'"
@@ -84,7 +85,7 @@ def _place(lines: list[str], at: int, source: str, prefix_lines: int) -> _Place:
         if match["kind"] != "note" and i != at:
             break
         if match["file"] == _MAIN:
-            quoted = lines[i + 1] if i + 1 < len(lines) else ""
+            quoted = _GUTTER.sub("", lines[i + 1]) if i + 1 < len(lines) else ""
             line = _own_line(texts, int(match["line"]) - prefix_lines, quoted.strip())
             if line is not None:
                 return line, int(match["column"])
@@ -125,6 +126,10 @@ _REWORDED = (
         r"in function (\w+).*stack limit of (\d+) bytes is exceeded",
         "{0} needs more than the {1} bytes of stack that a program has",
     ),
+    (
+        r"in function (\w+).*BPF stack limit is exceeded",
+        "{0} needs more than the 512 bytes of stack that a program has",
+    ),
 )
 
 
@@ -149,7 +154,10 @@ _COMPILE_HINTS = (
         "this kernel's type information has no struct {0}",
     ),
     (r"no member named '(\w+)' in '([^']+)'", "{1} has no {0} on this kernel"),
-    (r"implicit declaration of function '(\w+)'", "{0} is no helper or inline function known here"),
+    (
+        r"(?:implicit declaration of|call to undeclared) function '(\w+)'",
+        "{0} is no helper or inline function known here",
+    ),
     (
         r"[Ll]ooks like the BPF stack limit|stack limit of 512",
         "put large structs into a BPF_PERCPU_ARRAY, or fill a record that a ring has reserved",

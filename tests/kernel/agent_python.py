@@ -16,7 +16,7 @@ from kernelscope.errors import from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = """
-import importlib, json, sys, types
+import importlib, json, os, sys, types
 package = types.ModuleType("kernelscope")
 package.__path__ = [sys.argv[1] + "/kernelscope"]
 sys.modules["kernelscope"] = package
@@ -24,6 +24,8 @@ sys.path.append(sys.argv[1] + "/tests/kernel")
 function = getattr(importlib.import_module(sys.argv[2]), sys.argv[3])
 result = function(*json.loads(sys.argv[4]))
 sys.stdout.write("\\n" + json.dumps(result))
+sys.stdout.flush()
+os._exit(0)  # as the agent's children end: after an error LLVM's own clean-up may hang
 """
 
 

@@ -97,7 +97,7 @@ def test_the_agent_is_killed(notebook: Notebook, moment: float) -> None:
         assert status == "AgentDiedError", shown
         assert "run it again" in shown
         assert "Traceback" not in shown
-        assert not cell.attached
+        assert becomes(lambda: not cell.attached, WITHIN_S)
     assert list(notebook.scratch.iterdir()) == []
     next_cell_works(notebook)
 

@@ -12,6 +12,7 @@ from unit.fakes import COUNTS, EVENTS, FakeChannel, attached, counts, events, re
 
 from kernelscope import cli
 from kernelscope.errors import AgentUnavailableError, CompileError
+from kernelscope.session import Session
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def test_no_agent_is_1(program, capsys, monkeypatch):
         raise AgentUnavailableError("tracing needs privilege", hint="use sudo")
 
     monkeypatch.setattr("kernelscope.session.Agent.start", refuse)
+    monkeypatch.setattr("kernelscope.session._default", Session())  # one with no agent yet
 
     assert cli.main(["run", program]) == 1
     assert capsys.readouterr().err == "AgentUnavailableError: tracing needs privilege\n  use sudo\n"
