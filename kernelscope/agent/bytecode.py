@@ -18,7 +18,8 @@ _PSEUDO_MAP_FD = 1
 _HELPER_PID_TGID, _HELPER_UID_GID, _HELPER_COMM, _HELPER_NS_PID_TGID = 14, 15, 16, 120
 _MOV, _MOV_IMM, _MOV32, _ADD_IMM, _RSH_IMM = 0xBF, 0xB7, 0xBC, 0x07, 0x77
 _JA, _JEQ_IMM, _JNE_IMM, _JNE, _JNE32_IMM = 0x05, 0x15, 0x55, 0x5D, 0x56
-_LOAD_U32, _LOAD_U64, _CALL, _EXIT = 0x61, 0x79, 0x85, 0x95
+_LOAD_U32, _LOAD_U64, _STORE_IMM_U64 = 0x61, 0x79, 0x7A
+_CALL, _EXIT = 0x85, 0x95
 _SKIP = 32767  # a jump whose place is not known yet
 
 
@@ -143,7 +144,10 @@ def _comm_test(comm: str | None) -> list[bytes]:
     if comm is None:
         return []
     words = struct.unpack("<QQ", comm.encode()[:15].ljust(16, b"\0"))
+    # In 6.1 the helper writes nothing behind the NUL: what lay on the stack would count.
+    clear = [_insn(_STORE_IMM_U64, 10, offset=offset, imm=0) for offset in (-16, -8)]
     tests = [
+        *clear,
         _insn(_MOV, 1, 10),
         _insn(_ADD_IMM, 1, imm=-16),
         _insn(_MOV_IMM, 2, imm=16),
