@@ -76,6 +76,8 @@ _NUMBERS = {  # machine -> (bpf, perf_event_open)
     "aarch64": (280, 241),
 }
 
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every machine
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -310,6 +312,16 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0) -> None:
     kind = None if fstype is None else fstype.encode()
     arguments = (os.fsencode(source), os.fsencode(target), kind, ctypes.c_ulong(flags), None)
     _check(_libc.mount(*arguments))
+
+
+def private_tmpfs() -> int:
+    """Return an fd of an empty tmpfs mounted nowhere; it goes with the fd (since Linux 5.2)."""
+    context = _call(_FSOPEN, address(b"tmpfs\0"), 1)  # FSOPEN_CLOEXEC
+    try:
+        _call(_FSCONFIG, context, 6, 0, 0, 0)  # FSCONFIG_CMD_CREATE
+        return _call(_FSMOUNT, context, 1, 0)  # FSMOUNT_CLOEXEC
+    finally:
+        os.close(context)
 
 
 def online_cpus() -> list[int]:

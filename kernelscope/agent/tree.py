@@ -7,12 +7,11 @@ BCC puts before everything, includes that header.
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from kernelscope.agent import kernel
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.header import version_macros
 
@@ -54,16 +53,20 @@ def contents() -> dict[str, str]:
 
 
 def make(cache: Cache | None, extra: dict[str, str]) -> Path:
-    """Write the tree where this user alone can, and return its root.
+    """Write the tree where this user alone can, and return its root. Raises OSError.
 
-    extra: more files. Without a cache it goes into a folder that is removed at exit.
+    extra: more files. Without a cache, or where its disk is full, the tree lies in memory and goes
+    with this process and those that it forks.
     """
-    if cache is None:
-        root = Path(tempfile.mkdtemp(prefix="kernelscope-"))
-        atexit.register(shutil.rmtree, root, ignore_errors=True)
-    else:
-        root = cache.folder / "tree"
-    for name, text in {**contents(), **extra}.items():
+    files = {**contents(), **extra}
+    if cache is not None:
+        with suppress(OSError):
+            return _write(cache.folder / "tree", files)
+    return _write(Path(f"/proc/self/fd/{kernel.private_tmpfs()}"), files)
+
+
+def _write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
         path = root / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _read(path) != text:
