@@ -7,9 +7,11 @@ ParameterError, never SystemExit, and nothing is printed.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -173,13 +175,25 @@ def _add_parameter(group: Any, parameter: Parameter) -> None:
 
 
 def split(line: str) -> list[str]:
-    """Split a magic's line as a shell would. Raises ParameterError for an unclosed quote."""
+    """Split a magic's line as a shell would, a comment left out.
+
+    Raises ParameterError for an unclosed quote.
+    """
     try:
-        return shlex.split(line)
+        return shlex.split(_without_comment(line))
     except ValueError as error:
         raise ParameterError(
             f"the line cannot be read: {str(error).lower()}", hint="close every quote", name="line"
         ) from None
+
+
+def _without_comment(line: str) -> str:
+    for found in re.finditer(r"(^|\s)#", line):
+        before = line[: found.start()]
+        with suppress(ValueError):  # where a quote is open before it, it begins no comment
+            shlex.split(before)
+            return before
+    return line
 
 
 def parse(

@@ -261,3 +261,31 @@ def test_help_names_every_option():
     for option in options.offered("magic"):
         assert option.flags[-1] in shown
         assert option.help
+
+
+@pytest.mark.parametrize(
+    ("line", "tokens"),
+    [
+        ("", []),
+        ("syscount -d 5   # how often, don't ask", ["syscount", "-d", "5"]),
+        ("# nothing", []),
+        ("--comm 'a # b' --csv /tmp/a#b # c", ["--comm", "a # b", "--csv", "/tmp/a#b"]),
+    ],
+)
+def test_a_comment_ends_a_line(line: str, tokens: list[str]):
+    assert options.split(line) == tokens
+
+
+def test_help_of_a_probe_leaves_out_what_it_refuses():
+    shown = options.usage(catalogue.find("biolatency"))
+
+    assert "--queued" in shown
+    assert "--pid" not in shown
+    assert "--attach" not in shown
+    assert "target" not in options.usage()
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_help_keeps_to_the_terminals_width(columns: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert max(map(len, options.usage().splitlines())) <= int(columns)
