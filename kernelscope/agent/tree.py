@@ -35,12 +35,16 @@ _EMPTY = (
     "generated/autoconf.h",
 )
 _KCONFIG = "#ifdef KS_HEADER\n#include KS_HEADER\n#endif\n"
-# Read after helpers.h: BCC's rewriting turns table.update(...) into calls of this function.
-_LOST = """#define bpf_map_update_elem_(map, key, value, flags) ({ \\
-  int _ks_error = (bpf_map_update_elem_)(map, key, value, flags); \\
+# Read after helpers.h: BCC's rewriting turns table.update(...) and insert(...) into calls of the
+# first, increment(...) and lookup_or_try_init(...) into calls of the second.
+_LOST = "".join(
+    f"""#define {name}(map, key, value, flags) ({{ \\
+  int _ks_error = ({name})(map, key, value, flags); \\
   if (_ks_error && _ks_error != -17 && _ks_error != -2) ks_lost_add(0); \\
-  _ks_error; })
+  _ks_error; }})
 """
+    for name in ("bpf_map_update_elem", "bpf_map_update_elem_")
+)
 
 
 def contents() -> dict[str, str]:
