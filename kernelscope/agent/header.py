@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernelscope.agent.btf import ENUMS, FWD, STRUCT, TYPEDEF, UNION, Btf
+from kernelscope.agent.btf import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
 from kernelscope.agent.btf_emit import Emitter, literal
 from kernelscope.agent.tables import declared_tables
 from kernelscope.agent.tokens import Token, closing, names, scan
@@ -149,7 +149,11 @@ class HeaderMaker:
     def full(self) -> str:
         """Return a header with every type and macro."""
         emitter = Emitter(self.btf, lambda _: True)
-        emitter.define(range(1, len(self.btf)))
+        everything = range(1, len(self.btf))
+        # A nameless struct is written where it is used; by itself it would only make clang warn.
+        emitter.define(
+            i for i in everything if self.btf.name(i) or self.btf.type(i).kind not in RECORDS
+        )
         known = self.btf.index.enumerators
         lines = [
             line
