@@ -114,6 +114,8 @@ def _tracing(hook: ParsedHook, view: KernelView) -> None:
         if error.details.get("errno") in (None, errno.ENOENT):  # there is no such thing
             is_function = hook.kind in ("fentry", "fexit")
             known = kernel_functions() if is_function else _raw_names(view)
+            if is_function and hook.name in known:
+                raise _untyped(hook) from None
             what = "function with type information" if is_function else "tracepoint"
             raise _missing(hook, hook.name, what, known) from None
         raise
@@ -192,6 +194,17 @@ def _missing(hook: ParsedHook, name: str, what: str, known: Sequence[str]) -> At
     hint = f"Did you mean {' or '.join(matches)}?" if matches else None
     return AttachError(
         f"this kernel has no {what} {name!r}", hint=hint, hook=hook.spec, matches=matches
+    )
+
+
+def _untyped(hook: ParsedHook) -> AttachError:
+    """The function is there, but BTF leaves out those that it found declared in unlike ways."""
+    kind = "kprobe" if hook.kind == "fentry" else "kretprobe"
+    return AttachError(
+        f"the kernel's type information lacks the function {hook.name!r}",
+        hint=f"It is there all the same: {kind}:{hook.name} needs no type information.",
+        hook=hook.spec,
+        matches=[f"{kind}:{hook.name}"],
     )
 
 
