@@ -243,6 +243,11 @@ def _kernel_side(facts: Mapping[str, Any]) -> Iterator[Finding]:
     lockdown = facts["settings"].get("lockdown") or ""
     strict = "[confidentiality]" in lockdown
     yield _finding("lockdown", not strict, lockdown or "not built in", "lockdown")
+    setting = facts["settings"].get("unprivileged_bpf_disabled")
+    if setting is not None:
+        who = "others may load some programs, none that trace" if setting == "0" else "root alone"
+        detail = f"kernel.unprivileged_bpf_disabled = {setting}: {who}"
+        yield _finding("unprivileged BPF", True, detail)
 
 
 def _hook_findings(facts: Mapping[str, Any], *, privileged: bool) -> Iterator[Finding]:

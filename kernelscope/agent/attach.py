@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRACEFS = Path("/sys/kernel/tracing")
 _PMU = Path("/sys/bus/event_source/devices")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _CLOSERS = 32
 # Kernels before 5.15 have no links for perf events; they attach by ioctl.
 _NO_LINKS = (errno.EINVAL, errno.EOPNOTSUPP, 524)
@@ -237,6 +238,8 @@ def _hint(hook: ParsedHook, code: int) -> str | None:
     if code in (errno.EPERM, errno.EACCES):
         if os.geteuid() != 0:
             return "The agent lacks CAP_BPF or CAP_PERFMON: run it as root."
+        if _locked_down():
+            return "The kernel is locked down: boot without lockdown=confidentiality."
         return "This is no lack of privileges: the agent is root, and this kernel still refuses."
     if code == errno.ENOENT and hook.kind in ("kprobe", "kretprobe"):
         return "The kernel has no such function, or this hook is not part of it."
@@ -253,3 +256,10 @@ def _hint(hook: ParsedHook, code: int) -> str | None:
     if code in (errno.E2BIG, errno.ENOSPC):
         return "Too many programs are attached to it already: stop another tracer first."
     return None
+
+
+def _locked_down() -> bool:
+    try:
+        return "[confidentiality]" in _LOCKDOWN.read_text(encoding="ascii")
+    except OSError:
+        return False
