@@ -96,6 +96,7 @@ def run_kernel(kernel: Kernel, tests: Sequence[str], limits: Limits) -> Guest:
 
     with tempfile.TemporaryDirectory(prefix="kernelscope-vm-") as name:
         folder = Path(name)
+        folder.chmod(0o755)  # some tests run as nobody
         tree = folder / "tree"
         copy_tree(tree)
         command = [sys.executable, str(tree / "tests" / "vm" / "guest.py"), *tests]

@@ -56,11 +56,16 @@ def program(*specs: str, function: str = "count", **settings: Any) -> Program:
 
 
 def count(
-    agent: Agent, subject: Subject, *specs: str, work: str = "getpgid", function: str = "count"
+    agent: Agent,
+    subject: Subject,
+    *specs: str,
+    work: str = "getpgid",
+    function: str = "count",
+    **settings: Any,
 ) -> Counted:
-    """Count while the subject works."""
-    filters = Filters(pid=subject.pid)
-    channel = agent.run(program(*specs, function=function, filters=filters))
+    """Count while the subject works; settings: other fields of the program."""
+    settings = {"filters": Filters(pid=subject.pid), **settings}
+    channel = agent.run(program(*specs, function=function, **settings))
     try:
         return _count(channel, subject, work)
     finally:

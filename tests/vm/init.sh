@@ -31,4 +31,7 @@ $B mount -t bpf bpf /new/sys/fs/bpf
 $B mount -t cgroup2 cgroup /new/sys/fs/cgroup
 $B ln -s /proc/self/fd /new/dev/fd
 $B ip link set lo up
+# Run statistics stay on: switching them rewrites code that the other CPU runs, and emulated CPUs
+# can hang on that.
+echo 1 > /new/proc/sys/kernel/bpf_stats_enabled
 exec $B switch_root /new /bin/sh /out/run.sh

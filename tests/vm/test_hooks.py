@@ -114,6 +114,13 @@ def test_a_misspelt_function_is_answered_with_the_one_meant(
     assert "vfs_read" in str(caught.value)
 
 
+def test_a_function_without_type_information_is_answered_with_its_kprobe(agent: Agent) -> None:
+    spec = "fentry:__x64_sys_getppid"
+    reason = agent.check([spec])[spec]
+    assert reason is not None
+    assert "kprobe:__x64_sys_getppid needs no type information" in reason
+
+
 def test_a_function_that_may_not_be_probed_is_refused_in_words(agent: Agent) -> None:
     reasons = agent.check(["kprobe:asm_exc_int3", "fentry:vfs_read", "kprobe:vfs_read"])
     refused = reasons.pop("kprobe:asm_exc_int3")
