@@ -5,34 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_inputs import CASES, READS, answer, new_shell, title, typed
 from IPython.core.interactiveshell import InteractiveShell
 
 import kernelscope
-from kernelscope import errors, magics
+from kernelscope import errors
 from kernelscope.session import Session
 
 ROOT = Path(__file__).parents[2]
-CASES: list[dict[str, Any]] = tomllib.loads(
-    (ROOT / "tests" / "bad_inputs.toml").read_text(encoding="utf-8")
-)["case"]
-READS = """
-BPF_HASH(reads, u32);
-TRACEPOINT_PROBE(syscalls, sys_enter_read) {
-    u32 pid = bpf_get_current_pid_tgid() >> 32;
-    reads.increment(pid);
-    return 0;
-}
-"""
-CELLS = {
-    "reads": READS,
-    "function": "BPF_HASH(hits, u32);\nint on_switch(void *ctx) { hits.increment(1); return 0; }\n",
-}
 LONGEST = 12
 
 
@@ -51,9 +36,7 @@ def session() -> Iterator[Session]:
 
 @pytest.fixture
 def shell(session: Session) -> Iterator[InteractiveShell]:
-    InteractiveShell.clear_instance()
-    made = InteractiveShell.instance()
-    made.register_magics(magics.KernelScope(made, session))
+    made = new_shell(session)
     yield made
     made.reset()
     InteractiveShell.clear_instance()
@@ -73,27 +56,29 @@ def test_there_are_at_least_forty_five() -> None:
 
 @pytest.mark.parametrize("case", _parameters())
 def test_a_bad_input_is_answered_clearly(
-    case: dict[str, Any],
-    shell: InteractiveShell,
-    gone: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    case: dict[str, Any], shell: InteractiveShell, gone: str, tmp_path: Path
 ) -> None:
     def filled(text: str) -> str:
         return text.replace("{gone}", gone).replace("{folder}", str(tmp_path))
 
-    if "cell" in case:
-        cell = CELLS.get(case["cell"], case["cell"])
-        outcome = shell.run_cell(f"%%ebpf {filled(case['line'])}\n{cell}")
-    else:
-        outcome = shell.run_cell(f"%ebpf {filled(case['line'])}")
+    error, shown = answer(shell, filled(typed(case)))
 
-    shown = capsys.readouterr().out
-    assert type(outcome.error_in_exec).__name__ == case["error"], shown
+    assert error == case["error"], shown
     for piece in case["says"]:
         assert filled(piece) in shown
     assert "Traceback" not in shown
     assert len(shown.strip().splitlines()) <= LONGEST, shown
+
+
+def test_the_table_of_messages_has_every_case() -> None:
+    sections = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    by_name = dict(section.split("\n", 1) for section in sections)
+    assert list(by_name) == [title(case) for case in CASES], "script/make-errors"
+    for case in CASES:
+        text = by_name[title(case)]
+        for piece in case["says"]:
+            filled = piece.replace("{gone}", "PID").replace("{folder}", "FOLDER")
+            assert filled in text, "script/make-errors"
 
 
 @pytest.mark.parametrize(
