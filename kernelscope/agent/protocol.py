@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kernelscope.errors import AgentDiedError, AgentRefusedError
+from kernelscope.agent.checks import NAME, Checker, integer, known, refuse
+from kernelscope.errors import AgentDiedError
 
 VERSION = 1
 MAX_LINE = 4 << 20
@@ -34,7 +35,6 @@ MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 PRINTK_TABLE = "ks_printk"
 PRINTK_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?(?:hh|ll|[hlzjt])?([diuxXpsc%])")
 
-_NAME = re.compile(r"[A-Za-z_]\w{0,127}\Z", re.ASCII)
 _SPEC = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,511}\Z")
 
 
@@ -119,10 +119,10 @@ class Program:
     @classmethod
     def from_json(cls, data: Any) -> Program:
         """Check `data` and build the program. Raises AgentRefusedError, naming the field."""
-        values = _known(data, cls, "program")
-        check = _Checker(values, "program")
+        values = known(data, cls, "program")
+        check = Checker(values, "program")
         return cls(
-            name=check.pattern("name", _NAME),
+            name=check.pattern("name", NAME),
             source=check.text("source", MAX_SOURCE),
             prelude=check.text("prelude", MAX_SOURCE, default=""),
             defines=_defines(values.get("defines", {})),
@@ -130,7 +130,7 @@ class Program:
             params=_params(values.get("params", {})),
             filters=_filters(values.get("filters", {})),
             exclude=tuple(
-                _integer(pid, "program.exclude", 0, 2**31 - 1) for pid in check.items("exclude", 64)
+                integer(pid, "program.exclude", 0, 2**31 - 1) for pid in check.items("exclude", 64)
             ),
             target_pid=check.integer("target_pid", 1, 2**31 - 1, default=None),
             duration_ns=check.number("duration_ns", 0, MAX_DURATION_NS, 0),
@@ -146,96 +146,16 @@ class Program:
         )
 
 
-def _refuse(field_name: str, why: str) -> AgentRefusedError:
-    return AgentRefusedError(f"the agent refused {field_name}: {why}", field=field_name)
-
-
-def _known(data: Any, cls: type, where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise _refuse(where, "not a JSON object")
-    unknown = sorted(set(data) - set(cls.__dataclass_fields__))  # type: ignore[attr-defined]
-    if unknown:
-        raise _refuse(f"{where}.{unknown[0]}", "no such field")
-    return data
-
-
-def _integer(value: Any, where: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _refuse(where, "not an integer")
-    if not low <= value <= high:
-        raise _refuse(where, f"{value} is outside {low} to {high}")
-    return value
-
-
-class _Checker:
-    """Takes values out of a JSON object, each with its own check."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self.values = values
-        self.where = where
-
-    def _value(self, key: str, default: Any = ...) -> Any:
-        value = self.values.get(key, default)
-        if value is ...:
-            raise _refuse(f"{self.where}.{key}", "missing")
-        return value
-
-    def text(self, key: str, limit: int, default: Any = ...) -> str:
-        value = self._value(key, default)
-        if not isinstance(value, str) or "\0" in value:
-            raise _refuse(f"{self.where}.{key}", "not text without NUL")
-        if len(value.encode("utf-8", "surrogatepass")) > limit:
-            raise _refuse(f"{self.where}.{key}", f"longer than {limit} bytes")
-        return value
-
-    def pattern(self, key: str, pattern: re.Pattern[str], default: Any = ...) -> str:
-        value = self._value(key, default)
-        if not isinstance(value, str) or not pattern.match(value):
-            raise _refuse(f"{self.where}.{key}", f"{value!r} is not a valid name")
-        return value
-
-    def names(self, key: str, limit: int) -> list[str]:
-        names = self.items(key, limit)
-        if not all(isinstance(name, str) and _NAME.match(name) for name in names):
-            raise _refuse(f"{self.where}.{key}", "not a list of names")
-        return names
-
-    def items(self, key: str, limit: int) -> list[Any]:
-        value = self._value(key, [])
-        if not isinstance(value, (list, tuple)) or len(value) > limit:
-            raise _refuse(f"{self.where}.{key}", f"not a list of at most {limit}")
-        return list(value)
-
-    def integer(self, key: str, low: int, high: int, default: Any = ...) -> int | None:
-        value = self._value(key, default)
-        return None if value is None else _integer(value, f"{self.where}.{key}", low, high)
-
-    def number(self, key: str, low: int, high: int, default: int) -> int:
-        return _integer(self._value(key, default), f"{self.where}.{key}", low, high)
-
-    def power_of_two(self, key: str, low: int, high: int, default: int) -> int:
-        value = self.number(key, low, high, default)
-        if value & (value - 1):
-            raise _refuse(f"{self.where}.{key}", f"{value} is not a power of two")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._value(key, default)
-        if not isinstance(value, bool):
-            raise _refuse(f"{self.where}.{key}", "not true or false")
-        return value
-
-
 def _hook(data: Any) -> Hook:
-    check = _Checker(_known(data, Hook, "hook"), "hook")
+    check = Checker(known(data, Hook, "hook"), "hook")
     specs = check.items("any_of", 16)
     if not specs or not all(isinstance(s, str) and _SPEC.match(s) for s in specs):
-        raise _refuse("hook.any_of", "not a list of hook names")
-    return Hook(check.pattern("function", _NAME), tuple(specs), check.flag("optional", False))
+        raise refuse("hook.any_of", "not a list of hook names")
+    return Hook(check.pattern("function", NAME), tuple(specs), check.flag("optional", False))
 
 
 def _filters(data: Any) -> Filters:
-    check = _Checker(_known(data, Filters, "filters"), "filters")
+    check = Checker(known(data, Filters, "filters"), "filters")
     comm = check.values.get("comm")
     return Filters(
         pid=check.integer("pid", 0, 2**31 - 1, default=None),
@@ -246,22 +166,22 @@ def _filters(data: Any) -> Filters:
 
 def _defines(data: Any) -> dict[str, str]:
     if not isinstance(data, dict) or len(data) > 64:
-        raise _refuse("program.defines", "not an object of at most 64 macros")
+        raise refuse("program.defines", "not an object of at most 64 macros")
     for name, value in data.items():
-        if not _NAME.match(name):
-            raise _refuse("program.defines", f"{name!r} is not a macro's name")
+        if not NAME.match(name):
+            raise refuse("program.defines", f"{name!r} is not a macro's name")
         if not isinstance(value, str) or not re.match(r"[\x20-\x7e]{0,256}\Z", value):
-            raise _refuse(f"program.defines.{name}", "not one line of plain text")
+            raise refuse(f"program.defines.{name}", "not one line of plain text")
     return dict(data)
 
 
 def _params(data: Any) -> dict[str, int]:
     if not isinstance(data, dict) or len(data) > 64:
-        raise _refuse("program.params", "not an object of at most 64 numbers")
+        raise refuse("program.params", "not an object of at most 64 numbers")
     for name, value in data.items():
-        if not _NAME.match(name):
-            raise _refuse("program.params", f"{name!r} is not a parameter's name")
-        _integer(value, f"program.params.{name}", -(2**63), 2**64 - 1)
+        if not NAME.match(name):
+            raise refuse("program.params", f"{name!r} is not a parameter's name")
+        integer(value, f"program.params.{name}", -(2**63), 2**64 - 1)
     return dict(data)
 
 
@@ -355,10 +275,10 @@ def decode_header(line: bytes) -> tuple[dict[str, Any], int]:
     try:
         header = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _refuse("frame", f"not JSON ({error})") from None
+        raise refuse("frame", f"not JSON ({error})") from None
     if not isinstance(header, dict):
-        raise _refuse("frame", "not a JSON object")
-    size = _integer(header.pop("bytes", 0), "frame.bytes", 0, MAX_PAYLOAD)
+        raise refuse("frame", "not a JSON object")
+    size = integer(header.pop("bytes", 0), "frame.bytes", 0, MAX_PAYLOAD)
     return header, size
 
 
@@ -391,7 +311,7 @@ class FrameReader:
                 return line
             searched = len(self._pending)
             if searched > MAX_LINE:
-                raise _refuse("frame", f"a line of more than {MAX_LINE} bytes")
+                raise refuse("frame", f"a line of more than {MAX_LINE} bytes")
             chunk = self.sock.recv(1 << 16)
             if not chunk:
                 if self._pending:

@@ -58,14 +58,6 @@ class Reading:
         self._perf = self._open_perf_buffers(tracefs)
         self._spool_full_lost = 0
         self._lost_when_full: int | None = None
-        self._lost_layout = Layout(
-            LOST_MAP,
-            "percpu_array",
-            key_size=4,
-            value_size=8,
-            max_entries=LOST_SLOTS,
-            cpus=kernel.possible_cpus(),
-        )
         self._last_drain = time.monotonic()
         self._stacks = self._open_stacks() if program.symbolize else None
 
@@ -199,10 +191,7 @@ class Reading:
         fd = self._fds.get(LOST_MAP)
         if fd is None:
             return [0] * LOST_SLOTS
-        _, _, values = next(maps.read(fd, self._lost_layout))
-        counts = memoryview(values).cast("Q")
-        cpus = self._lost_layout.cpus
-        return [sum(counts[slot * cpus : (slot + 1) * cpus]) for slot in range(LOST_SLOTS)]
+        return maps.read_percpu_u64(fd, LOST_SLOTS)
 
     def _note_spool_full(self, full: bool) -> None:
         """Charge what the rings lose while the spool is full to it, not to the rings' size."""
