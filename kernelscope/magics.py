@@ -156,6 +156,8 @@ class KernelScope(Magics):
         self._bind(wanted, result)
         if run.loss is not None:
             _say_loss(*run.loss)
+        elif run.rows == 0:
+            print(f"{run.name}: nothing was seen in {run.elapsed_s:.1f} s")
         if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
             _export(result, wanted)
         return result

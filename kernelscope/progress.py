@@ -28,7 +28,6 @@ class Progress:
         self._began = time.monotonic()
         self._next = self._began + _SHOW_AFTER_S
         self._shown = False
-        self._elapsed_s = 0.0
 
     def update(
         self, elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False
@@ -39,13 +38,12 @@ class Progress:
             return
         self._next = now + _EVERY_S
         self._shown = True
-        self._elapsed_s = min(elapsed_s, duration_s)
         self._shower.show(line(elapsed_s, duration_s, rows, lost, ending=ending))
 
-    def clear(self) -> None:
-        """Take the display away."""
+    def clear(self, elapsed_s: float) -> None:
+        """Take the display away; where it must stay, it says how long the run was."""
         if self._shower is not None and self._shown:
-            self._shower.clear(f"traced for {self._elapsed_s:.1f} s")
+            self._shower.clear(f"traced for {elapsed_s:.1f} s")
 
 
 def line(elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False) -> str:

@@ -169,7 +169,12 @@ class Run:
             self.close()
 
     def __repr__(self) -> str:
-        return f"<kernelscope.Run {', '.join([self.name, *self._facts().values()])}>"
+        facts = self._facts()
+        if "rows" in facts:
+            facts["rows"] += " row" if facts["rows"] == "1" else " rows"
+        if "lost" in facts:
+            facts["lost"] += " lost"
+        return f"<kernelscope.Run {', '.join([self.name, *facts.values()])}>"
 
     def _repr_html_(self) -> str:
         from kernelscope.show import facts_html
@@ -183,17 +188,17 @@ class Run:
             traced += f" of {self.request.duration_s:g} s"
         facts = {"state": self.state, "traced": traced}
         if self.rows or not self.running:
-            facts["rows"] = f"{self.rows:,} rows"
+            facts["rows"] = f"{self.rows:,}"
         if self.lost:
-            facts["lost"] = f"{sum(self.lost.values()):,} lost"
+            facts["lost"] = f"{sum(self.lost.values()):,}"
         return facts
 
     def _next_step(self) -> str:
         if self.state == "failed":
             return "result() raises what went wrong, peek() gives what there is."
         if not self.running:
-            return "result() gives it."
-        return "peek() reads it now, stop() ends it, result() waits for its end and gives it."
+            return "result() gives what it found."
+        return "peek() reads it now, stop() ends it, result() waits for its end and gives all."
 
     def _wait_showing(self, timeout: float | None, progress: Progress | None) -> bool:
         self._stream.release_feeds()
@@ -210,7 +215,7 @@ class Run:
                     ending=self._stopping,
                 )
         finally:
-            progress.clear()
+            progress.clear(self.elapsed_s)
         return True
 
     def _interrupt(self) -> None:

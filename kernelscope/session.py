@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from kernelscope import catalogue, replay, request
 from kernelscope.agent.client import Agent
-from kernelscope.errors import AgentDiedError, ParameterError
+from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
 from kernelscope.probe import Probe
 from kernelscope.request import Request
 from kernelscope.run_handle import Run
@@ -23,7 +24,23 @@ if TYPE_CHECKING:
     from kernelscope.agent.protocol import Program
     from kernelscope.recording import Recorder
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 __all__ = ["Run", "Session", "default_session", "open", "run", "start"]
+
+
+def _brief(function: Callable[P, T]) -> Callable[P, T]:
+    """Leave out of an error's traceback what lies below: it says itself what is wrong and where."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except KernelScopeError as error:
+            raise error.with_traceback(None) from error.__cause__
+
+    return called
 
 
 class Session:
@@ -56,6 +73,7 @@ class Session:
         """Return for each hook why this kernel cannot run it, None where it can."""
         return self.agent.check(hooks)
 
+    @_brief
     def run(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
     ) -> pd.DataFrame | Tables:
@@ -72,6 +90,7 @@ class Session:
         finally:
             run.close()
 
+    @_brief
     def start(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
     ) -> Run:
@@ -153,6 +172,7 @@ def default_session() -> Session:
     return _default
 
 
+@_brief
 def run(
     probe: str | Probe | None = None, *, source: str | None = None, **options: Any
 ) -> pd.DataFrame | Tables:
@@ -160,11 +180,13 @@ def run(
     return _default.run(probe, source=source, **options)
 
 
+@_brief
 def start(probe: str | Probe | None = None, *, source: str | None = None, **options: Any) -> Run:
     """Attach and return at once with the Run; see Session.start."""
     return _default.start(probe, source=source, **options)
 
 
+@_brief
 def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
     """Return the result of a recording (made with --record), decoded as it was live.
 

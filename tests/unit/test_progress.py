@@ -42,7 +42,7 @@ def test_a_run_that_is_soon_over_shows_nothing(monkeypatch):
     made = progress.Progress(shower)
 
     made.update(0.1, 0.3, 0, 0)
-    made.clear()
+    made.clear(2.0)
 
     assert shower.shown == []
     assert shower.cleared == 0
@@ -56,7 +56,7 @@ def test_updates_are_limited_and_the_display_is_cleared(monkeypatch):
     for _ in range(20):  # two seconds
         now[0] += 0.1
         made.update(now[0] - 100, 10.0, 0, 0)
-    made.clear()
+    made.clear(2.0)
 
     assert 4 <= len(shower.shown) <= 8
     assert shower.cleared == 1

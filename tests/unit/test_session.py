@@ -28,6 +28,7 @@ from kernelscope.errors import (
     CompileError,
     LostEventsWarning,
     ParameterError,
+    ProbeNotFoundError,
     RecordingError,
 )
 from kernelscope.session import Session
@@ -327,3 +328,19 @@ def test_a_run_shows_its_state_in_a_notebook():
     assert "running" in run._repr_html_()
     assert repr(run).startswith("<kernelscope.Run cell, running")
     run.close()
+
+
+def test_an_errors_traceback_shows_the_callers_line_and_little_below():
+    with pytest.raises(ProbeNotFoundError) as caught:
+        kernelscope.run("sycount")
+
+    assert len(caught.traceback) <= 2
+
+
+def test_a_run_that_is_over_says_so_and_what_is_left_to_do():
+    run = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt()])).start(source=SOURCE)
+    run.result()
+
+    assert "cell, done" in repr(run)
+    assert "1 row>" in repr(run)
+    assert "result() gives" in run._repr_html_()
