@@ -48,10 +48,11 @@ def typed(case: dict[str, Any]) -> str:
     """What is typed into the notebook, with {gone} and {folder} yet to be filled in."""
     if "cell" not in case:
         return f"%ebpf {case['line']}"
-    return f"%%ebpf {case['line']}".rstrip() + "\n" + _CELLS.get(case["cell"], case["cell"])
+    cell: str = _CELLS.get(case["cell"], case["cell"])
+    return f"%%ebpf {case['line']}".rstrip() + "\n" + cell
 
 
-def answer(shell: InteractiveShell, text: str) -> tuple[str, str]:
+def answer(shell: Any, text: str) -> tuple[str, str]:
     """Run a cell; returns its error's class ("" for none) and all that it shows."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
