@@ -227,13 +227,15 @@ def open_regular(path: str) -> int:
 
     Raises TargetError.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:
-        fd = os.open(path, flags)
+        # To look at it first: a mere opening starts a watchdog, rewinds a tape, wakes a reader.
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise TargetError(f"{path} is not a regular file", target=path)
+            return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(place)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TargetError(f"{path} cannot be opened: {reason}", target=path) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise TargetError(f"{path} is not a regular file", target=path)
-    return fd

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent import attach, hooks, kernel, loader
+from kernelscope.agent import attach, hooks, kernel
+from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.errors import KernelScopeError
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
 
 # One hook of each kind, on what every kernel and every machine with bcc has.
 _HOOKS = (
@@ -98,7 +98,11 @@ def tried() -> dict[str, str | None]:
 
 def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
     """Attach an empty program to a hook of each kind and detach it; reasons by kind."""
-    return {hooks.parse(spec).kind: _reason(partial(_try_hook, spec, tracefs)) for spec in _HOOKS}
+    reasons = {}
+    for hook in map(hooks.parse, _HOOKS):
+        attempt = partial(catalogue.attach_for_a_moment, hook, tracefs or attach.TRACEFS)
+        reasons[hook.kind] = _reason(attempt)
+    return reasons
 
 
 def refusal() -> str | None:
@@ -121,7 +125,7 @@ def _try_map() -> None:
 
 
 def _try_program() -> None:
-    os.close(kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, RETURN_ZERO)[0])
+    os.close(kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, kernel.RETURN_ZERO)[0])
 
 
 def _try_ring() -> None:
@@ -143,18 +147,6 @@ def _try_batch() -> None:
 
 def _try_statistics() -> None:
     os.close(kernel.enable_stats())
-
-
-def _try_hook(spec: str, tracefs: Path | None) -> None:
-    parsed = hooks.parse(spec)
-    kind, attach_type, btf_id = loader.program_target(parsed)
-    program, _ = kernel.prog_load(
-        kind, RETURN_ZERO, expected_attach_type=attach_type, attach_btf_id=btf_id
-    )
-    try:
-        attach.attach_one(program, parsed, tracefs=tracefs or attach.TRACEFS).close()
-    finally:
-        os.close(program)
 
 
 def _bcc() -> tuple[str | None, str | None]:

@@ -20,7 +20,6 @@ from kernelscope.errors import (
     did_you_mean,
 )
 
-_RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
 _KALLSYMS = Path("/proc/kallsyms")
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe")
 
@@ -109,7 +108,7 @@ def _tracepoint(hook: ParsedHook, view: KernelView) -> None:
 
 def _tracing(hook: ParsedHook, view: KernelView) -> None:
     try:
-        view.try_once(hook, _attach_for_a_moment)
+        view.try_once(hook, attach_for_a_moment)
     except AttachError as error:
         if error.details.get("errno") in (None, errno.ENOENT):  # there is no such thing
             is_function = hook.kind in ("fentry", "fexit")
@@ -121,12 +120,13 @@ def _tracing(hook: ParsedHook, view: KernelView) -> None:
         raise
 
 
-def _attach_for_a_moment(hook: ParsedHook) -> None:
+def attach_for_a_moment(hook: ParsedHook, tracefs: Path = attach.TRACEFS) -> None:
+    """Attach a program that does nothing, and detach it. Raises AttachError or TargetError."""
     kind, attach_type, btf_id = loader.program_target(hook)
     try:
         program, _ = kernel.prog_load(
             kind,
-            _RETURN_ZERO,
+            kernel.RETURN_ZERO,
             name="ks_try",
             expected_attach_type=attach_type,
             attach_btf_id=btf_id,
@@ -134,7 +134,7 @@ def _attach_for_a_moment(hook: ParsedHook) -> None:
     except kernel.ProgramLoadError as error:
         raise attach.refusal(hook, error) from None
     try:
-        attach.attach_one(program, hook).close()
+        attach.attach_one(program, hook, tracefs=tracefs).close()
     finally:
         os.close(program)
 
