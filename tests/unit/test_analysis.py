@@ -7,14 +7,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelscope import analysis
 from kernelscope.errors import AnalysisError
 from kernelscope.histogram import slot_bounds
 
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 VALUES = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=200)
+LOWS = np.unique(slot_bounds(np.arange(496), "log_linear")[0])
 PERCENTS = st.one_of(st.integers(0, 100), st.floats(0, 100, allow_nan=False))
 
 
@@ -26,8 +29,7 @@ def nearest_rank(values: list[int], percent: float) -> int:
 
 
 def bucketed(values: list[int], lost: int = 0) -> pd.DataFrame:
-    lows = np.unique(slot_bounds(np.arange(496), "log_linear")[0])
-    slots = pd.Series(np.searchsorted(lows, values, side="right") - 1).value_counts().sort_index()
+    slots = pd.Series(np.searchsorted(LOWS, values, side="right") - 1).value_counts().sort_index()
     low, high = slot_bounds(slots.index.to_numpy(), "log_linear")
     frame = pd.DataFrame(
         {"latency_low_ns": low, "latency_high_ns": high, "count": slots.to_numpy(np.uint64)}
@@ -36,6 +38,7 @@ def bucketed(values: list[int], lost: int = 0) -> pd.DataFrame:
     return frame
 
 
+@untimed
 @given(VALUES, PERCENTS)
 def test_a_histograms_percentile_is_within_its_bounds(values: list[int], percent: float) -> None:
     row = analysis.percentiles(bucketed(values), q=[percent]).iloc[0]
@@ -44,6 +47,7 @@ def test_a_histograms_percentile_is_within_its_bounds(values: list[int], percent
     assert row["low_ns"] <= row["value_ns"] <= row["high_ns"]
 
 
+@untimed
 @given(VALUES)
 def test_bounds_are_at_most_an_eighth_apart(values: list[int]) -> None:
     row = analysis.percentiles(bucketed(values), q=[50]).iloc[0]
@@ -51,6 +55,7 @@ def test_bounds_are_at_most_an_eighth_apart(values: list[int]) -> None:
     assert row["high_ns"] - row["low_ns"] <= max(1, row["low_ns"] / 8)
 
 
+@untimed
 @given(VALUES, VALUES, PERCENTS)
 def test_lost_events_widen_the_bounds_so_that_they_still_hold(
     kept: list[int], lost: list[int], percent: float
@@ -68,6 +73,7 @@ def events(values: list[int], lost: int = 0) -> pd.DataFrame:
     return frame
 
 
+@untimed
 @given(VALUES, PERCENTS)
 def test_a_percentile_of_single_events_is_exact(values: list[int], percent: float) -> None:
     row = analysis.percentiles(events(values), q=[percent]).iloc[0]
