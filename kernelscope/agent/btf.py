@@ -72,29 +72,26 @@ class Member(NamedTuple):
 
 
 class Index(NamedTuple):
-    """Where each type starts, and the types, enumerators and functions by name."""
+    """Where each type starts, and the types and enumerators by name."""
 
     starts: Any  # array.array("I"): generic only from Python 3.12 on
     types: dict[str, tuple[int, ...]]
     enumerators: dict[str, int]
-    functions: dict[str, int]
 
     def dump(self) -> bytes:
         """Return the index as bytes for `load`."""
-        return marshal.dumps(
-            (self.starts.tobytes(), self.types, self.enumerators, self.functions), 2
-        )
+        return marshal.dumps((self.starts.tobytes(), self.types, self.enumerators), 2)
 
     @classmethod
     def load(cls, data: bytes) -> Index:
         """Rebuild an index. Raises ValueError where `data` is not one."""
         try:
-            starts, types, enumerators, functions = marshal.loads(data)
+            starts, types, enumerators = marshal.loads(data)
         except (EOFError, TypeError) as error:
             raise ValueError(f"not a BTF index: {error}") from None
         table = array.array("I")
         table.frombytes(starts)
-        return cls(table, types, enumerators, functions)
+        return cls(table, types, enumerators)
 
 
 class Btf:
@@ -217,15 +214,6 @@ class Btf:
         found = self.index.types.get(name, ())
         return [i for i in found if not kinds or self.type(i).kind in kinds]
 
-    def func_id(self, name: str) -> int | None:
-        """Return the type id of a kernel function (what fentry attaches to), None without one."""
-        return self.index.functions.get(name)
-
-    def tracepoint_id(self, name: str) -> int | None:
-        """Return the id of `btf_trace_<name>` (what tp_btf attaches to), None without one."""
-        found = self.find(f"btf_trace_{name}", TYPEDEF)
-        return found[0] if found else None
-
     def _items(self, record: Type, layout: str) -> list[tuple[int, ...]]:
         size = struct.calcsize(layout)
         raw = bytes(self.data[record.offset : record.offset + size * record.length])
@@ -234,20 +222,17 @@ class Btf:
     def _build_index(self) -> Index:
         types: dict[str, tuple[int, ...]] = {}
         enumerators: dict[str, int] = {}
-        functions: dict[str, int] = {}
         for number in range(1, len(self._starts)):
             record = self.type(number)
             if record.kind in NAMED and record.name:
                 name = self.text(record.name)
                 types[name] = (*types.get(name, ()), number)
-            elif record.kind == FUNC:
-                functions.setdefault(self.text(record.name), number)
             if record.kind in ENUMS:
                 for name, _ in self.enumerators(number):
                     enumerators.setdefault(name, number)
         self._types = {0: self._types[0]}  # the walk decoded every type: too much to keep
         self._texts = {}
-        return Index(self._starts, types, enumerators, functions)
+        return Index(self._starts, types, enumerators)
 
 
 def _starts(data: Bytes, start: int, end: int) -> Any:

@@ -53,14 +53,6 @@ def test_a_struct_is_found_with_its_members_places(blob: Blob) -> None:
     assert members["last"] == (320, 0)
 
 
-def test_functions_and_tracepoints_have_their_ids(blob: Blob) -> None:
-    types = blob.read()
-    assert types.name(types.func_id("vfs_read") or 0) == "vfs_read"
-    assert types.name(types.tracepoint_id("sched_switch") or 0) == "btf_trace_sched_switch"
-    assert types.func_id("no_such_function") is None
-    assert types.tracepoint_id("no_such_event") is None
-
-
 def test_enumerators_keep_their_signs(blob: Blob) -> None:
     types = blob.read()
     assert types.enumerators(types.index.enumerators["BLUE"]) == [("RED", 0), ("BLUE", -2)]
