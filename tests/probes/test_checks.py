@@ -22,6 +22,9 @@ import kernelscope
 
 pytestmark = pytest.mark.kernel
 
+# An emulated CPU stands still now and then, and its sampling clock with it.
+SAMPLING = 0.4 if "KERNELSCOPE_GUEST" in os.environ else 0.1
+
 
 def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
     """Run the load while the probe runs; return the probe's result and the load's facts."""
@@ -360,7 +363,7 @@ def test_profile_samples_in_proportion_to_cpu_time() -> None:
         samples, facts = traced("profile", load, pid=load.pid)
 
     assert samples["pid"].unique().tolist() == [load.pid]
-    assert samples["count"].sum() == pytest.approx(99 * facts["cpu_s"], rel=0.1)
+    assert samples["count"].sum() == pytest.approx(99 * facts["cpu_s"], rel=SAMPLING)
     assert samples["user_stack"].str.len().max() > 0
     assert not samples.duplicated(["pid", "comm", "user_stack", "kernel_stack"]).any()
 
@@ -371,7 +374,7 @@ def test_profile_takes_only_the_stacks_that_are_asked_for(stacks: str, left: str
         samples, facts = traced("profile", load, pid=load.pid, stacks=stacks, hz=499)
 
     assert [name for name in samples.columns if name.endswith("stack")] == [left]
-    assert samples["count"].sum() == pytest.approx(499 * facts["cpu_s"], rel=0.1)
+    assert samples["count"].sum() == pytest.approx(499 * facts["cpu_s"], rel=SAMPLING)
 
 
 def test_every_probe_has_a_check_here() -> None:
