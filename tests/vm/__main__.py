@@ -28,12 +28,13 @@ from vm.results import Outcome, Results, hook_row
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "kernels.json"
 SERIES = ("6.1", "6.12")
+CANNOT = 75  # EX_TEMPFAIL: no verdict on the tests
 # The last file changes what the kernel allows, for good.
 TESTS = (
     "tests/vm/test_hooks.py",
     "tests/vm/test_choice.py",
     "tests/vm/test_compiler.py",
-    "tests/probes",
+    "tests/probes/test_checks.py",
     "tests/vm/test_odd_machines.py",
 )
 SELF_TEST = ("tests/vm/test_runner_itself.py",)
@@ -67,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return self_test(archive.fetch(options.kernels[-1]))
         return run_matrix(options.kernels, tuple(options.only or TESTS), record=options.record)
     except (ArchiveError, MachineError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        print(f"No guest can be run here: {error}", file=sys.stderr)
+        return CANNOT
 
 
 def run_matrix(wanted: Sequence[str], tests: Sequence[str], *, record: bool) -> int:

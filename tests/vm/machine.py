@@ -31,9 +31,9 @@ class MachineError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a guest counts as hung. silence_s: since it last said anything; total_s: in all."""
+    """When a guest counts as hung. silence_s: since its last report; total_s: in all."""
 
-    silence_s: float = 240.0
+    silence_s: float = 300.0
     total_s: float = 900.0
     memory: str = "2G"
     cpus: int = 2
@@ -64,7 +64,7 @@ def run(
             stderr=(folder / "qemu.log").open("wb"),
         )
         try:
-            return _watch(qemu, _Growing(out / "results", take), folder / "console", limits)
+            return _watch(qemu, _Growing(out / "results", take), limits)
         finally:
             qemu.kill()
             qemu.wait()
@@ -175,21 +175,18 @@ class _Growing:
         return bool(data)
 
 
-def _watch(
-    qemu: subprocess.Popen[bytes], results: _Growing, console: Path, limits: Limits
-) -> str | None:
+def _watch(qemu: subprocess.Popen[bytes], results: _Growing, limits: Limits) -> str | None:
+    # The console does not count: a kernel whose CPUs are stuck says so every 28 s, for ever.
     began = heard = time.monotonic()
-    said = 0
     while True:
         ended = qemu.poll() is not None  # before the last look at what it wrote
-        size = console.stat().st_size if console.exists() else 0
-        if results.poll() or size != said:
-            heard, said = time.monotonic(), size
+        if results.poll():
+            heard = time.monotonic()
         if ended:
             return None
         now = time.monotonic()
         if now - heard > limits.silence_s:
-            return f"it said nothing for {limits.silence_s:.0f} s"
+            return f"it reported nothing for {limits.silence_s:.0f} s"
         if now - began > limits.total_s:
             return f"it had not ended after {limits.total_s:.0f} s"
         time.sleep(_POLL_S)

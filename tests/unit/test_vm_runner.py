@@ -1,0 +1,160 @@
+"""What script/test-kernels makes of what a guest reports: nothing but a whole success is one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vm import __main__ as runner
+from vm import archive, initramfs
+from vm.archive import Kernel
+from vm.results import Results, hook_row
+
+from kernelscope.agent import hooks
+
+RECORD = json.loads(runner.RECORD.read_text(encoding="utf-8"))
+WHOLE = [
+    {"event": "plan", "tests": ["a", "b"]},
+    {"event": "start", "test": "a"},
+    {"event": "result", "test": "a", "state": "passed", "properties": {"hook": "kprobe"}},
+    {"event": "start", "test": "b"},
+    {"event": "result", "test": "b", "state": "passed", "seconds": 1.5},
+    {"event": "end", "status": 0},
+]
+
+
+def told(*reports: Any) -> Results:
+    results = Results()
+    for report in reports:
+        results.take(report if isinstance(report, str) else json.dumps(report))
+    return results
+
+
+def test_a_guest_that_passed_everything_is_a_success() -> None:
+    results = told(*WHOLE)
+    assert list(results.problems()) == []
+    assert results.passed == 2
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped"])
+def test_a_test_that_did_not_pass_is_a_problem(state: str) -> None:
+    results = told(*WHOLE[:4], {"event": "result", "test": "b", "state": state}, WHOLE[5])
+    assert list(results.problems()) == [f"b {state}"]
+
+
+def test_a_failure_when_tidying_up_undoes_a_pass() -> None:
+    results = told(*WHOLE[:5], {"event": "result", "test": "b", "state": "failed"}, WHOLE[5])
+    assert list(results.problems()) == ["b failed"]
+
+
+def test_a_pass_does_not_undo_a_failure() -> None:
+    failed = {"event": "result", "test": "b", "state": "failed"}
+    assert list(told(*WHOLE[:4], failed, *WHOLE[4:]).problems()) == ["b failed"]
+
+
+@pytest.mark.parametrize("line", ["", "not JSON", "[]", "{}", '{"event": "result", "test": "b", '])
+def test_a_garbled_report_leaves_its_test_unreported(line: str) -> None:
+    assert list(told(*WHOLE[:4], line, WHOLE[5]).problems()) == ["b was never reported"]
+
+
+def test_a_guest_that_reports_nothing_is_no_success() -> None:
+    problems = ["the guest ended without saying so", "no test was planned"]
+    assert list(told().problems()) == problems
+
+
+def test_pytests_own_failure_is_a_problem() -> None:
+    assert list(told(*WHOLE[:5], {"event": "end", "status": 3}).problems()) == [
+        "pytest exited with 3"
+    ]
+
+
+def test_a_hung_guest_is_told_with_the_test_it_hung_in() -> None:
+    results = told(*WHOLE[:4])
+    results.ended_early = "it reported nothing for 300 s"
+    assert list(results.problems()) == [
+        "the guest was ended: it reported nothing for 300 s in b",
+        "b was never reported",
+    ]
+
+
+def test_the_scripts_exit_status_is_that_of_the_worst_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guests = {"6.1": told(*WHOLE), "6.12": told(*WHOLE[:4])}
+
+    def run_kernel(kernel: Kernel, *_: Any) -> runner.Guest:
+        return runner.Guest(kernel, guests[kernel.series], 1.0, ["last words"])
+
+    monkeypatch.setattr(runner, "run_kernel", run_kernel)
+    monkeypatch.setattr(archive, "fetch", lambda name: Kernel(name, f"{name}.0", Path()))
+    assert runner.main(["6.1"]) == 0
+    assert runner.main(["6.12"]) == 1
+    assert runner.main(["6.1", "6.12"]) == 1
+
+
+def test_a_machine_that_can_run_no_guest_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fetch(name: str) -> Kernel:
+        raise archive.ArchiveError("no archive")
+
+    monkeypatch.setattr(archive, "fetch", fetch)
+    assert runner.main(["6.1"]) == runner.CANNOT
+    assert "no archive" in capsys.readouterr().err
+
+
+def test_a_kind_of_hook_is_as_good_as_its_worst_test() -> None:
+    more = [
+        {"test": "b", "state": "failed", "properties": {"hook": "kprobe"}},
+        {"test": "c", "state": "passed", "properties": {"hook": "kprobe"}},
+        {"test": "d", "state": "passed", "properties": {"hook": "hardware", "absent": "none"}},
+        {"test": "e", "state": "passed", "properties": {"hook": "fentry"}},
+    ]
+    results = told(*WHOLE[:3], *({"event": "result", **report} for report in more))
+    assert hook_row(results) == {"kprobe": "failed", "hardware": "none", "fentry": "yes"}
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+ARCHIVE = [
+    "linux-image-6.1.0-9-cloud-amd64",
+    "linux-image-6.1.0-56-cloud-amd64",
+    "linux-image-6.1.0-56-cloud-amd64-unsigned",
+    "linux-image-6.1.0-57-amd64",
+    "linux-image-6.12-cloud-amd64",
+    "linux-image-6.12.107+deb12-cloud-amd64",
+    "linux-image-6.12.99+deb12-cloud-amd64",
+]
+
+
+@pytest.mark.parametrize(
+    ("series", "release"),
+    [
+        ("6.1", "6.1.0-56-cloud-amd64"),
+        ("6.12", "6.12.107+deb12-cloud-amd64"),
+        ("6.2", None),
+    ],
+)
+def test_the_newest_release_of_a_series_is_found(series: str, release: str | None) -> None:
+    assert archive.newest(ARCHIVE, series) == release
+
+
+def test_modules_come_after_those_they_depend_on() -> None:
+    dependencies = """
+kernel/fs/fuse/virtiofs.ko: kernel/fs/fuse/fuse.ko kernel/drivers/virtio/virtio_ring.ko
+kernel/fs/fuse/fuse.ko:
+kernel/drivers/virtio/virtio_ring.ko:
+kernel/drivers/virtio/virtio_pci.ko.xz: kernel/drivers/virtio/virtio_ring.ko
+kernel/sound/soundcore.ko:
+"""
+    names = [path.name for path in initramfs.needed(Path("/m"), dependencies)]
+    assert names == ["virtio_ring.ko", "virtio_pci.ko.xz", "fuse.ko", "virtiofs.ko"]
+
+
+def test_the_record_tells_of_every_kind_of_hook_on_every_kernel() -> None:
+    assert list(RECORD["hooks"]) == list(runner.SERIES)
+    for row in RECORD["hooks"].values():
+        assert set(row) == set(hooks.KINDS)
+        assert "failed" not in row.values()
