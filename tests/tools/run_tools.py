@@ -207,7 +207,7 @@ def _through_kernelscope(
             outcome.attached_s = time.monotonic() - begun
             make_load(process)
             run.stop()
-            result = run.result()
+            result = run.result(warn=False)
     except errors.KernelScopeError as error:
         outcome.compiled = not isinstance(error, errors.CompileError)
         outcome.why = f"{type(error).__name__}: {error.message.splitlines()[0]}"
