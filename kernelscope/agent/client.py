@@ -204,9 +204,11 @@ class Agent:
                 sent = socket.send_fds(self._control, [line], [theirs.fileno()])
                 if sent < len(line):
                     self._control.sendall(line[sent:])
-        except OSError as error:
+        except BaseException as error:
             ours.close()
-            raise _died(str(error)) from None
+            if isinstance(error, OSError):
+                raise _died(str(error)) from None
+            raise
         return ours
 
 
