@@ -193,6 +193,22 @@ def test_garbage_is_answered_with_a_refusal_and_harms_nobody(running: Running, l
     assert greets(running)
 
 
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        ({"type": "run", "program": {"name": "x", "source": "int x;"}}, "prelude"),
+        ({"type": "list", "kind": "uprobe", "target": "/etc/shadow"}, "kind"),
+    ],
+    ids=["C of one's own", "a look into a file"],
+)
+def test_the_administrators_policy_is_asked(request_: dict[str, Any], field: str) -> None:
+    running = Running(Policy(source="builtin"))
+    try:
+        assert refusal(running.ask(_line(request_)))["details"]["field"] == field
+    finally:
+        running.close()
+
+
 def test_a_line_in_pieces_is_one_request(running: Running) -> None:
     line = _line(HELLO)
     reader = running.ask(line[:5])
