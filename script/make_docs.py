@@ -5,6 +5,7 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from kernelscope import catalogue, options
 from kernelscope.agent import hooks
 
 ROOT = Path(__file__).resolve().parents[1]
+KERNELS = ROOT / "docs" / "kernels.json"
 DOCUMENTS = (ROOT / "README.md",)
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -55,7 +57,20 @@ def hook_grammar() -> str:
     return "\n".join(["```text", *grammar, "```\n"])
 
 
-PARTS = {"probes": probes, "options": option_table, "hooks": hook_grammar}
+def kernels() -> str:
+    """Return which hooks were seen to work on which kernel, as script/test-kernels recorded it."""
+    record = json.loads(KERNELS.read_text(encoding="utf-8"))
+    columns = record["hooks"]
+    rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hooks.KINDS]
+    return _table(("Hook", *(f"Linux {series}" for series in columns)), rows)
+
+
+PARTS = {
+    "probes": probes,
+    "options": option_table,
+    "hooks": hook_grammar,
+    "kernels": kernels,
+}
 
 
 def updated(text: str) -> str:
