@@ -61,6 +61,7 @@ def start(size: Size) -> list[Figure]:
         f"{KERNELSCOPE}, first cell (starts its agent)": ours["first_s"],
         f"{KERNELSCOPE}, a new cell": median(ours["cold_s"]),
         f"{KERNELSCOPE}, the cell again": median(ours["warm_s"]),
+        f"{KERNELSCOPE}, the cell again, at once after another": median(ours["at_once_s"]),
         f"{BPFTRACE} -e": median(
             with_bpftrace.start(next(_nonces))["attached_s"] for _ in range(size.starts)
         ),

@@ -26,20 +26,26 @@ from kernelscope.session import Run, default_session
 
 
 def start(nonces: list[int], repeats: int) -> dict[str, Any]:
-    """Cell to attached with a live agent: each program new (cold), then again (warm)."""
+    """Cell to attached with a live agent: each program new (cold), then again (warm).
+
+    A pause stands before each, as a person's next cell has one at the very least. At once after
+    another (`at_once_s`) a tracepoint has to wait until the kernel has closed the last one.
+    """
     begun = time.perf_counter()
     _attach(programs.START % {"nonce": 1})
     first = time.perf_counter() - begun
     time.sleep(1.0)  # an agent that has been idle has loaded its compiler
-    cold, warm = [], []
+    cold, warm, at_once = [], [], []
     for nonce in nonces:
         source = programs.START % {"nonce": nonce}
-        cold.append(_attach(source))
-        warm += [_attach(source) for _ in range(repeats)]
-    return {"first_s": first, "cold_s": cold, "warm_s": warm}
+        cold.append(_attach(source, pause_s=0.3))
+        at_once += [_attach(source) for _ in range(repeats)]
+        warm += [_attach(source, pause_s=0.3) for _ in range(repeats)]
+    return {"first_s": first, "cold_s": cold, "warm_s": warm, "at_once_s": at_once}
 
 
-def _attach(source: str) -> float:
+def _attach(source: str, pause_s: float = 0.0) -> float:
+    time.sleep(pause_s)
     begun = time.perf_counter()
     with kernelscope.start(source=source, duration="inf"):
         return time.perf_counter() - begun

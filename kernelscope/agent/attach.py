@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
 from kernelscope.agent import elf, kernel, targets, user_probe
@@ -77,17 +78,19 @@ def attach(
 
 
 def detach(attachments: Sequence[Attachment]) -> None:
-    """Detach every program. What that leaves open attaches nothing; the process's end closes it.
+    """Detach every program; the perf events that this leaves empty are closed behind its back.
 
     Each detaching waits until the program can run nowhere any more (perf_event_detach_bpf_prog,
-    kernel/trace/bpf_trace.c); side by side those waits, of some 30 ms, are one.
+    kernel/trace/bpf_trace.c); side by side those waits, of some 30 ms, are one. Closing an event
+    then takes as long again, and the next run's tracepoints wait for it (event_mutex,
+    kernel/trace/trace_event_perf.c), so it begins at once.
     """
     fds = [(fd,) for attachment in reversed(attachments) for fd in attachment.attached.fds]
-    if len(fds) < 2:
-        _close([fd for (fd,) in fds])
-        return
-    with ThreadPoolExecutor(min(len(fds), _CLOSERS)) as pool:
-        list(pool.map(_close, fds))
+    events = [event for attachment in attachments for event in attachment.attached.events]
+    if fds:
+        with ThreadPoolExecutor(min(len(fds), _CLOSERS)) as pool:
+            list(pool.map(_close, fds))
+    Thread(target=_close, args=(events,), daemon=True).start()
 
 
 def attach_one(
