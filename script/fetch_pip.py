@@ -55,7 +55,10 @@ def _newest(index: str) -> tuple[str, str]:
 
 def main() -> None:
     """Fetch the wheel, check its digest and let it install itself."""
-    url, digest = _newest(_setting("index-url", "https://pypi.org/simple"))
+    index = _setting("index-url", "")
+    if not index:
+        sys.exit("error: pip's configuration names no index (index-url) to fetch pip itself from")
+    url, digest = _newest(index)
     wheel = _get(url)
     if hashlib.sha256(wheel).hexdigest() != digest:
         sys.exit(f"error: {url} is not what the index says it is (its SHA-256 differs)")
