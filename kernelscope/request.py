@@ -143,6 +143,10 @@ def from_source(
         )
     if len(source.encode("utf-8", "surrogatepass")) > MAX_SOURCE:
         raise ParameterError(f"the C is longer than {MAX_SOURCE >> 10} KiB", name="source")
+    if "\0" in source:
+        raise ParameterError(
+            "the C holds a NUL character", hint="source= is text, no bytes of a file", name="source"
+        )
     found, _ = options.checked(given, where=where)
     hooks = tuple(Hook(function, (spec,)) for spec, function in found.get("attach", ()))
     for _, kind in found.get("types", ()):

@@ -91,7 +91,7 @@ def test_the_table_of_messages_has_every_case() -> None:
         ("syscount", {"per_cpu": "no"}, ["per_cpu no", "True or False"]),
         ("syscount", {"duration": [5]}, ["duration", "500ms"]),
         (None, {"source": "x" * 300_000}, ["longer than 256 KiB"]),
-        (None, {"source": "int f(void) { return 0; }\0"}, ["source"]),
+        (None, {"source": "int f(void) { return 0; }\0"}, ["NUL", "source"]),
     ],
     ids=[
         "nothing",

@@ -108,8 +108,8 @@ def _qemu(kernel: Kernel, folder: Path, limits: Limits) -> list[str]:
     for tag in ("host", "out"):
         shares += ["-chardev", f"socket,id={tag},path={folder / tag}.socket"]
         shares += ["-device", f"vhost-user-fs-pci,chardev={tag},tag={tag}"]
-    # One thread for all of the guest's CPUs: with a thread for each, one may run an instruction that
-    # the kernel is patching on the other (a tracepoint switched on), and the guest panics.
+    # One thread for all of the guest's CPUs: with a thread for each, one may run an instruction
+    # that the kernel is patching on the other (a tracepoint switched on), and the guest panics.
     return [
         *(program, "-accel", "tcg,thread=single", "-cpu", "max", "-smp", str(limits.cpus)),
         *("-machine", "q35,memory-backend=memory", "-m", limits.memory),
