@@ -161,7 +161,15 @@ def _integer(source: Source) -> Values:
         return np.ascontiguousarray(values)
     if scale.is_integer() and values.dtype.kind in "iu":
         return values.astype(np.int64) * int(scale)
-    return values.astype(np.float64) * scale
+    return _scaled(values.astype(np.float64), scale)
+
+
+def _scaled(values: Array, scale: float) -> Array:
+    """Multiply, or divide where that is the same and exact: 106496 ns are 106.496 us."""
+    divisor = round(1 / scale) if 0 < scale < 1 else 0
+    if divisor and scale == 1 / divisor:
+        return values / divisor
+    return values * scale
 
 
 def _wide(source: Source) -> Values:
@@ -169,7 +177,7 @@ def _wide(source: Source) -> Values:
 
 
 def _float(source: Source) -> Values:
-    return source.values.astype(np.float64) * source.column.scale
+    return _scaled(source.values.astype(np.float64), source.column.scale)
 
 
 def _bool(source: Source) -> Values:
@@ -202,7 +210,7 @@ def _slot(source: Source) -> Values:
     low, high = slot_bounds(source.values, source.context.histogram)
     if source.column.scale == 1:
         return low, high
-    return low * source.column.scale, high * source.column.scale
+    return _scaled(low, source.column.scale), _scaled(high, source.column.scale)
 
 
 # --- numbers with names --------------------------------------------------------------------------

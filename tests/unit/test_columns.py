@@ -187,6 +187,10 @@ class TestSlots:
         low, high = slot_bounds(np.array([slot]), "log_linear")
         assert low[0] <= value < high[0]
 
+    def test_bounds_in_another_unit_are_the_decimal_numbers_that_a_person_expects(self):
+        bounds = decoded("slot", np.array([117], np.uint32), scale=0.001)
+        assert [float(bound[0]) for bound in bounds.values()] == [106.496, 114.688]
+
     @pytest.mark.parametrize(("slot", "bounds"), [(1, (0, 2)), (2, (2, 4)), (11, (1024, 2048))])
     def test_log2_slots_are_those_of_bcc(self, slot, bounds):
         low, high = slot_bounds(np.array([slot], np.uint32), "log2")
