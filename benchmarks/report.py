@@ -25,6 +25,13 @@ TITLES = {
     "overhead": "What tracing costs the traced program: a count in a hash",
     "memory": "Memory of the notebook over a long flood",
 }
+NOTES = {
+    "start": "Each cell comes 0.3 s after the end of the run before, as a person's does at the"
+    " earliest. At once after another run, a tracepoint waits until the kernel has closed that"
+    " run's (`event_mutex`).",
+    "flood": "What finds a ring full costs the traced program less than what is kept: see the ns"
+    " added to each event together with the share delivered.",
+}
 _COMPARED = ("s", "CPU-s per M events", "ns added to each event")
 # (case, how the tool's name begins, measure) -> the goal, and whether more is better
 TARGETS = {
@@ -52,7 +59,7 @@ def markdown(figures: Sequence[Figure], rounds: int, headers: str) -> str:
     for case, title in TITLES.items():
         mine = [figure for figure in figures if figure.case == case]
         if mine:
-            parts += [f"## {title}", _table(mine)]
+            parts += [f"## {title}", *([NOTES[case]] if case in NOTES else []), _table(mine)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,7 +85,7 @@ def _cell(figures: Sequence[Figure], tool: str, measure: str) -> str:
 
 def _against_target(case: str, tool: str, measure: str, value: float) -> str:
     for (of, begins, what), (goal, more) in TARGETS.items():
-        if of == case and tool.startswith(begins) and what == measure:
+        if of == case and tool.startswith(begins) and "at once" not in tool and what == measure:
             met = value >= goal if more else value <= goal
             sign = "≥" if more else "≤"
             return f"; goal {sign} {goal:g}: {'met' if met else '**missed**'}"
