@@ -77,20 +77,24 @@ def attach(
     return attachments
 
 
-def detach(attachments: Sequence[Attachment]) -> None:
-    """Detach every program; the perf events that this leaves empty are closed behind its back.
+def detach(attachments: Sequence[Attachment]) -> Thread:
+    """Detach every program; the perf events that this leaves empty are closed by a thread.
 
     Each detaching waits until the program can run nowhere any more (perf_event_detach_bpf_prog,
     kernel/trace/bpf_trace.c); side by side those waits, of some 30 ms, are one. Closing an event
     then takes as long again, and the next run's tracepoints wait for it (event_mutex,
-    kernel/trace/trace_event_perf.c), so it begins at once.
+    kernel/trace/trace_event_perf.c), so it begins at once. The process must not end before that
+    thread does: where a fatal signal meets the closing of a user probe, the kernel gives up and
+    leaves its breakpoint behind ("leaking uprobe", kernel/events/uprobes.c).
     """
     fds = [(fd,) for attachment in reversed(attachments) for fd in attachment.attached.fds]
     events = [event for attachment in attachments for event in attachment.attached.events]
     if fds:
         with ThreadPoolExecutor(min(len(fds), _CLOSERS)) as pool:
             list(pool.map(_close, fds))
-    Thread(target=_close, args=(events,), daemon=True).start()
+    closing = Thread(target=_close, args=(events,), daemon=True)
+    closing.start()
+    return closing
 
 
 def attach_one(

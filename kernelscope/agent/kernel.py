@@ -287,9 +287,9 @@ def _check(result: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def prctl_die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that forked it ends."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0))
+def prctl_die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the thread that forked it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0))
 
 
 def unshare_mounts() -> None:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import attach, hooks, kernel, loader, usdt
+from kernelscope.agent import attach, hooks, kernel, loader, system, usdt
 from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.agent.failure import as_error
 from kernelscope.agent.protocol import Hook, Program, decode_header
@@ -54,6 +55,7 @@ class Run:
         Raises BrokenPipeError or ConnectionResetError where the notebook's side is gone, and
         TimeoutError where it takes nothing any more.
         """
+        closing: Thread | None = None
         try:
             self._attach()
             try:
@@ -61,7 +63,8 @@ class Run:
                 self.stats.close()
                 ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
             finally:
-                attach.detach(self.attachments)
+                with system.undisturbed():
+                    closing = attach.detach(self.attachments)
             if self.stopped_by != "client":
                 self._doing = "reading the tables"
                 self._finish(ended_ns)
@@ -71,6 +74,10 @@ class Run:
             self._send({"type": "error", "error": as_error(error, self._doing).to_json()})
             self._send({"type": "end"})
             self._flush_all()
+        finally:
+            if closing is not None:
+                with system.undisturbed():
+                    closing.join()
 
     def _attach(self) -> None:
         began = mark = time.monotonic()
@@ -90,6 +97,7 @@ class Run:
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
         self._require_client()
         self._doing = "attaching the program"
+        system.end_gently(os.getppid())
         tracefs = self.context.tracefs or attach.TRACEFS
         self.attachments = attach.attach(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()

@@ -16,6 +16,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -27,6 +28,7 @@ from kernelscope.agent.spool import Spool
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
 IDLE_BEFORE_WARMING_S = 0.5
+GRACE_S = 0.7  # for a child to detach; nothing may be left a second after the notebook's end
 STDERR_KEPT = 16 << 10
 MOST_FAREWELLS = 64
 
@@ -67,9 +69,23 @@ class Server:
                 if not all(self._handle(key.data) for key, _ in events):
                     return
         finally:
-            for pid in self.children:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._end_children()
+
+    def _end_children(self) -> None:
+        """Have every child detach and end; kill what has not done so in time."""
+        self._signal_children(signal.SIGTERM)
+        patience = time.monotonic() + GRACE_S
+        while self.children and time.monotonic() < patience:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            self.children.pop(pid, None)
+            if not pid:
+                time.sleep(0.005)
+        self._signal_children(signal.SIGKILL)
+
+    def _signal_children(self, number: int) -> None:
+        for pid in self.children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _watch(self) -> None:
         for sock in (self._wakeup, self._signalled):
@@ -145,6 +161,8 @@ class Server:
             os.dup2(stderr, 2)
             self._close_inherited()
             requests.serve(line, sock, self.context)
+            status = 0
+        except system.Ended:
             status = 0
         except BaseException:  # the child must never return into the server's loop
             sys.excepthook(*sys.exc_info())

@@ -7,8 +7,10 @@ import resource
 import signal
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from kernelscope.agent import kernel
 
@@ -38,6 +40,36 @@ def die_with_parent(parent: int) -> None:
     kernel.prctl_die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
+
+
+class Ended(BaseException):
+    """The server is gone, or wants this process to end; raised wherever it happens to be."""
+
+
+def end_gently(parent: int) -> None:
+    """Raise Ended from now on where the end of `parent` would have killed this process.
+
+    Killed while it detaches, it would leave things behind (see attach.detach).
+    """
+    signal.signal(signal.SIGTERM, _end)
+    kernel.prctl_die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:
+        raise Ended
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is cleaning up
+    raise Ended
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put Ended off until the block is done."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def isolate() -> None:
