@@ -43,7 +43,7 @@ class Figure:
 class Size:
     """How much of each load: reads and writes of the fast tools, and of those with callbacks."""
 
-    flood: int = 10_000_000
+    flood: int = 12_500_000
     flood_slow: int = 500_000
     overhead: int = 1_000_000
     memory: int = 50_000_000
