@@ -65,6 +65,10 @@ def test_it_asks_this_kernel_where_it_may(tmp_path: Path, monkeypatch: pytest.Mo
     assert not any(MARK in page for page in shown)
 
 
-def test_the_notebook_in_the_repository_holds_no_outputs() -> None:
+def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
     notebook = DEMO["nbformat"].read(DEMO["NOTEBOOK"], as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert not any(output.output_type == "error" for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert tables(notebook)
+    assert not any(MARK in page for page in tables(notebook))
