@@ -158,3 +158,37 @@ def test_the_record_tells_of_every_kind_of_hook_on_every_kernel() -> None:
     for row in RECORD["hooks"].values():
         assert set(row) == set(hooks.KINDS)
         assert "failed" not in row.values()
+
+
+def _guests(*of: Results) -> Any:
+    """Stand in for booting: each boot gives the next results."""
+    kernel = Kernel("6.1", "6.1.0", Path("folder"))
+    boots = iter([runner.Guest(kernel, results, 1.0, []) for results in of])
+    return lambda *_: next(boots)
+
+
+def _matrix(monkeypatch: pytest.MonkeyPatch, *of: Results) -> int:
+    monkeypatch.setattr(archive, "fetch", lambda name: name)
+    monkeypatch.setattr(runner, "run_kernel", _guests(*of))
+    return runner.run_matrix(["6.1"], ["a"], record=False, reboot=True)
+
+
+def _died(*reports: Any) -> Results:
+    results = told(*reports)
+    results.ended_early = "the guest panicked"
+    return results
+
+
+def test_a_guest_that_died_is_booted_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _matrix(monkeypatch, _died(*WHOLE[:3]), told(*WHOLE)) == 0
+
+
+def test_a_guest_that_died_twice_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _matrix(monkeypatch, _died(*WHOLE[:3]), _died(*WHOLE[:3])) == 1
+
+
+def test_a_guest_in_which_a_test_failed_is_not_booted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = {"event": "result", "test": "b", "state": "failed"}
+    assert _matrix(monkeypatch, _died(*WHOLE[:4], failed)) == 1

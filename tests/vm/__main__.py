@@ -1,6 +1,6 @@
 """Run the tests on stock kernels: the work of script/test-kernels.
 
-    python -m vm [--record] [--self-test] [KERNEL...]
+    python -m vm [--record] [--reboot] [--self-test] [KERNEL...]
 
 KERNEL is a series ("6.12") or a release; 6.1 and 6.12 without one.
 """
@@ -60,21 +60,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--self-test", action="store_true", help="check that failures and hangs are noticed"
     )
+    parser.add_argument(
+        "--reboot",
+        action="store_true",
+        help="boot a guest once more that ended early, with no test failed until then",
+    )
     parser.add_argument("--only", action="append", help="run this file or test of tests/ instead")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no guest is left behind
     try:
         if options.self_test:
             return self_test(archive.fetch(options.kernels[-1]))
-        return run_matrix(options.kernels, tuple(options.only or TESTS), record=options.record)
+        tests = tuple(options.only or TESTS)
+        return run_matrix(options.kernels, tests, record=options.record, reboot=options.reboot)
     except (ArchiveError, MachineError) as error:
         print(f"No guest can be run here: {error}", file=sys.stderr)
         return CANNOT
 
 
-def run_matrix(wanted: Sequence[str], tests: Sequence[str], *, record: bool) -> int:
+def run_matrix(
+    wanted: Sequence[str], tests: Sequence[str], *, record: bool, reboot: bool = False
+) -> int:
     """Run the tests on each kernel, one after the other; 0 where all passed."""
-    guests = [run_kernel(archive.fetch(name), tests, Limits()) for name in wanted]
+    guests = []
+    for name in wanted:
+        kernel = archive.fetch(name)
+        guest = run_kernel(kernel, tests, Limits())
+        if reboot and gave_up(guest):
+            show_verdict(guest)
+            print("No test failed, but the guest ended early: it is booted once more.")
+            guest = run_kernel(kernel, tests, Limits())
+        guests.append(guest)
     print()
     for guest in guests:
         show_verdict(guest)
@@ -82,6 +98,12 @@ def run_matrix(wanted: Sequence[str], tests: Sequence[str], *, record: bool) -> 
     if record and not failed:
         write_record(RECORD, guests)
     return int(failed)
+
+
+def gave_up(guest: Guest) -> bool:
+    """Tell whether a guest ended before its tests did, and none had failed: it may be QEMU's."""
+    failed = any(outcome.state != "passed" for outcome in guest.results.outcomes.values())
+    return guest.results.ended_early is not None and not failed
 
 
 def run_kernel(kernel: Kernel, tests: Sequence[str], limits: Limits) -> Guest:
