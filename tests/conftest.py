@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +16,11 @@ import pytest
 
 if TYPE_CHECKING:
     from kernelscope.agent.client import Agent
+
+
+# A shell starts its background jobs with SIGINT ignored, and so would everything started here:
+# tests interrupt runs, cells and command lines.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache
