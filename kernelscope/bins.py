@@ -14,7 +14,6 @@ from kernelscope import analysis, figure
 from kernelscope.analysis import Measure, measured
 
 Numbers = npt.NDArray[np.float64]
-Buckets = tuple[Numbers, Numbers, Numbers]
 
 
 def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -47,14 +47,7 @@ class PerfBuffer:
     @classmethod
     def of_map(cls, map_fd: int, ring_bytes: int = 256 << 10) -> PerfBuffer:
         """Open rings of `ring_bytes` a CPU and put them into a perf_event_array map."""
-        attr = kernel.perf_attr(
-            kernel.PERF_TYPE_SOFTWARE,
-            _BPF_OUTPUT,
-            sample_period=1,
-            sample_type=_SAMPLE_TYPE,
-            clockid=time.CLOCK_MONOTONIC,
-        )
-        buffer = cls(attr, ring_bytes)
+        buffer = cls(_every_event(kernel.PERF_TYPE_SOFTWARE, _BPF_OUTPUT), ring_bytes)
         for ring in buffer._rings:
             maps.update(map_fd, struct.pack("=I", ring.cpu), struct.pack("=i", ring.fd))
         return buffer
@@ -66,14 +59,7 @@ class PerfBuffer:
         It fires for every program on the machine that prints, not for this run's alone.
         """
         number = int((tracefs / "events/bpf_trace/bpf_trace_printk/id").read_text(encoding="ascii"))
-        attr = kernel.perf_attr(
-            kernel.PERF_TYPE_TRACEPOINT,
-            number,
-            sample_period=1,
-            sample_type=_SAMPLE_TYPE,
-            clockid=time.CLOCK_MONOTONIC,
-        )
-        return cls(attr, ring_bytes)
+        return cls(_every_event(kernel.PERF_TYPE_TRACEPOINT, number), ring_bytes)
 
     def drain(self) -> list[tuple[int, bytes]]:
         """Take all that is written: (cpu, whole raw records) for each CPU that has any."""
@@ -116,6 +102,12 @@ class PerfBuffer:
         except OSError:
             os.close(fd)
             raise
+
+
+def _every_event(kind: int, config: int) -> bytes:
+    return kernel.perf_attr(
+        kind, config, sample_period=1, sample_type=_SAMPLE_TYPE, clockid=time.CLOCK_MONOTONIC
+    )
 
 
 def _with_options(attr: bytes, counts_lost: bool) -> bytes:
