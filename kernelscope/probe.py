@@ -152,11 +152,18 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Check:
-    """A known load and what the probe must say of it; tests/probes has the code for `load`."""
+    """A known load and what the probe must say of it; tests/probes has the code for `load`.
+
+    arguments: given to the load; "{file}" stands for a file of 1 MiB on a disk, "{disk}" for a disk
+        that nothing else uses, "{folder}" for an empty folder.
+    options: with which the probe runs for its example and picture; "{pid}" is the load's process.
+    """
 
     load: str
     events: int
     expect: str
+    arguments: tuple[str, ...] = ()
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,35 @@ def _recorded_table(keys: _Keys) -> TableSpec:
     return table_spec(keys)
 
 
+# Columns that mean the same in every probe: their name is enough, and each
+# key but `kind` may be given anew.
+STANDARD_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "time": {"field": "at_ns", "kind": "time", "help": "When it happened"},
+    "pid": {"kind": "pid", "help": "The process"},
+    "tid": {"kind": "tid", "help": "The thread"},
+    "ppid": {"kind": "pid", "help": "The parent process"},
+    "uid": {"kind": "uid", "help": "Its user"},
+    "comm": {"kind": "text", "help": "The thread's name"},
+    "error": {
+        "field": "result",
+        "kind": "errno",
+        "help": "Why it failed; empty where it did not",
+    },
+    "duration_us": {
+        "field": "duration_ns",
+        "kind": "duration",
+        "unit": "us",
+        "help": "The time that it took",
+    },
+    "count": {"field": "value", "kind": "count", "help": "How many"},
+    "user_stack": {"kind": "user_stack", "help": "The program's functions, root first"},
+    "kernel_stack": {"kind": "kernel_stack", "help": "The kernel's functions, root first"},
+}
+
+
 def _column(keys: _Keys) -> Column:
+    if "kind" not in keys.data:
+        keys.data = {**STANDARD_COLUMNS.get(str(keys.data.get("name")), {}), **keys.data}
     return Column(
         name=keys.text("name"),
         kind=keys.choice("kind", COLUMN_KINDS),
@@ -278,7 +306,13 @@ def _overhead(keys: _Keys) -> Overhead:
 
 
 def _check(keys: _Keys) -> Check:
-    return Check(keys.text("load"), int(keys.number("events")), keys.text("expect"))
+    return Check(
+        load=keys.text("load"),
+        events=int(keys.number("events")),
+        expect=keys.text("expect"),
+        arguments=keys.texts("arguments", []),
+        options=dict(keys.take("options", dict, {})),
+    )
 
 
 def _check_references(probe: Probe, keys: _Keys) -> None:

@@ -57,7 +57,7 @@ int on_merge(u64 *ctx)
 int on_complete(u64 *ctx)
 {
     struct request *request = (struct request *)ctx[0];
-    u64 key = ctx[0], *since, zero = 0, *count;
+    u64 key = ctx[0], *since;
     struct io_t io = {};
 
     if ((u32)ctx[2] < request->__data_len)
@@ -69,8 +69,6 @@ int on_complete(u64 *ctx)
     started.delete(&key);
     io.disk = request->q->disk->part0->bd_dev;
     io.operation = request->cmd_flags & 0xff;
-    count = latency.lookup_or_try_init(&io, &zero);
-    if (count)
-        lock_xadd(count, 1);
+    KS_COUNT(latency, &io);
     return 0;
 }

@@ -13,7 +13,6 @@ BPF_HASH(samples, struct sample_t, u64);
 int on_sample(struct bpf_perf_event_data *ctx)
 {
     struct sample_t sample = {.kernel_stack = -1, .user_stack = -1};
-    u64 zero = 0, *count;
 
     sample.pid = bpf_get_current_pid_tgid() >> 32;
     if (!sample.pid && !KS_PARAM(idle))
@@ -23,8 +22,6 @@ int on_sample(struct bpf_perf_event_data *ctx)
         sample.kernel_stack = stacks.get_stackid(&ctx->regs, 0);
     if (KS_PARAM(stacks) != 2)
         sample.user_stack = stacks.get_stackid(&ctx->regs, BPF_F_USER_STACK);
-    count = samples.lookup_or_try_init(&sample, &zero);
-    if (count)
-        lock_xadd(count, 1);
+    KS_COUNT(samples, &sample);
     return 0;
 }

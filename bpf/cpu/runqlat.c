@@ -7,23 +7,15 @@ struct wait_t {
     u32 slot;
 };
 
-/* 0 when the task is not waiting. An entry lives as long as its thread: writing in place costs a
- * third of insert and delete. */
 BPF_HASH(waiting, u32, u64, 65536);
 KS_HISTOGRAM(latency, struct wait_t);
 
 static inline void begin(struct task_struct *task)
 {
-    u64 now = bpf_ktime_get_ns(), *since;
     u32 tid = task->pid;
 
-    if (!tid || !KS_KEEP_TASK(task))
-        return;
-    since = waiting.lookup(&tid);
-    if (since)
-        *since = now;
-    else
-        waiting.update(&tid, &now);
+    if (tid && KS_KEEP_TASK(task))
+        KS_BEGIN(waiting, &tid);
 }
 
 int on_wakeup(u64 *ctx)
@@ -36,19 +28,16 @@ static inline void end(struct task_struct *task)
 {
     struct wait_t wait = {};
     u32 tid = task->pid;
-    u64 *since = waiting.lookup(&tid), zero = 0, *count;
+    u64 waited = KS_END(waiting, &tid);
 
-    if (!since || !*since)
+    if (!waited)
         return;
-    wait.slot = ks_slot(bpf_ktime_get_ns() - *since);
-    *since = 0;
+    wait.slot = ks_slot(waited);
     if (KS_PARAM(by) == 1)
         wait.pid = task->tgid;
     if (KS_PARAM(by))
         bpf_probe_read_kernel_str(wait.comm, sizeof(wait.comm), task->comm);
-    count = latency.lookup_or_try_init(&wait, &zero);
-    if (count)
-        lock_xadd(count, 1);
+    KS_COUNT(latency, &wait);
 }
 
 /* sched_switch(preempt, prev, next): prev goes back to the queue if it did not ask to sleep. */

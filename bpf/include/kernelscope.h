@@ -44,17 +44,81 @@ KS_INLINE u32 ks_slot(u64 value)
 }
 
 /* KS_HISTOGRAM(name): one histogram. KS_HISTOGRAM(name, key_t): one for each key; the last member
- * of key_t is the slot. Count atomically, for in the keyed one all CPUs share a bucket (a per-CPU
- * hash takes twenty times as long to make):
- *
- *     u64 zero = 0, *count = name.lookup_or_try_init(&key, &zero);
- *     if (count)
- *         lock_xadd(count, 1); */
+ * of key_t is the slot. Count with KS_COUNT: in the keyed one all CPUs share a bucket (a
+ * per-CPU hash takes twenty times as long to make). */
 #define KS_HISTOGRAM_PLAIN(name)               BPF_PERCPU_ARRAY(name, u64, KS_SLOTS)
 #define KS_HISTOGRAM_KEYED(name, key_t)        BPF_HASH(name, key_t, u64)
 #define KS_HISTOGRAM_CHOOSE(a, b, chosen, ...) chosen
 #define KS_HISTOGRAM(...)                                                                          \
     KS_HISTOGRAM_CHOOSE(__VA_ARGS__, KS_HISTOGRAM_KEYED, KS_HISTOGRAM_PLAIN, )(__VA_ARGS__)
+
+/* --- tables ------------------------------------------------------------------------------------
+ * `table` is a BPF_HASH's name, `key` a pointer to its key. The agent expands these itself, before
+ * BCC sees them: use them as statements or as values, but not in macros of your own. */
+
+/* Adds to a u64, atomically: no CPU's count is lost. */
+#define KS_ADD(table, key, amount)                                                                 \
+    ({                                                                                             \
+        u64 ks_zero = 0, *ks_sum = table.lookup_or_try_init(key, &ks_zero);                        \
+        if (ks_sum)                                                                                \
+            lock_xadd(ks_sum, (u64)(amount));                                                      \
+    })
+
+#define KS_COUNT(table, key) KS_ADD(table, key, 1)
+
+/* A clock for each key, in a BPF_HASH(table, key_t, u64): KS_BEGIN starts it, KS_END gives the ns
+ * since and stops it; 0 where it was not started. An entry stays until it is deleted: writing in
+ * place costs a third of insert and delete. */
+#define KS_BEGIN(table, key)                                                                       \
+    ({                                                                                             \
+        u64 ks_now = bpf_ktime_get_ns(), *ks_since = table.lookup(key);                            \
+        if (ks_since)                                                                              \
+            *ks_since = ks_now;                                                                    \
+        else                                                                                       \
+            table.update(key, &ks_now);                                                            \
+    })
+
+#define KS_END(table, key)                                                                         \
+    ({                                                                                             \
+        u64 ks_elapsed = 0, *ks_since = table.lookup(key);                                         \
+        if (ks_since && *ks_since) {                                                               \
+            ks_elapsed = bpf_ktime_get_ns() - *ks_since;                                           \
+            *ks_since = 0;                                                                         \
+        }                                                                                          \
+        ks_elapsed;                                                                                \
+    })
+
+/* Events with their durations, in a BPF_HASH(table, key_t, struct ks_totals). */
+struct ks_totals {
+    u64 count;
+    u64 total_ns;
+    u64 max_ns;
+};
+
+/* Raises *max to value. Other CPUs may raise it meanwhile; three tries are two more than were ever
+ * needed. */
+KS_INLINE void ks_raise(u64 *max, u64 value)
+{
+    u64 seen = *max;
+
+    for (int i = 0; i < 3 && seen < value; i++) {
+        u64 found = __sync_val_compare_and_swap(max, seen, value);
+
+        if (found == seen)
+            break;
+        seen = found;
+    }
+}
+
+#define KS_TOTAL(table, key, duration)                                                             \
+    ({                                                                                             \
+        struct ks_totals ks_zero = {}, *ks_sum = table.lookup_or_try_init(key, &ks_zero);          \
+        if (ks_sum) {                                                                              \
+            lock_xadd(&ks_sum->count, 1);                                                          \
+            lock_xadd(&ks_sum->total_ns, (u64)(duration));                                         \
+            ks_raise(&ks_sum->max_ns, duration);                                                   \
+        }                                                                                          \
+    })
 
 /* --- filters -----------------------------------------------------------------------------------
  * For programs whose hook is about another task than the current one (`filters = "code"`).

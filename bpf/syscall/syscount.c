@@ -41,20 +41,6 @@ int on_enter(u64 *ctx)
     return 0;
 }
 
-static inline void raise_max(u64 *max, u64 value)
-{
-    u64 seen = *max;
-
-    /* other CPUs may raise it meanwhile; three tries are two more than were ever needed */
-    for (int i = 0; i < 3 && seen < value; i++) {
-        u64 found = __sync_val_compare_and_swap(max, seen, value);
-
-        if (found == seen)
-            break;
-        seen = found;
-    }
-}
-
 static inline void add_call(s32 syscall, u64 duration, bool failed)
 {
     struct call_t call = {.syscall = -1};
@@ -73,7 +59,7 @@ static inline void add_call(s32 syscall, u64 duration, bool failed)
     lock_xadd(&totals->total_ns, duration);
     if (failed)
         lock_xadd(&totals->errors, 1);
-    raise_max(&totals->max_ns, duration);
+    ks_raise(&totals->max_ns, duration);
 }
 
 int on_exit(u64 *ctx)
@@ -94,9 +80,7 @@ int on_exit(u64 *ctx)
     add_call(syscall, duration, failed);
 
     struct slot_t slot = {.syscall = syscall, .slot = ks_slot(duration)};
-    u64 none = 0, *count = latency.lookup_or_try_init(&slot, &none);
-    if (count)
-        lock_xadd(count, 1);
+    KS_COUNT(latency, &slot);
     return 0;
 }
 

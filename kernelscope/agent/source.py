@@ -4,6 +4,7 @@
 - BPF_PERF_OUTPUT becomes a ring buffer where every use of the table can be seen to allow it.
 - What writes to a ring buffer counts the records that found no room in `ks_lost`.
 - What bpf_trace_printk prints goes to a ring buffer too.
+- The prelude's macros that call a table's methods are expanded.
 - KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
 """
 
@@ -13,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kernelscope.agent import printk
+from kernelscope.agent import printk, table_macros
 from kernelscope.agent.protocol import PRINTK_TABLE
 from kernelscope.agent.records import record_type
 from kernelscope.agent.tables import Table, declared_tables, function_around
@@ -89,7 +90,7 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
 
     ring_buffers: perf buffers may become ring buffers (the kernel has them, and nobody objects).
     """
-    body = blank_includes(source)
+    body = table_macros.expand(blank_includes(source), prelude)
     tokens = scan(body)
     tables = declared_tables(tokens)
     uses, whole = _uses(tokens, tables)

@@ -104,10 +104,19 @@ def test_the_example_is_real_output(probe: Probe) -> None:
 
 @every_probe
 def test_the_check_has_a_load_of_a_prime_number_of_events(probe: Probe) -> None:
-    assert callable(getattr(loads, probe.check.load))
+    assert probe.check.load in loads.names()
     assert probe.check.expect
     assert probe.check.events > 1
     assert all(probe.check.events % divisor for divisor in range(2, probe.check.events))
+
+
+@every_probe
+def test_the_check_is_run_by_a_test_of_the_probes_area(probe: Probe) -> None:
+    files = Path(__file__).parent.glob(f"test_{probe.area}*.py")
+    text = "".join(path.read_text() for path in files)
+
+    assert re.search(rf"^def test_{probe.name}_", text, re.MULTILINE)
+    assert f'"{probe.check.load}"' in text
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

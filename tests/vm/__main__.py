@@ -28,13 +28,21 @@ from vm.results import Outcome, Results, hook_row
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "kernels.json"
 SERIES = ("6.1", "6.12")
+AREAS = sorted(path.name for path in (ROOT / "bpf").iterdir() if path.name != "include")
 CANNOT = 75  # EX_TEMPFAIL: no verdict on the tests
+PROBE_TESTS = sorted(
+    path for area in AREAS for path in (ROOT / "tests" / "probes").glob(f"test_{area}*.py")
+)
 # The last file changes what the kernel allows, for good.
 TESTS = (
     "tests/vm/test_hooks.py",
     "tests/vm/test_choice.py",
     "tests/vm/test_compiler.py",
-    "tests/probes/test_checks.py",
+    *(
+        str(path.relative_to(ROOT))
+        for area in AREAS
+        for path in PROBE_TESTS.glob(f"test_{area}*.py")
+    ),
     "tests/vm/test_odd_machines.py",
 )
 SELF_TEST = ("tests/vm/test_runner_itself.py",)

@@ -1,0 +1,69 @@
+"""How a probe is held to a known load: the tests of tests/probes share this."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from probes.loads import Load
+
+import kernelscope
+
+IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
+# An emulated CPU stands still now and then, and its sampling clock with it.
+SAMPLING = 0.4 if IN_GUEST else 0.1
+SETTLE_S = 0.1
+
+receipts: list[dict[str, Any]] = []  # of the runs of the test that is running (conftest.py)
+
+
+def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Run the load while the probe runs; return the probe's result and the load's facts."""
+    with kernelscope.start(probe, duration=60, **options) as run:
+        facts = load.go()
+        time.sleep(SETTLE_S)
+    result = run.result()
+    receipts.append(run.receipt)
+    assert run.lost == {}
+    return result, facts
+
+
+def one(frame: pd.DataFrame, **wanted: Any) -> pd.Series[Any]:
+    """Return the only row with those values."""
+    for name, value in wanted.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, frame
+    return frame.iloc[0]
+
+
+def in_one_of_four(check: Callable[..., None]) -> Callable[..., None]:
+    """Run a check up to four times; one pass is enough.
+
+    Some virtual machines keep the tasks of their own supervisor out of all tracing, and with them
+    the interrupts and switches that happen there: a run that meets one counts too little. A probe
+    that counts wrongly does so every time.
+    """
+
+    @functools.wraps(check)
+    def repeated(*args: Any, **kwargs: Any) -> None:
+        for _ in range(3):
+            with contextlib.suppress(AssertionError):
+                return check(*args, **kwargs)
+        return check(*args, **kwargs)
+
+    return repeated
+
+
+def measurement(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's receipt says of the probe: hooks taken, rows, ns per run of a program."""
+    return {
+        "probe": receipt["probe"],
+        "hooks": sorted({hook.partition("=")[0] for hook in receipt["hooks"]}),
+        "rows": sum(receipt["rows"].values()),
+        "ns_per_run": receipt["ns_per_run"],
+    }
