@@ -79,10 +79,23 @@ def _skip_reason(report: pytest.TestReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--list-skipped",
+        metavar="FILE",
+        help="write the names of the probes' tests that were skipped: another kernel may run them",
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = Counter(_skip_reason(report) for report in terminalreporter.stats.get("skipped", ()))
     for reason, count in skipped.most_common():
         terminalreporter.write_line(f"skipped {count}: {reason}")
+    listing = terminalreporter.config.getoption("--list-skipped")
+    if listing:
+        names = [report.nodeid for report in terminalreporter.stats.get("skipped", ())]
+        probes = [name for name in names if name.startswith("tests/probes/")]
+        Path(listing).write_text("".join(f"{name}\n" for name in probes))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

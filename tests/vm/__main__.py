@@ -33,16 +33,11 @@ CANNOT = 75  # EX_TEMPFAIL: no verdict on the tests
 PROBE_TESTS = sorted(
     path for area in AREAS for path in (ROOT / "tests" / "probes").glob(f"test_{area}*.py")
 )
-# The last file changes what the kernel allows, for good.
+# The last file changes what the kernel allows, for good: it runs after the probes' tests.
 TESTS = (
     "tests/vm/test_hooks.py",
     "tests/vm/test_choice.py",
     "tests/vm/test_compiler.py",
-    *(
-        str(path.relative_to(ROOT))
-        for area in AREAS
-        for path in PROBE_TESTS.glob(f"test_{area}*.py")
-    ),
     "tests/vm/test_odd_machines.py",
 )
 SELF_TEST = ("tests/vm/test_runner_itself.py",)
@@ -74,16 +69,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="boot a guest once more that ended early, with no test failed until then",
     )
     parser.add_argument("--only", action="append", help="run this file or test of tests/ instead")
+    parser.add_argument(
+        "--probe-tests",
+        type=Path,
+        metavar="FILE",
+        help="of the probes' tests only those listed here (pytest --list-skipped=FILE)",
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no guest is left behind
     try:
         if options.self_test:
             return self_test(archive.fetch(options.kernels[-1]))
-        tests = tuple(options.only or TESTS)
+        tests = tuple(options.only or tests_to_run(options.probe_tests))
         return run_matrix(options.kernels, tests, record=options.record, reboot=options.reboot)
     except (ArchiveError, MachineError) as error:
         print(f"No guest can be run here: {error}", file=sys.stderr)
         return CANNOT
+
+
+def tests_to_run(listing: Path | None) -> list[str]:
+    """Return all tests, or those of hooks and compiler with the probes' tests of a listing."""
+    probes = [str(path.relative_to(ROOT)) for path in PROBE_TESTS]
+    if listing is not None:
+        probes = listing.read_text().split("\n")[:-1] if listing.exists() else []
+    return [*TESTS[:-1], *probes, TESTS[-1]]
 
 
 def run_matrix(
