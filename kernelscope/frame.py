@@ -50,6 +50,7 @@ class Collector:
     table, the latest; by default what fits in a quarter of the memory now available. per_cpu: keep
     per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
     types: column names to kinds, over what a table says itself. devices: "major:minor" to names.
+    enums: the kernel's enums by name, each {"number": word}.
 
     `add` may be called from one thread while others read.
 
@@ -68,6 +69,7 @@ class Collector:
         offsets: bool = False,
         types: Mapping[str, str] | None = None,
         devices: Mapping[str, str] | None = None,
+        enums: Mapping[str, Mapping[str, str]] | None = None,
         printk_formats: Sequence[str] = (),
         machine: str | None = None,
     ) -> None:
@@ -86,6 +88,10 @@ class Collector:
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self._machine = machine or platform.machine()
         self._devices = dict(devices or {})
+        self._enums = {
+            name: {int(number): word for number, word in words.items()}
+            for name, words in (enums or {}).items()
+        }
         self._printk_formats = tuple(printk_formats)
         self._stacks = Stacks(offsets=offsets)
         self._layouts = {layout.table: layout for layout in layouts}
@@ -102,6 +108,7 @@ class Collector:
         machine = kernel.get("machine") if isinstance(kernel, Mapping) else None
         options = {
             "devices": header.get("devices"),
+            "enums": header.get("enums"),
             "printk_formats": header.get("printk_formats", ()),
             "machine": machine,
             **options,
@@ -283,6 +290,7 @@ class Collector:
             offset_ns=self._offset_ns,
             stacks=self._stacks,
             devices=self._devices,
+            enums=self._enums,
             machine=self._machine,
             histogram=plan.layout.histogram or "log_linear",
         )

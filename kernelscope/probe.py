@@ -37,6 +37,7 @@ COLUMN_KINDS = (
     "user_stack",
     "address",  # -> hexadecimal text
     "enum",  # `names` maps numbers to words
+    "btf_enum",  # the kernel's own enum named by `enum`; its words are those of the kernel that ran
     "mac",
     "bytes",  # hexadecimal text
     "slot",  # a histogram's bucket -> two columns, its bounds [low, high)
@@ -54,6 +55,8 @@ class Column:
     kind: one of COLUMN_KINDS. unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
     scale: the raw value is multiplied by it (before that, kind "duration" goes from ns to unit).
     names: for kind "enum". family: for kind "ip".
+    enum, prefix: for kind "btf_enum": the enum's name in the kernel, and what its words begin with
+        and is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
     when: parameter -> its choices with which the table has this column; empty for always.
     """
 
@@ -65,6 +68,8 @@ class Column:
     scale: float = 1.0
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     family: str = ""
+    enum: str = ""
+    prefix: str = ""
     when: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 

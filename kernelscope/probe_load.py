@@ -254,15 +254,18 @@ STANDARD_COLUMNS: Mapping[str, Mapping[str, str]] = {
 def _column(keys: _Keys) -> Column:
     if "kind" not in keys.data:
         keys.data = {**STANDARD_COLUMNS.get(str(keys.data.get("name")), {}), **keys.data}
+    kind = keys.choice("kind", COLUMN_KINDS)
     return Column(
         name=keys.text("name"),
-        kind=keys.choice("kind", COLUMN_KINDS),
+        kind=kind,
         field=keys.text("field", ""),
         unit=keys.text("unit", ""),
         help=keys.text("help", ""),
         scale=float(keys.number("scale", 1.0)),
         names=_enum_names(keys),
         family=keys.text("family", ""),
+        enum=keys.name("enum") if kind == "btf_enum" else keys.text("enum", ""),
+        prefix=keys.text("prefix", ""),
         when=_choices(keys),
     )
 

@@ -123,6 +123,7 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
         defines={**defines, **program.defines},
         filters=filters,
         tables=tuple(table.map for table in probe.tables),
+        enums=tuple(sorted(_enums(probe))),
     )
     request = _request(program, found, probe.duration_s)
     return dataclasses.replace(
@@ -178,6 +179,10 @@ def unknown_table(name: str, there: list[str]) -> ParameterError:
         name="table",
         value=name,
     )
+
+
+def _enums(probe: Probe) -> set[str]:
+    return {column.enum for table in probe.tables for column in table.columns if column.enum}
 
 
 def _request(program: Program, found: Mapping[str, Any], default_s: float) -> Request:

@@ -1,4 +1,4 @@
-"""BTF ids of kernel functions and tracepoints, which tracing programs are attached by.
+"""BTF ids of kernel functions and tracepoints, which tracing programs are attached by; enums.
 
 Asked of libbpf through libbcc_bpf, which takes 10 ms once where parsing BTF in Python takes 100.
 """
@@ -6,11 +6,12 @@ Asked of libbpf through libbcc_bpf, which takes 10 ms once where parsing BTF in 
 from __future__ import annotations
 
 import ctypes
+import struct
 from functools import lru_cache
 
 from kernelscope.errors import RequirementError
 
-_KIND_TYPEDEF, _KIND_FUNC = 8, 12
+_KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 6, 8, 12
 _LIBRARIES = ("libbcc_bpf.so.0", "libbpf.so.1", "libbpf.so.0")
 
 
@@ -25,6 +26,10 @@ def _vmlinux() -> tuple[ctypes.CDLL, int]:
                 ctypes.c_char_p,
                 ctypes.c_uint32,
             )
+            library.btf__type_by_id.restype = ctypes.c_void_p
+            library.btf__type_by_id.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+            library.btf__name_by_offset.restype = ctypes.c_char_p
+            library.btf__name_by_offset.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
             btf = library.btf__load_vmlinux_btf()
         except (OSError, AttributeError):
             continue
@@ -59,3 +64,22 @@ def function(name: str) -> int | None:
 def tracepoint(name: str) -> int | None:
     """Return the id of a tracepoint's typedef (btf_trace_NAME), None without it."""
     return _find(f"btf_trace_{name}", _KIND_TYPEDEF)
+
+
+@lru_cache(maxsize=64)
+def enumerators(name: str) -> dict[int, str]:
+    """Return {number: word} of an enum of the kernel, {} without it; not of 64-bit ones.
+
+    The record is struct btf_type, then a struct btf_enum for each (include/uapi/linux/btf.h).
+    """
+    found = _find(name, _KIND_ENUM)
+    if found is None:
+        return {}
+    library, btf = _vmlinux()
+    start = library.btf__type_by_id(btf, found)
+    _, info, _ = struct.unpack("=III", ctypes.string_at(start, 12))
+    items = ctypes.string_at(start + 12, 8 * (info & 0xFFFF))
+    return {
+        number: library.btf__name_by_offset(btf, text).decode("latin-1")
+        for text, number in struct.iter_unpack("=Ii", items)
+    }

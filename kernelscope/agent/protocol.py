@@ -85,6 +85,7 @@ class Program:
     per_cpu: keep per-CPU values apart instead of summing them on the notebook's side.
     substitute_perf: let a ring buffer stand in for BPF_PERF_OUTPUT.
     tables: the maps to read; empty reads them all. Rings and perf buffers are always read.
+    enums: the kernel's enums whose names are wanted: sent with "attached".
     symbolize: resolve stack traces.
     measure: take the kernel's BPF run statistics in short windows.
     """
@@ -106,6 +107,7 @@ class Program:
     per_cpu: bool = False
     substitute_perf: bool = True
     tables: tuple[str, ...] = ()
+    enums: tuple[str, ...] = ()
     symbolize: bool = True
     measure: bool = True
 
@@ -141,6 +143,7 @@ class Program:
             per_cpu=check.flag("per_cpu", False),
             substitute_perf=check.flag("substitute_perf", True),
             tables=tuple(check.names("tables", 256)),
+            enums=tuple(check.names("enums", 16)),
             symbolize=check.flag("symbolize", True),
             measure=check.flag("measure", True),
         )

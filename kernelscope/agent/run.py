@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import attach, hooks, kernel, loader, system, usdt
+from kernelscope.agent import attach, btf_ids, hooks, kernel, loader, system, usdt
 from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.agent.failure import as_error
 from kernelscope.agent.protocol import Hook, Program, decode_header
@@ -152,6 +152,7 @@ class Run:
                 "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
                 "cpus": kernel.possible_cpus(),
                 "devices": _devices(),
+                "enums": {name: btf_ids.enumerators(name) for name in self.program.enums},
                 "kernel": {
                     "release": platform.release(),
                     "version": platform.version(),

@@ -17,6 +17,7 @@ import pytest
 from kernel import agent_python, runs
 from kernel.notebook_kernel import alive, becomes, children, maps
 
+from kernelscope.agent import btf
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
 
@@ -40,6 +41,15 @@ def test_eight_runs_at_once_each_count_every_call(agent: Agent) -> None:
     counted = [one.counts(table) for one, table in zip(sent, tables, strict=True)]
     assert counted == [[997]] * 8
     assert [one.lost for one in sent] == [{}] * 8
+
+
+def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:
+    asked = runs.counting(runs.unique(), duration_ns=1, enums=("skb_drop_reason", "no_such_enum"))
+    attached = next(frame for frame in agent.run(asked).frames() if frame.type == "attached")
+    blob = btf.Btf(btf.read())
+    (number,) = blob.find("skb_drop_reason", btf.ENUM)
+    words = {str(value): word for word, value in blob.enumerators(number)}
+    assert attached.header["enums"] == {"skb_drop_reason": words, "no_such_enum": {}}
 
 
 def test_a_run_without_a_duration_goes_on_until_it_is_stopped(agent: Agent) -> None:

@@ -77,6 +77,7 @@ BAD = [
     ('kind = "integer"', 'kind = "choice"', "parameter[0].choices go with kind"),
     ("default = 99", "", "names {hz}, which is no parameter with a default"),
     ('kind = "enum"', 'kind = "enumeration"', "table[0].column[0].kind 'enumeration' is none of"),
+    ('kind = "enum"', 'kind = "btf_enum"', "table[0].column[0].enum is missing"),
     ("{ 0 =", "{ zero =", "table[0].column[0].names must map numbers to words"),
     ('table = "latency"\n[check]', 'table = "other"\n[check]', "plot[0].table 'other' is none of"),
     ("events = 23", 'events = "23"', "check.events must be a number"),

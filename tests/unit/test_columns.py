@@ -143,6 +143,13 @@ class TestNames:
     def test_enums_are_named_and_others_stay_numbers(self):
         assert listed("enum", np.array([1, 2], np.uint8), names={1: "read"}) == ["read", "2"]
 
+    def test_enums_of_the_kernel_are_named_as_it_said_and_others_stay_numbers(self):
+        context = columns.Context(enums={"reason": {0: "NOT_YET", 2: "R_LOST"}})
+        values = np.array([0, 2, 9], np.uint32)
+        shown = listed("btf_enum", values, context=context, enum="reason", prefix="R_")
+        assert shown == ["NOT_YET", "LOST", "9"]
+        assert listed("btf_enum", values, enum="reason", prefix="R_") == ["0", "2", "9"]
+
     def test_disks_are_named_where_the_name_is_known(self):
         context = columns.Context(devices={"252:0": "vda"})
         values = np.array([252 << 20, 8 << 20 | 17, 0], np.uint32)

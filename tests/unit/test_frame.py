@@ -413,6 +413,13 @@ class TestAttached:
         row = made.tables()["events"].iloc[0]
         assert (row["ret"], row["pid"]) == ("read", "sda")
 
+    def test_the_header_says_the_names_of_the_kernels_enums(self):
+        lost = Column("ret", "btf_enum", enum="reason", prefix="R_")
+        header = {**ATTACHED, "enums": {"reason": {"63": "R_LOST"}}}
+        made = Collector.from_attached(header, [TableSpec("lost", "events", (lost,))])
+        made.add(ring_batch([event(0, 7, 63, b"")], 40))
+        assert made.tables()["lost"]["ret"].tolist() == ["LOST"]
+
     def test_losses_are_the_latest_that_were_told(self):
         made = Collector.from_attached(ATTACHED)
         made.add(

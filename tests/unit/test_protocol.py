@@ -75,6 +75,7 @@ def test_a_program_survives_json() -> None:
         ({"tables": "counts"}, "program.tables"),
         ({"tables": ["a b"]}, "program.tables"),
         ({"tables": [3]}, "program.tables"),
+        ({"enums": ["a b"]}, "program.enums"),
     ],
 )
 def test_a_bad_program_is_refused_and_the_field_named(change: dict[str, Any], field: str) -> None:
