@@ -79,7 +79,8 @@ def enumerators(name: str) -> dict[int, str]:
     start = library.btf__type_by_id(btf, found)
     _, info, _ = struct.unpack("=III", ctypes.string_at(start, 12))
     items = ctypes.string_at(start + 12, 8 * (info & 0xFFFF))
+    signed = info >> 31
     return {
         number: library.btf__name_by_offset(btf, text).decode("latin-1")
-        for text, number in struct.iter_unpack("=Ii", items)
+        for text, number in struct.iter_unpack("=Ii" if signed else "=II", items)
     }

@@ -45,7 +45,9 @@ def test_eight_runs_at_once_each_count_every_call(agent: Agent) -> None:
 
 def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:
     asked = runs.counting(runs.unique(), duration_ns=1, enums=("skb_drop_reason", "no_such_enum"))
-    attached = next(frame for frame in agent.run(asked).frames() if frame.type == "attached")
+    channel = agent.run(asked)
+    attached = next(frame for frame in channel.frames() if frame.type == "attached")
+    channel.close()
     blob = btf.Btf(btf.read())
     (number,) = blob.find("skb_drop_reason", btf.ENUM)
     words = {str(value): word for word, value in blob.enumerators(number)}
