@@ -159,3 +159,8 @@ struct ks_sys_exit {
     s64 number;
     s64 result;
 };
+
+/* --- scheduling --------------------------------------------------------------------------------
+ * For tp_btf:sched_switch(preempt, prev, next): whether prev asked to sleep. If not, it goes back
+ * to the queue; it may have been preempted on the way to its sleep. */
+#define KS_SLEEPS(preempt, prev) (!((preempt)&1) && (prev)->__state != TASK_RUNNING)
