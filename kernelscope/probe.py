@@ -148,7 +148,12 @@ class HookSpec:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What tracing costs: class "low", "medium" or "high", and measured ns an event."""
+    """What tracing costs: class "low", "medium" or "high", and measured ns an event.
+
+    ns_per_event: the run time of all the probe's programs together for one event. Events are what
+        the tables count (rows, where they do not count), but at least the runs of the program that
+        ran most often (a threshold hides events that were looked at) and at most those of all.
+    """
 
     level: str
     ns_per_event: float | None
@@ -161,7 +166,8 @@ class Check:
 
     arguments: given to the load; "{file}" stands for a file of 1 MiB on a disk, "{disk}" for a disk
         that nothing else uses, "{folder}" for an empty folder.
-    options: with which the probe runs for its example and picture; "{pid}" is the load's process.
+    options: with which the probe runs for its example and picture; there "{pid}" is the load's
+        process too. script/record-probes makes both.
     """
 
     load: str

@@ -1,0 +1,42 @@
+"""docs/probes.json: what was seen of each probe on each kernel, as script/make-docs shows it.
+
+By a kernel's series: its release, and for each probe the hooks that it took, the rows that its
+check gave, and where it was measured what it costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PATH = Path(__file__).resolve().parents[2] / "docs" / "probes.json"
+
+
+def read(path: Path = PATH) -> dict[str, Any]:
+    """Return the record; one of no kernel where there is none yet."""
+    if not path.is_file():
+        return {"kernels": {}}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def note(
+    series: str, release: str, probes: Mapping[str, Mapping[str, Any]], path: Path = PATH
+) -> None:
+    """Write what was seen of some probes on a kernel; what is known of others stays."""
+    record = read(path)
+    kernel = record["kernels"].setdefault(series, {"release": release, "probes": {}})
+    kernel["release"] = release
+    for name, seen in probes.items():
+        kernel["probes"][name] = {**kernel["probes"].get(name, {}), **seen}
+    kernel["probes"] = dict(sorted(kernel["probes"].items()))
+    record["kernels"] = dict(sorted(record["kernels"].items(), key=lambda item: version(item[0])))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def version(series: str) -> tuple[int, ...]:
+    """Return a series as numbers, to sort by."""
+    return tuple(int(part) for part in series.split("."))
