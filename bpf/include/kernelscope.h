@@ -144,6 +144,57 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
 /* As ks_keep, for a task_struct that a tp_btf hook gave. */
 #define KS_KEEP_TASK(task) ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm)
 
+/* --- reading the kernel's structs ----------------------------------------------------------------
+ * For pointers that the verifier does not know; those that tp_btf hooks give are read directly. */
+
+/* What `pointer` points to; 0 where it cannot be read. Not for const members. */
+#define KS_READ(pointer)                                                                           \
+    ({                                                                                             \
+        typeof(*(pointer)) ks_value = 0;                                                           \
+        bpf_probe_read_kernel(&ks_value, sizeof(ks_value), pointer);                               \
+        ks_value;                                                                                  \
+    })
+
+/* The file behind a descriptor of the current process; 0 where there is none. */
+KS_INLINE struct file *ks_file(u32 fd)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct files_struct *files = KS_READ(&task->files);
+    struct fdtable *table = KS_READ(&files->fdt);
+    struct file **list = KS_READ(&table->fd);
+
+    return fd < KS_READ(&table->max_fds) ? KS_READ(&list[fd]) : 0;
+}
+
+#define KS_REGULAR 0100000 /* S_IFREG of S_IFMT 0170000, include/uapi/linux/stat.h */
+
+KS_INLINE bool ks_is_regular(struct file *file)
+{
+    struct inode *inode = KS_READ(&file->f_inode);
+
+    return (KS_READ(&inode->i_mode) & 0170000) == KS_REGULAR;
+}
+
+KS_INLINE u32 ks_device(struct file *file)
+{
+    struct inode *inode = KS_READ(&file->f_inode);
+    struct super_block *super = KS_READ(&inode->i_sb);
+
+    return KS_READ(&super->s_dev);
+}
+
+/* The last part of a file's path: the kernel keeps no whole paths. Returns as
+ * bpf_probe_read_kernel_str. */
+KS_INLINE s64 ks_file_name(char *name, u32 size, struct file *file)
+{
+    struct dentry *dentry = 0;
+    const unsigned char *text = 0;
+
+    bpf_probe_read_kernel(&dentry, sizeof(dentry), &file->f_path.dentry);
+    bpf_probe_read_kernel(&text, sizeof(text), &dentry->d_name.name);
+    return bpf_probe_read_kernel_str(name, size, text);
+}
+
 /* --- system calls ------------------------------------------------------------------------------
  * What tracepoint:syscalls:* gives, the same for every call. Reading it so needs no tracefs when
  * compiling, and a call that a machine lacks stays optional. */
@@ -164,3 +215,51 @@ struct ks_sys_exit {
  * For tp_btf:sched_switch(preempt, prev, next): whether prev asked to sleep. If not, it goes back
  * to the queue; it may have been preempted on the way to its sleep. */
 #define KS_SLEEPS(preempt, prev) (!((preempt)&1) && (prev)->__state != TASK_RUNNING)
+
+/* A call between its entry and its return, in a BPF_HASH(table, u32, struct ks_call): KS_ENTER
+ * keeps its number and its first `count` arguments (a tracepoint refuses programs that read more
+ * than the call has); KS_LEAVE moves them to *found, and is false where the entry was not seen. */
+struct ks_call {
+    u64 at_ns;
+    s64 number;
+    u64 args[6];
+};
+
+/* (s32): the hole behind a tracepoint's call number may hold anything. */
+#define KS_ENTER(table, entry, count)                                                              \
+    ({                                                                                             \
+        struct ks_call ks_begun = {.at_ns = bpf_ktime_get_ns(), .number = (s32)(entry)->number};   \
+        u32 ks_tid = bpf_get_current_pid_tgid();                                                   \
+        __builtin_memcpy(ks_begun.args, (entry)->args, (count) * sizeof(u64));                     \
+        table.update(&ks_tid, &ks_begun);                                                          \
+    })
+
+#define KS_LEAVE(table, found)                                                                     \
+    ({                                                                                             \
+        u32 ks_tid = bpf_get_current_pid_tgid();                                                   \
+        struct ks_call *ks_begun = table.lookup(&ks_tid);                                          \
+        if (ks_begun) {                                                                            \
+            *(found) = *ks_begun;                                                                  \
+            table.delete(&ks_tid);                                                                 \
+        }                                                                                          \
+        ks_begun != 0;                                                                             \
+    })
+
+/* --- records -----------------------------------------------------------------------------------
+ * KS_TASK are members that the columns pid, tid, uid and comm read; KS_SET_TASK fills them with the
+ * current task. */
+
+#define KS_TASK                                                                                    \
+    u32 pid;                                                                                       \
+    u32 tid;                                                                                       \
+    u32 uid;                                                                                       \
+    char comm[16]
+
+#define KS_SET_TASK(record)                                                                        \
+    ({                                                                                             \
+        u64 ks_ids = bpf_get_current_pid_tgid();                                                   \
+        (record)->pid = ks_ids >> 32;                                                              \
+        (record)->tid = ks_ids;                                                                    \
+        (record)->uid = bpf_get_current_uid_gid();                                                 \
+        bpf_get_current_comm(&(record)->comm, sizeof((record)->comm));                             \
+    })
