@@ -19,7 +19,7 @@ IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
 SAMPLING = 0.4 if IN_GUEST else 0.1
 SETTLE_S = 0.1
 
-receipts: list[dict[str, Any]] = []  # of the runs of the test that is running (conftest.py)
+measurements: list[dict[str, Any]] = []  # of the runs of the test that is running (conftest.py)
 
 
 def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -28,7 +28,7 @@ def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]
         facts = load.go()
         time.sleep(SETTLE_S)
     result = run.result()
-    receipts.append(run.receipt)
+    measurements.append(measurement(run.receipt, result))
     assert run.lost == {}
     return result, facts
 
@@ -59,11 +59,12 @@ def in_one_of_four(check: Callable[..., None]) -> Callable[..., None]:
     return repeated
 
 
-def measurement(receipt: dict[str, Any]) -> dict[str, Any]:
+def measurement(receipt: dict[str, Any], result: Any) -> dict[str, Any]:
     """Return what a run's receipt says of the probe: hooks taken, rows, ns per run of a program."""
+    tables = [result] if isinstance(result, pd.DataFrame) else list(result.values())
     return {
         "probe": receipt["probe"],
         "hooks": sorted({hook.partition("=")[0] for hook in receipt["hooks"]}),
-        "rows": sum(receipt["rows"].values()),
+        "rows": sum(map(len, tables)),
         "ns_per_run": receipt["ns_per_run"],
     }

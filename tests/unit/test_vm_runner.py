@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from probes import record as probe_record
 from vm import __main__ as runner
 from vm import archive, initramfs
 from vm.archive import Kernel
-from vm.results import Results, hook_row
+from vm.results import Results, hook_row, probe_rows
 
 from kernelscope.agent import hooks
 
@@ -192,3 +193,34 @@ def test_a_guest_in_which_a_test_failed_is_not_booted_again(
 ) -> None:
     failed = {"event": "result", "test": "b", "state": "failed"}
     assert _matrix(monkeypatch, _died(*WHOLE[:4], failed)) == 1
+
+
+def probe_test(name: str, state: str, **run: Any) -> dict[str, Any]:
+    runs = [{"hooks": ["tp_btf:x"], "ns_per_run": 100.0, **run}]
+    return {"event": "result", "test": name, "state": state, "properties": {"runs": runs}}
+
+
+def test_a_probe_is_recorded_by_its_fullest_run_where_all_its_checks_passed() -> None:
+    results = told(
+        probe_test("a", "passed", probe="runqlat", rows=3),
+        probe_test("b", "passed", probe="runqlat", rows=17),
+        probe_test("c", "passed", probe="profile", rows=5),
+        probe_test("d", "failed", probe="profile", rows=1),
+    )
+    assert probe_rows(results) == {
+        "runqlat": {"hooks": ["tp_btf:x"], "rows": 17, "ns_per_run": 100.0}
+    }
+
+
+def test_what_is_noted_of_a_probe_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "docs" / "probes.json"
+    probe_record.note("6.12", "6.12.1", {"runqlat": {"rows": 3}}, path)
+    probe_record.note("6.1", "6.1.0", {"runqlat": {"rows": 5}}, path)
+    probe_record.note("6.12", "6.12.2", {"profile": {"rows": 1}, "runqlat": {"hooks": []}}, path)
+
+    kernels = probe_record.read(path)["kernels"]
+    assert list(kernels) == ["6.1", "6.12"]
+    assert kernels["6.12"] == {
+        "release": "6.12.2",
+        "probes": {"profile": {"rows": 1}, "runqlat": {"rows": 3, "hooks": []}},
+    }

@@ -20,10 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes import record as probe_record
 from vm import archive, machine
 from vm.archive import ArchiveError, Kernel
 from vm.machine import Limits, MachineError
-from vm.results import Outcome, Results, hook_row
+from vm.results import Outcome, Results, hook_row, probe_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "kernels.json"
@@ -112,6 +113,8 @@ def run_matrix(
     for guest in guests:
         show_verdict(guest)
     failed = any(list(guest.results.problems()) for guest in guests)
+    if record:
+        write_probes(guests)
     if record and not failed:
         write_record(RECORD, guests)
     return int(failed)
@@ -204,9 +207,20 @@ def show_verdict(guest: Guest) -> None:
             print(f"    {line}")
 
 
+def write_probes(guests: Sequence[Guest]) -> None:
+    """Write what was seen of the probes whose checks passed, beside what is known of others."""
+    for guest in guests:
+        rows = probe_rows(guest.results)
+        if rows:
+            probe_record.note(guest.kernel.series, guest.kernel.release, rows)
+            print(f"{guest.kernel.series}: {len(rows)} probes are in docs/probes.json")
+
+
 def write_record(path: Path, guests: Sequence[Guest]) -> None:
     """Write which hooks were seen to work on which kernel, for the documents."""
     rows = {guest.kernel.series: hook_row(guest.results) for guest in guests}
+    if not all(rows.values()):  # --only left the hooks' tests out
+        return
     record = {
         "releases": {guest.kernel.series: guest.kernel.release for guest in guests},
         "tests": {guest.kernel.series: guest.results.passed for guest in guests},

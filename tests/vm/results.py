@@ -111,3 +111,20 @@ def hook_row(results: Results) -> dict[str, str]:
         seen = outcome.properties.get("absent", "yes") if outcome.state == "passed" else "failed"
         row[kind] = "failed" if row.get(kind) == "failed" else str(seen)
     return row
+
+
+def probe_rows(results: Results) -> dict[str, dict[str, Any]]:
+    """Return what was seen of each probe whose checks all passed: its fullest run.
+
+    A check notes its runs (probes/checking.py) as the property "runs".
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    failed: set[str] = set()
+    for outcome in results.outcomes.values():
+        for run in outcome.properties.get("runs", ()):
+            name, before = run["probe"], rows.get(run["probe"])
+            if outcome.state != "passed":
+                failed.add(name)
+            if before is None or run["rows"] > before["rows"]:
+                rows[name] = {key: value for key, value in run.items() if key != "probe"}
+    return {name: row for name, row in rows.items() if name not in failed}
