@@ -373,11 +373,22 @@ def _finished(plan: _Plan, data: dict[str, Any], sort: bool = True) -> pd.DataFr
 
 def _merged(plan: _Plan, frame: pd.DataFrame) -> pd.DataFrame:
     """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
-    counts = [column.name for column in plan.columns if column.kind == "count"]
-    if not counts or not any(column.kind.endswith("_stack") for column in plan.columns):
+    how = {column.name: _added(column) for column in plan.columns if _is_amount(column)}
+    if not how or not any(column.kind.endswith("_stack") for column in plan.columns):
         return frame
-    keys = [name for name in frame.columns if name not in counts]
-    return frame.groupby(keys, sort=False, dropna=False, as_index=False)[counts].sum()
+    keys = [name for name in frame.columns if name not in how]
+    added = frame.groupby(keys, sort=False, dropna=False, as_index=False).agg(how)
+    return added[list(frame.columns)]
+
+
+def _is_amount(column: Column) -> bool:
+    of_map = column.field.startswith("value") and column.kind in ("duration", "integer", "float")
+    return column.kind == "count" or of_map
+
+
+def _added(column: Column) -> str:
+    least_or_most = column.name.partition("_")[0]
+    return least_or_most if least_or_most in ("min", "max") else "sum"
 
 
 def _available_bytes() -> int:

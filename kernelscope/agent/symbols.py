@@ -7,15 +7,17 @@ kind it is.
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import dropwhile
 from typing import Union
 
 from kernelscope.agent import kernel, maps
-from kernelscope.agent.kernel_symbols import KERNEL_HALF, KernelSymbols
+from kernelscope.agent.kernel_symbols import KERNEL_HALF, Frame, KernelSymbols
 from kernelscope.agent.process_symbols import ModuleFiles, Process
 from kernelscope.agent.protocol import Field, Layout
 from kernelscope.agent.ringbuf import DISCARDED, stride_of
@@ -26,6 +28,10 @@ _PAUSE_S = 10e-6  # after each entry looked at: so looking takes a twentieth of 
 _PERF_RAW = 36  # header, pid, tid, time, cpu and size stand before a perf record's own bytes
 _PERF_SAMPLE = 9
 _MAX_PROCESSES = 4096
+# What stands between a tracepoint or a function's entry and the program that asks for the stack.
+_TRACING = re.compile(
+    r"bpf_prog_[0-9a-f]{16}|bpf_trampoline_|bpf_trace_run|__bpf_trace_|__traceiter_"
+)
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -159,7 +165,8 @@ class StackResolver:
                 if not addresses or wanted not in (None, is_kernel):
                     continue
                 if is_kernel:
-                    found[f"0:{stack}"] = [list(in_kernel(address)) for address in addresses]
+                    frames = map(in_kernel, addresses)
+                    found[f"0:{stack}"] = [list(f) for f in dropwhile(_is_tracing, frames)]
                 else:
                     found[f"{pid}:{stack}"] = self._user_frames(pid, addresses)
         return found
@@ -173,6 +180,10 @@ class StackResolver:
         if process is None:
             return [["", address, ""] for address in addresses]
         return [list(process.resolve(address)) for address in addresses]
+
+
+def _is_tracing(frame: Frame) -> bool:
+    return bool(_TRACING.match(frame[0]))
 
 
 class _Traces:

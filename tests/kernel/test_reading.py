@@ -141,9 +141,8 @@ def test_a_stack_is_named_in_the_kernel_and_in_the_process() -> None:
     by_pid = {key.split(":")[0]: frames for key, frames in result["frames"].items()}
     assert set(by_pid) == {"0", str(result["pid"])}
     in_kernel = [frame[0] for frame in by_pid["0"]]
-    assert in_kernel[0].startswith("bpf_prog_")
-    assert in_kernel[0].endswith("_ks_test")
     assert "__sys_bpf" in in_kernel
+    assert not [name for name in in_kernel if name.endswith("_ks_test")]  # the program itself
     assert by_pid["0"][in_kernel.index("__sys_bpf")][2] == "[kernel]"
     symbol, offset, module = by_pid[str(result["pid"])][0]
     assert symbol == "syscall"

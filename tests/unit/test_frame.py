@@ -372,6 +372,29 @@ class TestStacksAndLines:
         made.add(Frame({"type": "stacks"}, json.dumps(frames).encode()))
         assert made.tables()["m"]["user_stack_id"].tolist() == ["main;f"]
 
+    def test_rows_whose_stacks_read_alike_are_added_up(self):
+        layout = Layout(
+            "m",
+            "hash",
+            (Field("kernel_stack", "s32", 0, 4),),
+            (Field("total_ns", "u64", 0, 8), Field("max_ns", "u64", 8, 8)),
+            4,
+            16,
+        )
+        columns = (
+            Column("max_us", "duration", "value.max_ns", "us"),
+            Column("kernel_stack", "kernel_stack", "key.kernel_stack"),
+            Column("total_us", "duration", "value.total_ns", "us"),
+        )
+        read = reading("m", [U32(3), U32(4)], [U64(5000) + U64(4000), U64(3000) + U64(2000)])
+        made = filled(layout, frames=[read], specs=(TableSpec("t", "m", columns),))
+        made.add(
+            Frame({"type": "stacks"}, b'{"frames": {"0:3": [["f", 1, ""]], "0:4": [["f", 2, ""]]}}')
+        )
+        assert made.tables()["t"].to_dict("records") == [
+            {"max_us": 4, "kernel_stack": "f", "total_us": 8}
+        ]
+
     def test_printk_lines_are_a_table_in_order_of_time(self):
         def line(time, text):
             raw = bytes(8) + struct.pack("<HH", 12, len(text) + 1) + text + b"\0"
