@@ -147,7 +147,8 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
 /* --- reading the kernel's structs ----------------------------------------------------------------
  * For pointers that the verifier does not know; those that tp_btf hooks give are read directly. */
 
-/* What `pointer` points to; 0 where it cannot be read. Not for const members. */
+/* What `pointer` points to; 0 where it cannot be read. Not for const members, nor for what BCC
+ * itself may want to rewrite, such as what a table's value points to: see ks_pointer. */
 #define KS_READ(pointer)                                                                           \
     ({                                                                                             \
         typeof(*(pointer)) ks_value = 0;                                                           \
@@ -155,44 +156,63 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
         ks_value;                                                                                  \
     })
 
+/* What an address holds; 0 where it cannot be read. */
+KS_INLINE u64 ks_u64(const void *from)
+{
+    u64 value = 0;
+
+    bpf_probe_read_kernel(&value, sizeof(value), from);
+    return value;
+}
+
+KS_INLINE u32 ks_u32(const void *from)
+{
+    u32 value = 0;
+
+    bpf_probe_read_kernel(&value, sizeof(value), from);
+    return value;
+}
+
+KS_INLINE void *ks_pointer(const void *from)
+{
+    return (void *)ks_u64(from);
+}
+
 /* The file behind a descriptor of the current process; 0 where there is none. */
 KS_INLINE struct file *ks_file(u32 fd)
 {
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    struct files_struct *files = KS_READ(&task->files);
-    struct fdtable *table = KS_READ(&files->fdt);
-    struct file **list = KS_READ(&table->fd);
+    struct files_struct *files = ks_pointer(&task->files);
+    struct fdtable *table = ks_pointer(&files->fdt);
+    struct file **list = ks_pointer(&table->fd);
 
-    return fd < KS_READ(&table->max_fds) ? KS_READ(&list[fd]) : 0;
+    return fd < ks_u32(&table->max_fds) ? ks_pointer(&list[fd]) : 0;
 }
 
 #define KS_REGULAR 0100000 /* S_IFREG of S_IFMT 0170000, include/uapi/linux/stat.h */
 
 KS_INLINE bool ks_is_regular(struct file *file)
 {
-    struct inode *inode = KS_READ(&file->f_inode);
+    struct inode *inode = ks_pointer(&file->f_inode);
 
-    return (KS_READ(&inode->i_mode) & 0170000) == KS_REGULAR;
+    return (ks_u32(&inode->i_mode) & 0170000) == KS_REGULAR;
 }
 
 KS_INLINE u32 ks_device(struct file *file)
 {
-    struct inode *inode = KS_READ(&file->f_inode);
-    struct super_block *super = KS_READ(&inode->i_sb);
+    struct inode *inode = ks_pointer(&file->f_inode);
+    struct super_block *super = ks_pointer(&inode->i_sb);
 
-    return KS_READ(&super->s_dev);
+    return ks_u32(&super->s_dev);
 }
 
 /* The last part of a file's path: the kernel keeps no whole paths. Returns as
  * bpf_probe_read_kernel_str. */
 KS_INLINE s64 ks_file_name(char *name, u32 size, struct file *file)
 {
-    struct dentry *dentry = 0;
-    const unsigned char *text = 0;
+    struct dentry *dentry = ks_pointer(&file->f_path.dentry);
 
-    bpf_probe_read_kernel(&dentry, sizeof(dentry), &file->f_path.dentry);
-    bpf_probe_read_kernel(&text, sizeof(text), &dentry->d_name.name);
-    return bpf_probe_read_kernel_str(name, size, text);
+    return bpf_probe_read_kernel_str(name, size, ks_pointer(&dentry->d_name.name));
 }
 
 /* --- system calls ------------------------------------------------------------------------------
@@ -262,4 +282,55 @@ struct ks_call {
         (record)->tid = ks_ids;                                                                    \
         (record)->uid = bpf_get_current_uid_gid();                                                 \
         bpf_get_current_comm(&(record)->comm, sizeof((record)->comm));                             \
+    })
+
+/* --- sockets -----------------------------------------------------------------------------------
+ * KS_ENDS are members that the columns local_address, local_port, remote_address and remote_port
+ * read; KS_SET_ENDS fills them from a struct sock of the internet, whatever hook gave it. Ports are
+ * in host order. A socket that is done has no skc_num any more. */
+
+#define KS_IPV6 10 /* AF_INET6, include/linux/socket.h */
+
+#define KS_ENDS                                                                                    \
+    u16 family;                                                                                    \
+    u16 local_port;                                                                                \
+    u16 remote_port;                                                                               \
+    u8 local[16];                                                                                  \
+    u8 remote[16]
+
+#define KS_SET_ENDS(record, sk)                                                                    \
+    ({                                                                                             \
+        struct sock_common *ks_ends = &(sk)->__sk_common;                                          \
+        (record)->family = KS_READ(&ks_ends->skc_family);                                          \
+        (record)->local_port = KS_READ(&ks_ends->skc_num);                                         \
+        if (!(record)->local_port)                                                                 \
+            (record)->local_port = bpf_ntohs(KS_READ(&((struct inet_sock *)(sk))->inet_sport));    \
+        (record)->remote_port = bpf_ntohs(KS_READ(&ks_ends->skc_dport));                           \
+        if ((record)->family == KS_IPV6) {                                                         \
+            bpf_probe_read_kernel((record)->local, 16, &ks_ends->skc_v6_rcv_saddr);                \
+            bpf_probe_read_kernel((record)->remote, 16, &ks_ends->skc_v6_daddr);                   \
+        } else {                                                                                   \
+            bpf_probe_read_kernel((record)->local, 4, &ks_ends->skc_rcv_saddr);                    \
+            bpf_probe_read_kernel((record)->remote, 4, &ks_ends->skc_daddr);                       \
+        }                                                                                          \
+    })
+
+/* Whether one of the ends has that port; 0 means any. */
+#define KS_HAS_PORT(record, port)                                                                  \
+    (!(port) || (record)->local_port == (port) || (record)->remote_port == (port))
+
+/* The socket behind a descriptor of the current process; 0 where it is none. */
+KS_INLINE struct sock *ks_sock(u32 fd)
+{
+    struct file *file = ks_file(fd);
+    struct socket *socket = ks_pointer(&file->private_data);
+
+    return file && KS_READ(&socket->file) == file ? KS_READ(&socket->sk) : 0;
+}
+
+/* As KS_KEEP_TASK, for the current task. */
+#define KS_KEEP_CURRENT()                                                                          \
+    ({                                                                                             \
+        struct task_struct *ks_current = bpf_get_current_task_btf();                               \
+        KS_KEEP_TASK(ks_current);                                                                  \
     })
