@@ -1,0 +1,104 @@
+"""The probes of bpf/fs that look at reads, writes and their time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from probes.checking import one, traced
+from probes.loads import started
+
+pytestmark = pytest.mark.kernel
+
+
+def io_of(pid: int) -> dict[str, int]:
+    """Return what the kernel itself counted of a process: proc_pid_io(5)."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return {name: int(number) for name, _, number in (line.partition(":") for line in lines)}
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, as the last mount says."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    holding = [words for words in mounts if path.is_relative_to(words[1])]
+    return max(holding, key=lambda words: len(words[1]))[2]
+
+
+def test_filetop_counts_the_calls_and_bytes_of_a_file(tmp_path: Path) -> None:
+    with started("file_traffic", str(tmp_path)) as load:
+        files, facts = traced("filetop", load)
+
+    row = one(files, pid=load.pid, file=facts["file"])
+    assert row["inode"] == facts["inode"]
+    assert (row["writes"], row["reads"]) == (101 + 7 + 5, 53 + 11 + 3)
+    assert (row["written_bytes"], row["read_bytes"]) == (facts["written"], facts["read"])
+    assert row["comm"] == "python"
+
+
+def test_filetop_counts_what_the_kernel_counts_of_a_process(tmp_path: Path) -> None:
+    with started("file_traffic", str(tmp_path)) as load:
+        before = io_of(load.pid)
+        files, _ = traced("filetop", load, pid=load.pid, by="process", all=True)
+        after = io_of(load.pid)
+
+    row = one(files, pid=load.pid)
+    assert "file" not in files
+    assert row["writes"] == after["syscw"] - before["syscw"]
+    assert row["written_bytes"] == after["wchar"] - before["wchar"]
+    # the read of the word "go" had begun before the probe
+    assert row["reads"] == after["syscr"] - before["syscr"] - 1
+    assert row["read_bytes"] == after["rchar"] - before["rchar"] - len("go\n")
+
+
+def test_filetop_adds_up_a_file_over_processes(tmp_path: Path) -> None:
+    with started("file_traffic", str(tmp_path)) as load:
+        files, facts = traced("filetop", load, by="file", comm="python")
+
+    assert one(files, file=facts["file"], inode=facts["inode"])["writes"] == 113
+    assert "pid" not in files
+
+
+def test_fileslower_shows_opens_that_wait(tmp_path: Path) -> None:
+    with started("slow_opens", str(tmp_path)) as load:
+        slow, facts = traced("fileslower", load)
+
+    waited = slow[(slow["pid"] == load.pid) & (slow["file"] == facts["file"])]
+    assert waited["operation"].tolist() == ["open"] * 7
+    assert (waited["duration_us"] >= 10_000).all()
+    assert (waited["duration_us"].to_numpy() <= facts["waited_us"]).all()
+    assert (waited["tid"] != load.pid).all()
+
+
+def test_fileslower_shows_every_operation_on_request(tmp_path: Path) -> None:
+    with started("slow_opens", str(tmp_path)) as load:
+        opens, facts = traced("fileslower", load, min_us=0, pid=load.pid)
+    assert (opens["file"] == facts["file"]).sum() == 1 + 7 + 7 + 101
+
+    with started("file_traffic", str(tmp_path)) as load:
+        slow, facts = traced("fileslower", load, min_us=0, pid=load.pid)
+
+    slow = slow[slow["file"] == facts["file"]]
+    assert slow["operation"].value_counts().to_dict() == {
+        **{"write": 113, "read": 67, "open": 14, "fsync": 5}
+    }
+    by_operation = slow.groupby("operation")["read_write_bytes"].sum()
+    assert by_operation["write"] == facts["written"]
+    assert by_operation["read"] == facts["read"]
+    assert not slow["truncated"].any()
+
+
+def counts(latency: pd.DataFrame) -> dict[str, int]:
+    """Return how many operations of each kind there were."""
+    return latency.groupby("operation")["count"].sum().to_dict()
+
+
+def test_fsdist_counts_operations_on_a_file_system(tmp_path: Path) -> None:
+    with started("file_traffic", str(tmp_path)) as load:
+        latency, _ = traced("fsdist", load, pid=load.pid)
+
+    here = latency[latency["fs"] == file_system(tmp_path)]
+    found = counts(here)
+    # a list opens the folder, and reads it until nothing more comes
+    assert found == {"write": 113, "read": 67, "fsync": 5, "open": 14 + 17, "list": 2 * 17}
+    assert (here["latency_low_us"] < here["latency_high_us"]).all()
