@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +20,10 @@ from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.probe import Column, TableSpec
 from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
-from kernelscope.store import MapStore, Reading, RecordStore
+from kernelscope.store import MapStore, Reading, RecordStore, available_bytes
 
 _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 _RECORDS = ("ring", "perf", "printk")
-_FALLBACK_BYTES = 1 << 30
 PRINTK = "printk"  # the table of what the program printed
 # Decoded at a time: little enough that a block's memory is used again for the next.
 _BLOCK_ROWS = 1 << 15
@@ -50,6 +47,7 @@ class Collector:
     table, the latest; by default what fits in a quarter of the memory now available. per_cpu: keep
     per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
     types: column names to kinds, over what a table says itself. devices: "major:minor" to names.
+    max_bytes: what the raw data of all tables may take, in the place of that quarter.
     enums: the kernel's enums by name, each {"number": word}.
 
     `add` may be called from one thread while others read.
@@ -72,6 +70,7 @@ class Collector:
         enums: Mapping[str, Mapping[str, str]] | None = None,
         printk_formats: Sequence[str] = (),
         machine: str | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         if max_rows is not None and max_rows < 1:
             raise ParameterError(
@@ -84,7 +83,9 @@ class Collector:
         self.lost: dict[str, int] = {}
         self.lost_by_table: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._bound = _available_bytes() // 4 if max_rows is None else None
+        self._bound = max_bytes
+        if max_rows is None and max_bytes is None:
+            self._bound = available_bytes() // 4
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self._machine = machine or platform.machine()
         self._devices = dict(devices or {})
@@ -216,8 +217,26 @@ class Collector:
         decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
         return _finished(plan, {**decoded, **data}, sort=False)
 
-    def _table(self, plan: _Plan, limit: int | None) -> pd.DataFrame:
-        store = self._store_of(plan.name)
+    def decode(
+        self, table: str, frames: Iterable[Frame], columns: Collection[str] | None = None
+    ) -> pd.DataFrame:
+        """Decode some frames of one table by themselves, unsorted, and keep none of them.
+
+        columns: those that are wanted, by the names in `probe.Column`; None for all.
+        """
+        plan = self._plans[table]
+        if columns is not None:
+            wanted = tuple(column for column in plan.columns if column.name in columns)
+            plan = replace(plan, columns=wanted, sort=())
+        store = _store(plan.layout, None)
+        for frame in frames:
+            store.add(frame)
+        return self._table(plan, None, store)
+
+    def _table(
+        self, plan: _Plan, limit: int | None, store: RecordStore | MapStore | None = None
+    ) -> pd.DataFrame:
+        store = self._store_of(plan.name) if store is None else store
         if isinstance(store, MapStore):
             with self._lock:
                 readings = list(store.readings)[-1:]
@@ -389,12 +408,3 @@ def _is_amount(column: Column) -> bool:
 def _added(column: Column) -> str:
     least_or_most = column.name.partition("_")[0]
     return least_or_most if least_or_most in ("min", "max") else "sum"
-
-
-def _available_bytes() -> int:
-    try:
-        text = Path("/proc/meminfo").read_text("ascii")
-    except OSError:
-        return _FALLBACK_BYTES
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else _FALLBACK_BYTES

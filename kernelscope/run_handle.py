@@ -248,7 +248,7 @@ class Run:
         return receipt.build(
             self.request,
             stream.attached,
-            stream.receipt,
+            stream.receipt or {"runs": stream.status.get("runs", {})},
             stream.lost,
             rows,
             stream.events,

@@ -7,9 +7,11 @@ differing length are looked for, because the bound counts them.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from kernelscope.agent.protocol import Frame, Layout
 
 # What a frame costs besides its bytes: the Python objects that hold it.
 _OVERHEAD = 512
+_FALLBACK_BYTES = 1 << 30
 
 
 @dataclass
@@ -179,3 +182,13 @@ class MapStore:
             )
             values.append(flat.reshape((count, *self.shape)))
         return keys, values
+
+
+def available_bytes() -> int:
+    """Return how much memory this machine can still give."""
+    try:
+        text = Path("/proc/meminfo").read_text("ascii")
+    except OSError:
+        return _FALLBACK_BYTES
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else _FALLBACK_BYTES

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,9 +61,12 @@ class Batch:
         """Bytes of raw data."""
         return sum(len(frame.payload) for frame in self.frames)
 
-    def frame(self) -> pd.DataFrame:
-        """Decode the batch; the columns are those of the run's result for this table."""
-        return self.stream.decode(self.frames)
+    def frame(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """Decode the batch; the columns are those of the run's result for this table.
+
+        columns: the names, in `probe.Column`, of those that are wanted alone.
+        """
+        return self.stream.decode(self.frames, columns)
 
 
 class _Feed:
@@ -111,6 +114,7 @@ class Stream:
         self.attached: dict[str, Any] = {}
         self.layouts: tuple[Layout, ...] = ()
         self.receipt: dict[str, Any] = {}
+        self.status: dict[str, Any] = {}  # the agent's latest word on a run that goes on
         self.error: BaseException | None = None
         self.ready = threading.Event()
         self.done = threading.Event()
@@ -215,12 +219,12 @@ class Stream:
                 self._feeds.append(feed)
         return iter(feed)
 
-    def decode(self, frames: tuple[Frame, ...]) -> pd.DataFrame:
+    def decode(
+        self, frames: tuple[Frame, ...], columns: Collection[str] | None = None
+    ) -> pd.DataFrame:
         """Decode some frames of one table by themselves."""
-        collector = self._collector()
-        for frame in frames:
-            collector.add(frame)
-        return collector.tables()[self._shown[str(frames[0].header["table"])]]
+        collector = self.collector or self._collector()
+        return collector.decode(self._shown[str(frames[0].header["table"])], frames, columns)
 
     @property
     def _shown(self) -> dict[str, str]:
@@ -242,6 +246,7 @@ class Stream:
             self.attached,
             request.tables,
             max_rows=request.max_rows,
+            max_bytes=request.max_bytes,
             per_cpu=request.program.per_cpu,
             offsets=request.offsets,
             types=request.types,
@@ -280,6 +285,8 @@ class Stream:
             return
         if frame.type == "receipt":
             self.receipt = frame.header
+        elif frame.type == "status":
+            self.status = frame.header
         if self.collector is not None:
             self.collector.add(frame)
         if frame.type in ("batch", "map") and frame.header["table"] in self._shown:

@@ -163,10 +163,12 @@ class Reading:
                     for count, keys, values in maps.read(self._fds[layout.table], layout):
                         self._stacks.observe_map(layout.table, count, keys, values)
 
-    def send_stacks(self) -> None:
-        """Push the symbolised stack traces."""
+    def send_stacks(self, *, new: bool = False) -> None:
+        """Push the symbolised stack traces; new: those that no such call has pushed yet."""
         if self._stacks is not None:
-            frames = self._stacks.resolve()
+            frames = self._stacks.resolve(new=new)
+            if new and not frames:
+                return
             payload = json.dumps({"frames": frames}, separators=(",", ":")).encode()
             self._push({"type": "stacks"}, payload)
 

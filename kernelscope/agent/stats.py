@@ -87,6 +87,10 @@ class RunStats:
             during the windows; None likewise), recursion_misses (whole run).
         """
         self.close()
+        return self.so_far()
+
+    def so_far(self) -> dict[str, Any]:
+        """Return the same for the windows that have ended; the sampling goes on."""
         return {
             "windows": self._windows,
             "windows_s": self._measured_ns / 1e9,

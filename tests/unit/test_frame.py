@@ -156,7 +156,7 @@ class TestBounds:
         assert len(made._stores["events"].batches) == 2
 
     def test_memory_is_bounded_when_no_number_of_rows_is_given(self):
-        with mock.patch.object(frame, "_available_bytes", return_value=4 * 10_000):
+        with mock.patch.object(frame, "available_bytes", return_value=4 * 10_000):
             made = collector(EVENT, SCALAR)
         made.add(reading("counts", [U32(1)], [U64(2)]))
         for first in range(200):
@@ -167,7 +167,7 @@ class TestBounds:
         assert made.rows("counts") == 1
 
     def test_old_readings_of_a_map_make_room_too(self):
-        with mock.patch.object(frame, "_available_bytes", return_value=4 * 5_000):
+        with mock.patch.object(frame, "available_bytes", return_value=4 * 5_000):
             made = collector(SCALAR)
         for at in range(50):
             made.add(reading("counts", [U32(at)], [U64(at)], at_ns=at))
