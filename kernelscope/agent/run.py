@@ -200,6 +200,9 @@ class Run:
         if self.spool.full:  # nobody reads: a week of these would fill the memory
             return
         status = {"type": "status", "at_ns": now, "spooled_bytes": self.spool.bytes}
+        status["runs"] = self.stats.so_far()
+        if self.program.interval_ns:  # somebody watches, and wants names
+            self.reading.send_stacks(new=True)
         self._send({**status, **self.reading.losses()})
 
     def _listen(self, timeout_s: float) -> bool:

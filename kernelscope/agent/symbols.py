@@ -67,6 +67,8 @@ class StackResolver:
         self._files = ModuleFiles()
         self._processes: dict[int, tuple[Process, float]] = {}
         self._next_look: dict[str, float] = {}
+        self._in_kernel = lru_cache(maxsize=None)(KernelSymbols().resolve)
+        self._resolved: set[tuple[bool | None, int, int]] = set()
 
     # --- collecting ------------------------------------------------------------------------------
 
@@ -148,18 +150,23 @@ class StackResolver:
 
     # --- resolving -------------------------------------------------------------------------------
 
-    def resolve(self) -> dict[str, list[list[str | int]]]:
+    def resolve(self, *, new: bool = False) -> dict[str, list[list[str | int]]]:
         """Return each trace's frames, leaf first: "PID:ID" -> [[symbol, offset, module], ...].
+
+        new: only of traces that no such call has returned yet.
 
         PID is 0 for the kernel's half of a stack, and for stacks without a process beside them.
         Without a symbol: ["", offset in the module, module], or ["", address, ""].
         """
-        in_kernel = lru_cache(maxsize=None)(KernelSymbols().resolve)
         tables = [_Traces(fd) for fd in self._fds.values()]
-        for process, _ in self._processes.values():
+        left = list(self._wanted())
+        if new:
+            left = [each for each in left if each not in self._resolved]
+            self._resolved.update(left)
+        for process, _ in self._processes.values() if left else ():
             process.observe()
         found: dict[str, list[list[str | int]]] = {}
-        for wanted, pid, stack in self._wanted():
+        for wanted, pid, stack in left:
             for addresses in (table.addresses(stack) for table in tables):
                 is_kernel = bool(addresses) and addresses[0] >= KERNEL_HALF
                 if not addresses or wanted not in (None, is_kernel):
