@@ -120,6 +120,18 @@ KS_INLINE void ks_raise(u64 *max, u64 value)
         }                                                                                          \
     })
 
+/* The current task's stacks into record->kernel_stack and record->user_stack, as the parameter
+ * `stacks` asks, whose choices are both, user and kernel. traces: a BPF_STACK_TRACE's name. */
+#define KS_STACKS(record, traces, context)                                                         \
+    ({                                                                                             \
+        (record)->kernel_stack = -1;                                                               \
+        (record)->user_stack = -1;                                                                 \
+        if (KS_PARAM(stacks) != 1)                                                                 \
+            (record)->kernel_stack = traces.get_stackid(context, 0);                               \
+        if (KS_PARAM(stacks) != 2)                                                                 \
+            (record)->user_stack = traces.get_stackid(context, BPF_F_USER_STACK);                  \
+    })
+
 /* --- filters -----------------------------------------------------------------------------------
  * For programs whose hook is about another task than the current one (`filters = "code"`).
  * KS_PARAM(filter_uid) is the uid + 1: root is 0, and so is an unset parameter. */
