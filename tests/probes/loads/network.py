@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from typing import Any
@@ -11,11 +12,7 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 def connections() -> dict[str, Any]:
-    """17 connections of known bytes over IPv4 and IPv6, and 3 refused ones."""
-    made = []
-    for number in range(17):
-        family = (socket.AF_INET, socket.AF_INET6)[number % 2]
-        made.append(_converse(family, sent=1009 * number, received=53 * number))
+    """17 connections of known bytes over IPv4 and IPv6, 3 refused, and 2 that no route leads to."""
     refused = []
     for _ in range(3):
         with socket.socket() as vacant:
@@ -24,7 +21,18 @@ def connections() -> dict[str, Any]:
         with socket.socket() as client, contextlib.suppress(ConnectionRefusedError):
             client.connect((LOOPBACK[socket.AF_INET], port))
         refused.append(port)
-    return {"made": made, "refused": refused}
+    unreachable = [_failure("255.255.255.255", port) for port in (7, 9)]
+    made = []
+    for number in range(17):
+        family = (socket.AF_INET, socket.AF_INET6)[number % 2]
+        made.append(_converse(family, sent=1009 * number, received=53 * number))
+    return {"made": made, "refused": refused, "unreachable": unreachable}
+
+
+def _failure(address: str, port: int) -> list[Any]:
+    with socket.socket() as client:
+        error = client.connect_ex((address, port))
+    return [address, port, errno.errorcode[error]]
 
 
 def _converse(family: socket.AddressFamily, sent: int, received: int) -> dict[str, Any]:
