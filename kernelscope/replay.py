@@ -30,6 +30,12 @@ class Replay:
         """Yield the frames up to the recording's whole end."""
         return recording.replay(self.path)
 
+    def start(self) -> None:
+        """Do nothing: it has begun."""
+
+    def until(self, at_ns: int) -> None:
+        """Do nothing: it is over already."""
+
     def stop(self) -> None:
         """Do nothing: it is over already."""
 

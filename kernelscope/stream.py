@@ -37,6 +37,12 @@ class Source(Protocol):
     def stop(self) -> None:
         """Ask the run to end."""
 
+    def start(self) -> None:
+        """Have a run that holds attach."""
+
+    def until(self, at_ns: int) -> None:
+        """Have the run end at that moment of the monotonic clock."""
+
     def snapshot(self) -> None:
         """Ask for a reading of the maps."""
 
@@ -116,6 +122,7 @@ class Stream:
         self.receipt: dict[str, Any] = {}
         self.status: dict[str, Any] = {}  # the agent's latest word on a run that goes on
         self.error: BaseException | None = None
+        self.loaded = threading.Event()
         self.ready = threading.Event()
         self.done = threading.Event()
         self.started_at = 0.0
@@ -134,6 +141,14 @@ class Stream:
     def begin(self) -> None:
         """Start to read in the background."""
         self._thread.start()
+
+    def start(self) -> None:
+        """Have a run that holds attach."""
+        self._source.start()
+
+    def until(self, at_ns: int) -> None:
+        """Have the run end at that moment of the monotonic clock."""
+        self._source.until(at_ns)
 
     def stop(self) -> None:
         """Ask the run to end; what it still has arrives before `done` is set."""
@@ -269,17 +284,22 @@ class Stream:
         self._source.close()
         with self._lock:
             self.done.set()
+            self.loaded.set()
             self.ready.set()
             for feed in self._feeds:
                 feed.put(None)
 
     def _take(self, frame: Frame) -> None:
+        if frame.type == "loaded":
+            self.loaded.set()
+            return
         if self._recorder is not None:
             self._recorder.add(frame)
         if frame.type == "attached":
             self.attached = frame.header
             self.layouts = tuple(Layout.from_json(item) for item in frame.header["layouts"])
             self.started_at = time.monotonic()
+            self.loaded.set()
             self.ready.set()
             self.collector = self._collector()
             return

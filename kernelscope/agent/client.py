@@ -76,6 +76,14 @@ class Channel:
         """Ask the run to end and send what it has; harmless when it has ended."""
         self._send({"type": "stop"})
 
+    def start(self) -> None:
+        """Have a run that holds attach now."""
+        self._send({"type": "start"})
+
+    def until(self, at_ns: int) -> None:
+        """Have the run end at that moment of the monotonic clock, whatever its duration was."""
+        self._send({"type": "until", "at_ns": at_ns})
+
     def snapshot(self) -> None:
         """Ask for a reading of the maps now."""
         self._send({"type": "snapshot"})

@@ -6,8 +6,8 @@ one end of a fresh socket pair (SCM_RIGHTS); the agent forks for it, and the chi
 socket alone, so that a child that dies can corrupt no other run's stream.
 
 Requests   hello · run · check · list · doctor
-A run      attached · batch* · map* · status* · stacks · receipt · end, or error · end
-To a run   stop · snapshot
+A run      [loaded ·] attached · batch* · map* · status* · stacks · receipt · end, or error · end
+To a run   start (where the program holds) · until · stop · snapshot
 
 `Program.from_json` is the agent's gate: it accepts only known keys with values of the right type
 and range, and raises `AgentRefusedError` naming the field otherwise.
@@ -88,6 +88,7 @@ class Program:
     enums: the kernel's enums whose names are wanted: sent with "attached".
     symbolize: resolve stack traces.
     measure: take the kernel's BPF run statistics in short windows.
+    hold: load, say so, and attach at the word "start": so several runs begin together.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Program:
     enums: tuple[str, ...] = ()
     symbolize: bool = True
     measure: bool = True
+    hold: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the program as plain JSON values."""
@@ -146,6 +148,7 @@ class Program:
             enums=tuple(check.names("enums", 16)),
             symbolize=check.flag("symbolize", True),
             measure=check.flag("measure", True),
+            hold=check.flag("hold", False),
         )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import attach, btf_ids, hooks, kernel, loader, system, usdt
 from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent.checks import integer
 from kernelscope.agent.failure import as_error
 from kernelscope.agent.protocol import Hook, Program, decode_header
 from kernelscope.agent.reading import Reading
@@ -48,6 +49,8 @@ class Run:
         self._doing = "preparing the program"
         self._commands = bytearray()
         self._reading_due = False
+        self._started = not program.hold
+        self._ends_ns = 0
 
     def execute(self) -> None:
         """Run to the end; what goes wrong is sent behind whatever was sent before.
@@ -96,6 +99,7 @@ class Run:
         self._doing = "opening the tables"
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
         self._require_client()
+        self._hold()
         self._doing = "attaching the program"
         system.end_gently(os.getppid())
         tracefs = self.context.tracefs or attach.TRACEFS
@@ -113,6 +117,15 @@ class Run:
         poller.register(self.sock, 0)
         if poller.poll(0):
             raise ConnectionResetError
+
+    def _hold(self) -> None:
+        """Wait for the word where the run is to begin together with others."""
+        if not self._started:
+            self._send({"type": "loaded"})
+        while not self._started:
+            self.spool.flush()
+            if not self._listen(1.0):
+                raise ConnectionResetError
 
     def _bindings(self, obj: Object) -> list[tuple[Hook, hooks.ParsedHook]]:
         names = [function.name for function in obj.functions]
@@ -149,6 +162,7 @@ class Run:
                 "substituted": list(obj.substituted),
                 "printk_formats": list(obj.printk_formats),
                 "lost_counted": obj.counts_losses,
+                "began_ns": self.began_ns,
                 "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
                 "cpus": kernel.possible_cpus(),
                 "devices": _devices(),
@@ -166,15 +180,14 @@ class Run:
     # --- while it runs ---------------------------------------------------------------------------
 
     def _drain_until_over(self) -> None:
-        longest = self.context.policy.max_duration_s * 10**9
-        deadline = self.began_ns + min(self.program.duration_ns or longest, longest)
+        self._end_at(self.began_ns + (self.program.duration_ns or 1 << 62))
         next_status = self.began_ns + STATUS_EVERY_NS
         interval = self.program.interval_ns
         next_reading = self.began_ns + interval
         while True:
             tick = self.reading.drain()
             now = time.monotonic_ns()
-            if now >= deadline:
+            if now >= self._ends_ns:
                 self.stopped_by = "duration"
                 return
             if now >= next_status:
@@ -189,11 +202,15 @@ class Run:
                 self._reading_due = False
                 self.reading.read_maps(final=False, between=self._keep_draining)
             self.spool.flush()
-            wake = min(next_status, deadline, *([next_reading] if interval else []))
+            wake = min(next_status, self._ends_ns, *([next_reading] if interval else []))
             if self.program.measure:
                 wake = min(wake, self.stats.next_tick_ns)
             if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
                 return
+
+    def _end_at(self, at_ns: int) -> None:
+        """End at that moment of the monotonic clock, or as early as the policy wants."""
+        self._ends_ns = min(at_ns, self.began_ns + self.context.policy.max_duration_s * 10**9)
 
     def _send_status(self, now: int) -> None:
         self.reading.prime_symbols()
@@ -232,7 +249,11 @@ class Run:
         while b"\n" in self._commands:
             line, _, rest = bytes(self._commands).partition(b"\n")
             self._commands = bytearray(rest)
-            command = decode_header(line)[0].get("type")
+            header = decode_header(line)[0]
+            command = header.get("type")
+            self._started = self._started or command == "start"
+            if command == "until":
+                self._end_at(integer(header.get("at_ns"), "until.at_ns", 0, 1 << 63))
             if command == "stop":
                 self.stopped_by = "stopped"
                 return False

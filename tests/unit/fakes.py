@@ -89,7 +89,8 @@ class FakeChannel:
         error: KernelScopeError | None = None,
         last: Sequence[Frame] = (),
     ) -> None:
-        self.stopped = self.closed = False
+        self.stopped = self.closed = self.started = False
+        self.ends_ns = 0
         self.snapshots = 0
         self.on_snapshot: Frame | None = None
         self._queue: queue.Queue[Frame | None] = queue.Queue()
@@ -115,6 +116,12 @@ class FakeChannel:
             raise self._error
         if self.closed and not self.stopped:
             raise AgentDiedError("it sent no end")
+
+    def start(self) -> None:
+        self.started = True
+
+    def until(self, at_ns: int) -> None:
+        self.ends_ns = at_ns
 
     def stop(self) -> None:
         if not self.stopped:
