@@ -65,12 +65,19 @@ def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe
             assert parameter.maximum is not None
 
 
+def with_macros(source: str) -> str:
+    """Return the text with the definitions of the prelude's macros that it uses."""
+    prelude = (catalogue.root() / "include" / "kernelscope.h").read_text().replace("\\\n", "")
+    definitions = re.findall(r"^(#define (KS_\w+)\(.*)$", prelude, re.MULTILINE)
+    return source + "".join(text for text, name in definitions if f"{name}(" in source)
+
+
 @every_probe
 def test_every_parameter_is_used(probe: Probe) -> None:
     hooked = " ".join(spec for hook in probe.hooks for spec in hook.any_of)
     for parameter in probe.parameters:
         used = {
-            "param": f"KS_PARAM({parameter.name})" in probe.source,
+            "param": f"KS_PARAM({parameter.name})" in with_macros(probe.source),
             "define": parameter.name.upper() in probe.source,
             "client": f"{{{parameter.name}}}" in hooked,
         }
