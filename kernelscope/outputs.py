@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import export
-from kernelscope.tables import Tables
+from kernelscope.tables import Results, Tables, by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +19,12 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
-def write(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> list[Path]:
+def write(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> list[Path]:
     """Write the files that the checked options ask for and return their paths.
 
     wanted: "csv", "parquet", "json" to a path (None, standard output, is left out). A mapping's
-    tables go to PATH with the table's name put in: bio.csv, bio.latency.csv. Raises ExportError.
+    tables go to PATH with the table's name put in: x.csv, x.latency.csv, and of several probes
+    x.syscount.calls.csv. Raises ExportError.
     """
     written = []
     for kind, writer in _WRITERS.items():
@@ -36,10 +37,12 @@ def write(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> list[Path
     return written
 
 
-def _targets(result: pd.DataFrame | Tables, path: Path) -> list[tuple[Path, pd.DataFrame]]:
-    if not isinstance(result, Tables):
-        return [(path, result)]
-    return [
-        (path.with_name(f"{path.stem}.{name}{path.suffix}"), table)
-        for name, table in result.items()
-    ]
+def _targets(
+    result: pd.DataFrame | Tables | Results, path: Path
+) -> list[tuple[Path, pd.DataFrame]]:
+    return [(with_name(path, name), table) for name, table in by_name(result).items()]
+
+
+def with_name(path: Path, name: str) -> Path:
+    """Return the path with a name put in before its suffix; as it is where that is empty."""
+    return path.with_name(f"{path.stem}.{name}{path.suffix}") if name else path

@@ -80,6 +80,29 @@ def build(
     }
 
 
+def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum up the receipts of probes that ran together, as plain JSON values.
+
+    skew_ms: between the first one's start and the last one's.
+    """
+    first = min(receipts.values(), key=lambda each: each["started"])
+    shares = [each["cpu_share"] for each in receipts.values() if each["cpu_share"] is not None]
+    return {
+        "version": VERSION,
+        "probes": list(receipts),
+        "host": first["host"],
+        "kernel": first["kernel"],
+        "started": first["started"],
+        "duration_s": max(each["duration_s"] for each in receipts.values()),
+        "skew_ms": first.get("beside", {}).get("skew_ms"),
+        "rows": {name: sum(each["rows"].values()) for name, each in receipts.items()},
+        "lost": {name: dict(each["lost"]) for name, each in receipts.items() if each["lost"]},
+        "cpu_share": round(sum(shares), 6) if shares else None,
+        "interrupted": any(each["interrupted"] for each in receipts.values()),
+        "recorded": any(each["recorded"] for each in receipts.values()),
+    }
+
+
 def _started(attached: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
     """Return the start in UTC, ISO 8601: the monotonic clock's moved to the wall's."""
     clock = attached.get("clock")

@@ -41,6 +41,7 @@ class Run:
     ) -> None:
         self.request = asked
         self.interrupted = False
+        self.beside: dict[str, Any] = {}  # of a run in a group: its receipt's "beside"
         self._recorded = recorded
         self._stopping = False
         self._warned = False
@@ -105,6 +106,25 @@ class Run:
         if self._stream.error is not None and not self._stream.attached:
             raise self._stream.error
         return self
+
+    def wait_loaded(self) -> None:
+        """Wait until a program that holds is in the kernel. Raises what kept it from that."""
+        self._stream.loaded.wait()
+        if self._stream.error is not None and not self._stream.attached:
+            raise self._stream.error
+
+    def begin(self) -> None:
+        """Have a program that holds attach."""
+        self._stream.start()
+
+    @property
+    def began_ns(self) -> int:
+        """When it was attached, by CLOCK_MONOTONIC; 0 where that is not known."""
+        return int(self._stream.attached.get("began_ns", 0))
+
+    def end_at(self, at_ns: int) -> None:
+        """Have the run end at that moment of CLOCK_MONOTONIC, whatever its duration was."""
+        self._stream.until(at_ns)
 
     def stop(self) -> None:
         """End the run early; `result` gives what there is."""
@@ -245,7 +265,7 @@ class Run:
 
     def _receipt(self, rows: Mapping[str, int]) -> dict[str, Any]:
         stream = self._stream
-        return receipt.build(
+        made = receipt.build(
             self.request,
             stream.attached,
             stream.receipt or {"runs": stream.status.get("runs", {})},
@@ -256,6 +276,7 @@ class Run:
             interrupted=self.interrupted,
             recorded=self._recorded,
         )
+        return {**made, "beside": self.beside} if self.beside else made
 
     def _warn(self) -> None:
         message = receipt.loss_message(self.receipt)

@@ -1,50 +1,83 @@
-"""The result of a program with several tables: a mapping of names to DataFrames that shows each."""
+"""Results of more than one table, as mappings that show each: a program's, or several probes'."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Tables(Mapping[str, "pd.DataFrame"]):
-    """Tables by name, in the program's order. `receipt` is what every table's attrs carry too."""
+Found = TypeVar("Found", bound="pd.DataFrame | Tables", covariant=True)
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame], receipt: Mapping[str, Any]) -> None:
-        self._tables = dict(tables)
+
+class _Shown(Mapping[str, Found]):
+    """What both have in common."""
+
+    def __init__(self, found: Mapping[str, Found], receipt: Mapping[str, Any]) -> None:
+        self._found = dict(found)
         self.receipt = dict(receipt)
 
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        if name not in self._tables:
-            raise KeyError(f"{name} (there are: {', '.join(self._tables) or 'no tables'})")
-        return self._tables[name]
+    def __getitem__(self, name: str) -> Found:
+        if name not in self._found:
+            raise KeyError(f"{name} (there are: {', '.join(self._found) or 'no tables'})")
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tables)
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self._tables)
+        return len(self._found)
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(self._tables)
+        return list(self._found)
+
+    def flat(self) -> dict[str, pd.DataFrame]:
+        """Return every table by its name, a probe's name and a dot before it where needed."""
+        return {
+            f"{name}.{inner}" if inner else name: table
+            for name, found in self._found.items()
+            for inner, table in by_name(found).items()
+        }
 
     def __repr__(self) -> str:
-        if not self._tables:
+        tables = self.flat()
+        if not tables:
             return "no tables: the program has no map, ring or bpf_trace_printk to read"
-        parts = [f"{_title(name, table)}\n{table!r}" for name, table in self._tables.items()]
-        return "\n\n".join(parts)
+        return "\n\n".join(f"{_title(name, table)}\n{table!r}" for name, table in tables.items())
 
     def _repr_html_(self) -> str:
-        if not self._tables:
+        tables = self.flat()
+        if not tables:
             return f"<p>{html.escape(repr(self))}</p>"
         parts = []
-        for name, table in self._tables.items():
+        for name, table in tables.items():
             shown = table._repr_html_()  # type: ignore[operator]
             parts.append(f"<p><b>{html.escape(_title(name, table))}</b></p>\n{shown}")
         return "\n".join(parts)
+
+
+class Tables(_Shown["pd.DataFrame"]):
+    """Tables by name, in the program's order. `receipt` is what every table's attrs carry too."""
+
+
+class Results(_Shown["pd.DataFrame | Tables"]):
+    """What each of several probes gives by itself, by its name: a DataFrame, or its Tables.
+
+    "syscount.calls" names one table of a probe with several. `receipt` sums up all of them.
+    """
+
+    def __getitem__(self, name: str) -> pd.DataFrame | Tables:
+        probe, dot, table = name.partition(".")
+        found = super().__getitem__(probe)
+        return found[table] if dot and isinstance(found, Tables) else super().__getitem__(name)
+
+
+def by_name(result: pd.DataFrame | Tables | Results) -> dict[str, pd.DataFrame]:
+    """Return a result's tables by name; a single one has the name ""."""
+    return result.flat() if isinstance(result, _Shown) else {"": result}
 
 
 def _title(name: str, table: pd.DataFrame) -> str:
