@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from probes.checking import one, traced
 from probes.loads import started
@@ -34,3 +35,80 @@ def test_tcpconnect_keeps_those_that_failed_on_request() -> None:
 
     assert len(connects) == 3 + 2
     assert not connects["established"].any()
+
+
+def test_tcpaccept_shows_who_accepted_and_how_long_the_connection_waited() -> None:
+    with started("connections_that_wait") as load:
+        accepts, facts = traced("tcpaccept", load, pid=load.pid)
+
+    assert list(accepts["fd"]) == facts["fds"]
+    assert list(accepts["remote_port"]) == facts["ports"]
+    assert list(accepts["queued"]) == list(range(18, -1, -1))
+    assert set(accepts["local_port"]) == {facts["port"]}
+    assert set(accepts["comm"]) == {"waiter"}
+    assert set(accepts["backlog"]) == {61}
+    assert (accepts["waited_ms"] >= facts["slept_ms"]).all()
+
+
+def test_tcpaccept_leaves_out_what_waited_less_than_asked() -> None:
+    with started("connections_that_wait") as load:
+        accepts, _ = traced("tcpaccept", load, pid=load.pid, min_ms=60_000)
+
+    assert accepts.empty
+
+
+def test_tcpconnlat_times_no_connection_longer_than_its_program_did() -> None:
+    with started("connections") as load:
+        result, facts = traced("tcpconnlat", load, pid=load.pid)
+
+    connects, latency = result["connects"], result["latency"]
+    assert len(connects) == 17 + 3
+    for each in facts["made"]:
+        row = one(connects, local_port=each["ports"][0], remote_port=each["ports"][1])
+        assert 0 < row["latency_ms"] < each["connect_ms"]
+        assert row["error"] == ""
+    refused = connects[connects["error"] == "ECONNREFUSED"]
+    assert sorted(refused["remote_port"]) == sorted(facts["refused"])
+    assert latency["count"].sum() == 17
+    slowest = connects[connects["error"] == ""]["latency_ms"].max()
+    assert latency["latency_low_ms"].max() <= slowest < latency["latency_high_ms"].max()
+
+
+def test_tcpconnlat_tells_remote_ends_apart_and_hides_fast_rows_on_request() -> None:
+    with started("connections") as load:
+        result, facts = traced("tcpconnlat", load, pid=load.pid, by="remote", min_ms=60_000)
+
+    assert result["connects"].empty
+    assert sorted(result["latency"]["remote_port"]) == sorted(
+        each["ports"][1] for each in facts["made"]
+    )
+    assert set(result["latency"]["remote_address"]) == {"127.0.0.1", "::1"}
+
+
+def test_tcpstates_shows_each_connection_from_handshake_to_close() -> None:
+    with started("connections") as load:
+        changes, facts = traced("tcpstates", load)
+
+    for each in facts["made"]:
+        local, remote = each["ports"]
+        (client, owned), (server, _) = (
+            ends(changes, *pair) for pair in ((local, remote), (remote, local))
+        )
+        assert client == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE"]
+        assert server == ["SYN_RECV", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
+        assert set(owned["pid"]) == {load.pid}
+        assert (owned["duration_ms"] > 0).all()
+
+
+def ends(changes: pd.DataFrame, local: int, remote: int) -> tuple[list[str], pd.DataFrame]:
+    """Return the states that one end went through, and its rows."""
+    rows = changes[(changes["local_port"] == local) & (changes["remote_port"] == remote)]
+    assert (rows["from"].iloc[1:].to_numpy() == rows["to"].iloc[:-1].to_numpy()).all()
+    return list(rows["to"]), rows
+
+
+def test_tcpstates_keeps_one_port_on_request() -> None:
+    with started("connections") as load:
+        changes, _ = traced("tcpstates", load, pid=load.pid, port=9)
+
+    assert changes.empty

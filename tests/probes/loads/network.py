@@ -6,7 +6,10 @@ import contextlib
 import errno
 import socket
 import threading
+import time
 from typing import Any
+
+from common import take_name
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -29,6 +32,26 @@ def connections() -> dict[str, Any]:
     return {"made": made, "refused": refused, "unreachable": unreachable}
 
 
+def connections_that_wait() -> dict[str, Any]:
+    """19 connections that lie in a listener's queue for 20 ms before it accepts the first."""
+    take_name("waiter")
+    with socket.socket() as server, contextlib.ExitStack() as stack:
+        server.bind((LOOPBACK[socket.AF_INET], 0))
+        server.listen(61)
+        address = server.getsockname()
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(19)]
+        slept = time.monotonic()
+        time.sleep(0.02)
+        slept = time.monotonic() - slept
+        accepted = [stack.enter_context(server.accept()[0]) for _ in clients]
+        return {
+            "port": address[1],
+            "slept_ms": slept * 1000,
+            "fds": [sock.fileno() for sock in accepted],
+            "ports": [sock.getpeername()[1] for sock in accepted],
+        }
+
+
 def _failure(address: str, port: int) -> list[Any]:
     with socket.socket() as client:
         error = client.connect_ex((address, port))
@@ -41,13 +64,20 @@ def _converse(family: socket.AddressFamily, sent: int, received: int) -> dict[st
         server.listen()
         answer = threading.Thread(target=_answer, args=(server, sent, received))
         answer.start()
+        began = time.monotonic()
         with socket.create_connection(server.getsockname()[:2]) as client:
+            took = time.monotonic() - began
             local, remote = client.getsockname()[1], client.getpeername()[1]
             client.sendall(b"x" * sent)
             _receive(client, received)
         answer.join()
-    address = LOOPBACK[family]
-    return {"address": address, "ports": [local, remote], "sent": sent, "received": received}
+    return {
+        "address": LOOPBACK[family],
+        "ports": [local, remote],
+        "connect_ms": took * 1000,
+        "sent": sent,
+        "received": received,
+    }
 
 
 def _answer(server: socket.socket, expected: int, size: int) -> None:
@@ -55,6 +85,7 @@ def _answer(server: socket.socket, expected: int, size: int) -> None:
     with accepted:
         _receive(accepted, expected)
         accepted.sendall(b"y" * size)
+        accepted.recv(1)  # the client closes first
 
 
 def _receive(sock: socket.socket, size: int) -> None:
