@@ -1,0 +1,206 @@
+"""Resampling of two captures: how far a percentile, a rate or a distance may be from chance alone.
+
+Events that come with their times are resampled in blocks of time, for what happens at once depends
+on each other: a slow disk makes a hundred requests slow. A histogram has no times; its events are
+taken as independent, which makes its intervals too narrow where they are not.
+
+Sources: Künsch, "The jackknife and the bootstrap for general stationary observations" (1989), for
+blocks; Efron, "Bootstrap methods" (1979); for one rank of n the bootstrap's distribution is that of
+a Beta variable (Hutson and Ernst, 2000).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kernelscope.analysis import Measure
+
+Numbers = npt.NDArray[np.float64]
+
+BLOCKS = 40
+_FEWEST_BLOCKS = 10
+_GRID = 2048  # bins of the joint distribution, finer than any histogram's buckets
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One capture on the grid that it shares with the other one.
+
+    blocks: one row for each block of time (a single row for a histogram), one column for each bin
+    of the grid, holding how many events. low, high: the bins' bounds. duration_s: how long it took.
+    """
+
+    blocks: Numbers
+    low: Numbers
+    high: Numbers
+    duration_s: float
+
+    @property
+    def counts(self) -> Numbers:
+        """Events in each bin."""
+        total: Numbers = self.blocks.sum(axis=0)
+        return total
+
+    @property
+    def total(self) -> float:
+        """Events in all."""
+        return float(self.blocks.sum())
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the events could be divided by time."""
+        return len(self.blocks) > 1
+
+    def quantiles(self, counts: Numbers, q: Numbers) -> Numbers:
+        """Return percentiles of each row of counts, within a bin by its share: rows x q."""
+        upto = np.cumsum(counts, axis=-1)
+        found = [self._at(row, q / 100 * row[-1]) for row in np.atleast_2d(upto)]
+        return np.array(found)
+
+    def _at(self, upto: Numbers, rank: Numbers) -> Numbers:
+        place = np.minimum(np.searchsorted(upto, rank), len(upto) - 1)
+        before = np.where(place > 0, upto[place - 1], 0.0)
+        inside = np.maximum(upto[place] - before, 1e-12)
+        share = np.clip((rank - before) / inside, 0, 1)
+        value: Numbers = self.low[place] + (self.high[place] - self.low[place]) * share
+        return value
+
+    def bootstrap(self, q: Numbers, times: int, random: np.random.Generator) -> Numbers:
+        """Return percentiles of resampled captures, and their rates as the last column."""
+        if self.in_blocks:
+            picked = random.multinomial(len(self.blocks), self._even(), size=times)
+            counts = picked @ self.blocks
+            rates = counts.sum(axis=1) / self.duration_s
+            return np.column_stack([self.quantiles(counts, q), rates])
+        total = self.total
+        rank = np.clip(q / 100 * total, 0.5, total - 0.5)
+        shares = random.beta(rank, total - rank, size=(times, len(q)))
+        upto = np.cumsum(self.counts)
+        values = self._at(upto, shares.ravel() * total).reshape(shares.shape)
+        return np.column_stack([values, random.poisson(total, times) / self.duration_s])
+
+    def _even(self) -> Numbers:
+        return np.full(len(self.blocks), 1 / len(self.blocks))
+
+
+def samples(before: pd.DataFrame, after: pd.DataFrame, measure: Measure) -> tuple[Sample, Sample]:
+    """Put two tables on one grid. Rows without a value are left out."""
+    tables = [_clean(before, measure), _clean(after, measure)]
+    if measure.is_histogram:
+        low = np.unique(np.concatenate([table[measure.low] for table in tables]))
+        joined = pd.concat(tables).groupby(measure.low)[measure.high].max()
+        high = joined.reindex(low).to_numpy(np.float64)
+        made = [_bucketed(table, measure, low) for table in tables]
+        first, second = (
+            Sample(rows, low, high, duration(table))
+            for rows, table in zip(made, tables, strict=True)
+        )
+        return first, second
+    edges = _edges(np.concatenate([table[measure.low].to_numpy(np.float64) for table in tables]))
+    first, second = (_events(table, measure, edges) for table in tables)
+    return first, second
+
+
+def distance(first: Numbers, second: Numbers, low: Numbers, high: Numbers) -> Numbers:
+    """Return how far apart two distributions are, in octaves: rows of counts against rows.
+
+    It is the earth mover's distance of the values' base-2 logarithms: 1 means that values are,
+    taken all together, twice or half as large. Values below 1 count as 1.
+    """
+    place = np.log2(np.maximum(1.0, np.sqrt(np.maximum(low, 0.5) * np.maximum(high, 0.5))))
+    gap = np.diff(place)
+    shares = [
+        np.cumsum(counts, axis=-1) / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-12)
+        for counts in (np.atleast_2d(first), np.atleast_2d(second))
+    ]
+    moved: Numbers = np.abs(shares[0] - shares[1])[..., :-1] @ gap
+    return moved
+
+
+def permuted(
+    before: Sample, after: Sample, times: int, random: np.random.Generator
+) -> tuple[float, float]:
+    """Return the distance of two captures, and how often chance alone makes one as large."""
+    grid = before.low, before.high
+    seen = float(distance(before.counts, after.counts, *grid)[0])
+    if before.in_blocks and after.in_blocks:
+        pool = np.concatenate([before.blocks, after.blocks])
+        order = random.permuted(np.tile(np.arange(len(pool)), (times, 1)), axis=1)
+        chosen = np.zeros((times, len(pool)))
+        np.put_along_axis(chosen, order[:, : len(before.blocks)], 1, axis=1)
+        drawn = chosen @ pool
+    else:
+        both = np.rint(before.counts + after.counts).astype(np.int64)
+        drawn = random.multivariate_hypergeometric(
+            both, round(before.total), size=times, method="marginals"
+        ).astype(np.float64)
+    rest = before.counts + after.counts - drawn
+    by_chance = distance(drawn, rest, *grid)
+    return seen, float((np.sum(by_chance >= seen) + 1) / (times + 1))
+
+
+# --- grids ---------------------------------------------------------------------------------------
+
+
+def _clean(table: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    kept = table[table[measure.low].notna()]
+    if measure.is_histogram:
+        kept = kept[kept["count"] > 0]
+    kept.attrs = table.attrs
+    return kept
+
+
+def duration(table: pd.DataFrame) -> float:
+    """Return how many seconds a capture took, by its receipt or its events."""
+    receipt = table.attrs.get("kernelscope") or {}
+    return float(receipt.get("duration_s") or 0) or _span(table) or 1.0
+
+
+def _span(table: pd.DataFrame) -> float:
+    if "time" not in table.columns or len(table) < 2:
+        return 0.0
+    return float((table["time"].max() - table["time"].min()).total_seconds())
+
+
+def _bucketed(table: pd.DataFrame, measure: Measure, low: Numbers) -> Numbers:
+    """Return a histogram's counts on the grid, a row for each reading over time."""
+    place = np.searchsorted(low, table[measure.low].to_numpy(np.float64))
+    readings, block = 1, np.zeros(len(table), np.int64)
+    if "time" in table.columns and table["time"].nunique() >= _FEWEST_BLOCKS:
+        codes, found = pd.factorize(table["time"])
+        readings, block = len(found), codes
+    rows = np.zeros((readings, len(low)))
+    np.add.at(rows, (block, place), table["count"].to_numpy(np.float64))
+    return rows
+
+
+def _edges(values: Numbers) -> Numbers:
+    """Return edges that hold as many values each: exact where there are few."""
+    distinct = np.unique(values)
+    if len(distinct) > _GRID:
+        distinct = np.unique(np.quantile(values, np.linspace(0, 1, _GRID), method="nearest"))
+    return np.append(distinct, np.nextafter(distinct[-1], np.inf)) if len(distinct) else distinct
+
+
+def _events(table: pd.DataFrame, measure: Measure, edges: Numbers) -> Sample:
+    values = table[measure.low].to_numpy(np.float64)
+    place = np.searchsorted(edges, values, "right") - 1
+    block, blocks = _blocks(table)
+    rows = np.zeros((blocks, len(edges) - 1))
+    np.add.at(rows, (block, place), 1)
+    return Sample(rows, edges[:-1], edges[:-1], duration(table))
+
+
+def _blocks(table: pd.DataFrame) -> tuple[npt.NDArray[Any], int]:
+    """Return each event's block of time, all of one length, and how many blocks there are."""
+    span = _span(table)
+    number = min(BLOCKS, len(table) // 5)
+    if not span or number < _FEWEST_BLOCKS:
+        return np.zeros(len(table), np.int64), 1
+    since = (table["time"] - table["time"].min()).dt.total_seconds().to_numpy(np.float64)
+    return np.minimum((since / span * number).astype(np.int64), number - 1), number
