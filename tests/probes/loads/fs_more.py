@@ -32,7 +32,7 @@ def file_traffic(folder: str) -> dict[str, Any]:
     for _ in range(13):
         os.close(os.open(path, os.O_RDONLY))
     for _ in range(17):
-        os.listdir(folder)
+        list(Path(folder).iterdir())
     _through_a_pipe()
     return {"file": path.name, "inode": path.stat().st_ino, "read": read, "written": written}
 
