@@ -9,13 +9,6 @@ struct io_t {
 BPF_HASH(started, u64, u64);
 KS_HISTOGRAM(latency, struct io_t);
 
-static inline bool wanted(struct request *request)
-{
-    u64 disk = KS_PARAM(disk);
-
-    return !disk || request->q->disk->part0->bd_dev == disk || request->part->bd_dev == disk;
-}
-
 static inline int start(u64 request)
 {
     u64 now = bpf_ktime_get_ns();
@@ -27,7 +20,7 @@ static inline int start(u64 request)
 /* Only --queued counts the time in the scheduler's queue: there, the first of the two starts. */
 int on_insert(u64 *ctx)
 {
-    if (!KS_PARAM(queued) || !wanted((struct request *)ctx[0]))
+    if (!KS_PARAM(queued) || !KS_OF_DISK((struct request *)ctx[0]))
         return 0;
     return start(ctx[0]);
 }
@@ -36,7 +29,7 @@ int on_issue(u64 *ctx)
 {
     u64 key = ctx[0];
 
-    if (!wanted((struct request *)ctx[0]))
+    if (!KS_OF_DISK((struct request *)ctx[0]))
         return 0;
     if (KS_PARAM(queued) && started.lookup(&key))
         return 0;
@@ -52,15 +45,14 @@ int on_merge(u64 *ctx)
     return 0;
 }
 
-/* block_rq_complete(request, error, bytes) also tells of parts; the last part is all that is left.
- */
+/* block_rq_complete(request, error, bytes) */
 int on_complete(u64 *ctx)
 {
     struct request *request = (struct request *)ctx[0];
     u64 key = ctx[0], *since;
     struct io_t io = {};
 
-    if ((u32)ctx[2] < request->__data_len)
+    if (!KS_IS_WHOLE(request, ctx[2]))
         return 0;
     since = started.lookup(&key);
     if (!since)

@@ -346,3 +346,226 @@ KS_INLINE struct sock *ks_sock(u32 fd)
         struct task_struct *ks_current = bpf_get_current_task_btf();                               \
         KS_KEEP_TASK(ks_current);                                                                  \
     })
+
+/* --- block I/O ---------------------------------------------------------------------------------
+ * For tp_btf hooks, whose struct request is read directly. */
+
+/* Whether a request is for the disk or partition that the parameter `disk` names; 0 means any. */
+#define KS_OF_DISK(request)                                                                        \
+    (!KS_PARAM(disk) || (request)->q->disk->part0->bd_dev == KS_PARAM(disk) ||                     \
+     (request)->part->bd_dev == KS_PARAM(disk))
+
+/* block_rq_complete(request, error, bytes) also tells of parts; the last is all that is left. */
+#define KS_IS_WHOLE(request, bytes) ((u32)(bytes) >= (request)->__data_len)
+
+/* A request is often issued for others, by a worker of the kernel. Who wants it is the task at
+ * block_getrq(bio), where a request is taken for a bio: KS_ISSUER keeps it, in a
+ * BPF_TABLE("lru_hash", u64, struct ks_issuer, table, 8192), and KS_ISSUER_OF finds it again. */
+struct ks_issuer {
+    u64 at_ns;
+    s32 kernel_stack;
+    s32 user_stack;
+    u32 kept; /* whether the filters keep it */
+    KS_TASK;
+};
+
+KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+
+    issuer->at_ns = bpf_ktime_get_ns();
+    issuer->kept = KS_KEEP_TASK(task);
+    KS_SET_TASK(issuer);
+}
+
+#define KS_ISSUER(table, bio)                                                                      \
+    ({                                                                                             \
+        struct ks_issuer ks_new = {.kernel_stack = -1, .user_stack = -1};                          \
+        u64 ks_bio = (u64)(bio);                                                                   \
+        ks_set_issuer(&ks_new);                                                                    \
+        table.update(&ks_bio, &ks_new);                                                            \
+    })
+
+/* A merge at the front changes the first bio, one at the end the last. What has no bio that was
+ * seen, such as a flush that the kernel adds, is the current task's. */
+#define KS_ISSUER_OF(table, request, into)                                                         \
+    ({                                                                                             \
+        u64 ks_bio = (u64)(request)->bio;                                                          \
+        struct ks_issuer *ks_found = table.lookup(&ks_bio);                                        \
+        if (!ks_found) {                                                                           \
+            ks_bio = (u64)(request)->biotail;                                                      \
+            ks_found = table.lookup(&ks_bio);                                                      \
+        }                                                                                          \
+        if (ks_found)                                                                              \
+            *(into) = *ks_found;                                                                   \
+        else                                                                                       \
+            ks_set_issuer(into);                                                                   \
+    })
+
+/* --- functions that the user chose -------------------------------------------------------------
+ * For hooks "{function}" of a description: one C function at any hook, and at many. A column of
+ * kind "hook" shows KS_HOOK as the function's name. */
+
+#define KS_HOOK ((u32)KS_PARAM(hook_number))
+
+/* What the context is, in KS_PARAM(hook_context). */
+#define KS_REGISTERS 0 /* struct pt_regs: kprobe, uprobe, usdt and their returns */
+#define KS_ARGUMENTS 1 /* an array: fentry, fexit, tp_btf, rawtracepoint */
+#define KS_RECORD    2 /* a tracepoint's record */
+
+/* Where in pt_regs an argument is, counted from 1. */
+KS_INLINE u32 ks_register(u32 argument)
+{
+    struct pt_regs *none = 0;
+
+    switch (argument) {
+    case 1:
+        return (u64)&PT_REGS_PARM1(none);
+    case 2:
+        return (u64)&PT_REGS_PARM2(none);
+    case 3:
+        return (u64)&PT_REGS_PARM3(none);
+    case 4:
+        return (u64)&PT_REGS_PARM4(none);
+    case 5:
+        return (u64)&PT_REGS_PARM5(none);
+    default:
+        return (u64)&PT_REGS_PARM6(none);
+    }
+}
+
+/* An argument, counted from 1. Read by a helper: which one it is, is known too late for a plain
+ * access, whose place in the context must be a constant of the compiler's. */
+KS_INLINE u64 ks_argument(void *context, u32 argument)
+{
+    if (KS_PARAM(hook_context) == KS_ARGUMENTS)
+        return ks_u64(context + 8 * (argument - 1));
+    return ks_u64(context + ks_register(argument));
+}
+
+/* What the function returns, at its return. */
+KS_INLINE u64 ks_returned(void *context)
+{
+    struct pt_regs *none = 0;
+    u64 value = 0;
+
+    if (KS_PARAM(hook_context) == KS_ARGUMENTS)
+        bpf_get_func_ret(context, &value);
+    else
+        value = ks_u64(context + (u64)&PT_REGS_RC(none));
+    return value;
+}
+
+/* A field of a tracepoint's record, or the address of one that is text. place: hook_field_N, as
+ * agent/tracepoint_fields.py packs it. */
+KS_INLINE u64 ks_field(void *context, u64 place)
+{
+    u32 offset = place & 0xffff, size = place >> 16 & 0xffff;
+    u64 value = 0;
+
+    if (place & 1ull << 33)
+        return (u64)context + offset;
+    if (place & 1ull << 34)
+        return (u64)context + (ks_u32(context + offset) & 0xffff);
+    if (size > 8)
+        return 0;
+    bpf_probe_read_kernel(&value, size & 15, context + offset);
+    if (place & 1ull << 32 && size < 8)
+        value = (s64)(value << (64 - 8 * size)) >> (64 - 8 * size);
+    return value;
+}
+
+/* A value that a parameter of kind "format" asks for: format is its NAME_N, field hook_field_N. */
+#define KS_RETURN         7 /* a source, beside arguments 1 to 6 */
+#define KS_TEXT           7 /* a kind of value; the others are numbers of 64, 32, 16 and 8 bits */
+#define KS_SOURCE(format) ((format)&0xff)
+#define KS_KIND(format)   ((format) >> 8 & 0xff)
+#define KS_SLOT(format)   ((format) >> 16 & 3) /* which of the texts it is */
+
+KS_INLINE u64 ks_given(void *context, u64 format, u64 field)
+{
+    if (!KS_SOURCE(format) || KS_SOURCE(format) == KS_RETURN)
+        return 0;
+    if (KS_PARAM(hook_context) == KS_RECORD)
+        return ks_field(context, field);
+    return ks_argument(context, KS_SOURCE(format));
+}
+
+KS_INLINE u64 ks_converted(u64 format, u64 value)
+{
+    switch (KS_KIND(format)) {
+    case 1:
+        return (s64)(s32)value;
+    case 2:
+        return (u32)value;
+    case 3:
+        return (s64)(s16)value;
+    case 4:
+        return (u16)value;
+    case 5:
+        return (s64)(s8)value;
+    case 6:
+        return (u8)value;
+    default:
+        return value;
+    }
+}
+
+/* The text at an address of the program's or of the kernel's. Returns as bpf_probe_read_user_str.
+ */
+KS_INLINE s64 ks_text(char *to, u32 size, u64 address)
+{
+    s64 read = bpf_probe_read_user_str(to, size, (void *)address);
+
+    return read >= 0 ? read : bpf_probe_read_kernel_str(to, size, (void *)address);
+}
+
+/* A call of a function that the user chose, from its entry to its return: a recursive one gets a
+ * key of its own. In a BPF_HASH(table, struct ks_frame, struct ks_nesting); *frame is the key.
+ *
+ * A call that was left by longjmp or an exception never returns. Its stack is gone by the time that
+ * another call begins above the outermost one. */
+struct ks_frame {
+    u32 tid;
+    u32 hook;
+    u64 depth; /* 0 in the table */
+};
+
+struct ks_nesting {
+    u64 depth;
+    u64 outermost;
+};
+
+KS_INLINE u64 ks_stack_pointer(void *context)
+{
+    struct pt_regs *none = 0;
+
+    return KS_PARAM(hook_context) ? 0 : ks_u64(context + (u64)&PT_REGS_SP(none));
+}
+
+#define KS_FRAME_BEGINS(table, context, frame)                                                     \
+    ({                                                                                             \
+        struct ks_frame ks_thread = {.tid = bpf_get_current_pid_tgid(), .hook = KS_HOOK};          \
+        struct ks_nesting ks_none = {},                                                            \
+                          *ks_calls = table.lookup_or_try_init(&ks_thread, &ks_none);              \
+        u64 ks_stack = ks_stack_pointer(context);                                                  \
+        *(frame) = ks_thread;                                                                      \
+        if (ks_calls) {                                                                            \
+            if (ks_stack && ks_stack >= ks_calls->outermost)                                       \
+                ks_calls->depth = 0;                                                               \
+            if (!ks_calls->depth)                                                                  \
+                ks_calls->outermost = ks_stack;                                                    \
+            (frame)->depth = ++ks_calls->depth;                                                    \
+        }                                                                                          \
+    })
+
+/* False where the entry was not seen. */
+#define KS_FRAME_ENDS(table, frame)                                                                \
+    ({                                                                                             \
+        struct ks_frame ks_thread = {.tid = bpf_get_current_pid_tgid(), .hook = KS_HOOK};          \
+        struct ks_nesting *ks_calls = table.lookup(&ks_thread);                                    \
+        *(frame) = ks_thread;                                                                      \
+        if (ks_calls && ks_calls->depth)                                                           \
+            (frame)->depth = ks_calls->depth--;                                                    \
+        (frame)->depth != 0;                                                                       \
+    })
