@@ -19,14 +19,17 @@ from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundEr
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.group import Runs
     from kernelscope.probe import Probe
-    from kernelscope.tables import Tables
+    from kernelscope.session import Run
+    from kernelscope.tables import Results, Tables
 
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
   kernelscope list               the probes, and which of them this kernel runs
   kernelscope show NAME          all about a probe, with its C
   kernelscope run NAME           run a probe: run biolatency -d 10 --csv bio.csv
+  kernelscope run NAME NAME...   run several together, each with its own table
   kernelscope run FILE.c         run BPF C in BCC's dialect; "-" reads it from
                                  standard input
   kernelscope doctor             what works on this machine, and what would mend
@@ -118,31 +121,40 @@ def _show(tokens: list[str]) -> int:
 def _run(tokens: list[str]) -> int:
     parsed = options.parse(tokens, _find, where="cli", prog="kernelscope run")
     if parsed.help:
-        return _run_help(parsed.target)
+        return max(_run_help(target) for target in parsed.targets or (parsed.target,))
     if parsed.target is None:
         raise ParameterError(
             "run what? Give a probe's name, a file of C, or - for standard input",
             hint="kernelscope list shows the probes",
             name="probe",
         )
-    probe = _find(parsed.target)
-    wanted, _own = options.checked(parsed.given, probe, where="cli")
+    wanted = options.of_output(parsed.given, where="cli")
+    run = _begin(parsed)
+    from kernelscope.group import Runs
+    from kernelscope.progress import Progress
+
+    progress = None if wanted.get("quiet") else Progress()
+    result = run.result(progress=progress, warn=False)
+    _print(result, wanted)
+    for each in run.values() if isinstance(run, Runs) else [run]:
+        if each.loss is not None:
+            print(show.loss_text(*each.loss), file=sys.stderr)
+    return 130 if run.interrupted else 0
+
+
+def _begin(parsed: options.Parsed) -> Run | Runs:
+    """Start what the command line names: several probes, one, or a file's C."""
     from kernelscope.session import default_session
 
     session = default_session()
-    if probe is None:
-        source, name = _source(parsed.target)
-        asked = session.request(None, source, parsed.given, name=name, where="cli")
-    else:
-        asked = session.request(probe, None, parsed.given, where="cli")
-    from kernelscope.progress import Progress
-
-    run = session.submit(asked)
-    result = run.result(progress=None if wanted.get("quiet") else Progress(), warn=False)
-    _print(result, wanted)
-    if run.loss is not None:
-        print(show.loss_text(*run.loss), file=sys.stderr)
-    return 130 if run.interrupted else 0
+    if parsed.targets:
+        return session.submit_all(session.requests(parsed.targets, parsed.given, where="cli"))
+    target = str(parsed.target)
+    probe = _find(target)
+    if probe is not None:
+        return session.submit(session.request(probe, None, parsed.given, where="cli"))
+    source, name = _source(target)
+    return session.submit(session.request(None, source, parsed.given, name=name, where="cli"))
 
 
 def _run_help(target: str | None) -> int:
@@ -173,7 +185,7 @@ def _source(target: str) -> tuple[str, str]:
         raise ParameterError(f"{target}: cannot be read: {why}", name="file") from error
 
 
-def _print(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
+def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
     """Write the files that were asked for, and standard output."""
     asked = [kind for kind in ("csv", "parquet", "json") if kind in wanted]
     if asked:
@@ -191,11 +203,10 @@ def _print(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _write(result: pd.DataFrame | Tables, kind: str) -> None:
-    from kernelscope.tables import Tables
+def _write(result: pd.DataFrame | Tables | Results, kind: str) -> None:
+    from kernelscope.tables import by_name
 
-    named = result.items() if isinstance(result, Tables) else [("", result)]
-    for index, (name, table) in enumerate(named):
+    for index, (name, table) in enumerate(by_name(result).items()):
         if name and kind != "json":
             print("\n" * bool(index) + f"# {name}")
         if kind == "table":

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from kernelscope import receipt
 from kernelscope.errors import KernelScopeError
 from kernelscope.run_handle import Run
-from kernelscope.tables import Results
+from kernelscope.tables import Results, Tables
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kernelscope.progress import Progress
 
 _POLL_S = 0.1
@@ -164,7 +166,8 @@ class Runs(Mapping[str, Run]):
             found[run.name] = read(run)
 
         self._each(take)
-        return Results(found, self.receipt)
+        receipts = {name: _receipt_of(result) for name, result in found.items()}
+        return Results(found, receipt.joint(receipts))
 
     def _wait(self, timeout: float | None, progress: Progress | None) -> bool:
         left = math.inf if timeout is None else timeout
@@ -209,6 +212,13 @@ class Runs(Mapping[str, Run]):
 
     def _repr_html_(self) -> str:
         return "\n".join(run._repr_html_() for run in self.values())
+
+
+def _receipt_of(result: pd.DataFrame | Tables) -> Mapping[str, Any]:
+    made: Mapping[str, Any] = (
+        result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
+    )
+    return made
 
 
 def named(error: KernelScopeError, name: str) -> KernelScopeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -15,18 +15,19 @@ from traitlets import Float as FloatTrait
 from kernelscope import catalogue, completion, marks, options, replay, show, values
 from kernelscope.errors import ExportError, KernelScopeError, ParameterError
 from kernelscope.progress import Progress, in_notebook
-from kernelscope.session import Run, Session, default_session
+from kernelscope.session import Run, Runs, Session, default_session
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.request import Request
-    from kernelscope.tables import Tables
+    from kernelscope.tables import Results, Tables
 
 _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a DataFrame.
 
     %ebpf                          the probes there are, and which of them this kernel can run
     %ebpf NAME [options]           run a probe: %ebpf biolatency -d 10 -o bio
+    %ebpf NAME NAME... [options]   run several together; the result is a mapping of theirs
     %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
     %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
 
@@ -96,7 +97,7 @@ class KernelScope(Magics):
         prog = "%ebpf" if cell is None else "%%ebpf"
         parsed = options.parse(options.split(line), catalogue.find, prog=prog)
         if parsed.help:
-            return self._help(parsed.target)
+            return self._help(parsed.targets or (parsed.target,))
         if cell is None and parsed.target is None:
             return self._list(parsed.given)
         if cell is not None and parsed.target is not None:
@@ -105,15 +106,18 @@ class KernelScope(Magics):
                 hint=f"%ebpf {parsed.target} (one %) runs the probe",
                 name=parsed.target,
             )
-        asked = self.session.request(
-            parsed.target, cell, self._with_defaults(parsed.given), where="magic"
-        )
-        probe = catalogue.find(parsed.target) if parsed.target else None
-        wanted, _ = options.checked(parsed.given, probe)
+        given = self._with_defaults(parsed.given)
+        asked: Request | list[Request]
+        if parsed.targets:
+            asked = self.session.requests(parsed.targets, given, where="magic")
+        else:
+            asked = self.session.request(parsed.target, cell, given, where="magic")
+        wanted = options.of_output(parsed.given)
         return self._background(asked, wanted) if wanted.get("bg") else self._run(asked, wanted)
 
-    def _help(self, target: str | None) -> None:
-        print(introduction() if target is None else show.probe_help(catalogue.find(target)))
+    def _help(self, targets: Sequence[str | None]) -> None:
+        for target in targets:
+            print(introduction() if target is None else show.probe_help(catalogue.find(target)))
 
     def _list(self, given: Mapping[str, Any]) -> show.Listing:
         if given:
@@ -134,7 +138,9 @@ class KernelScope(Magics):
             configured["exclude_self"] = True
         return {**configured, **given}
 
-    def _background(self, asked: Request, wanted: Mapping[str, Any]) -> Run:
+    def _background(
+        self, asked: Request | list[Request], wanted: Mapping[str, Any]
+    ) -> Run | Runs:
         for name in ("csv", "parquet", "json"):
             if name in wanted:
                 raise ParameterError(
@@ -142,22 +148,31 @@ class KernelScope(Magics):
                     hint=f"afterwards: kernelscope.export.to_{name}(run.result(), PATH)",
                     name=name,
                 )
-        run = self.session.submit(asked)
+        run = self._submit(asked)
         self._bind(wanted, run)
         return run
 
-    def _run(self, asked: Request, wanted: Mapping[str, Any]) -> pd.DataFrame | Tables:
-        run = self.session.submit(asked)
+    def _submit(self, asked: Request | list[Request]) -> Run | Runs:
+        if isinstance(asked, list):
+            return self.session.submit_all(asked)
+        return self.session.submit(asked)
+
+    def _run(
+        self, asked: Request | list[Request], wanted: Mapping[str, Any]
+    ) -> pd.DataFrame | Tables | Results:
+        run = self._submit(asked)
         try:
             shown = self.progress and not wanted.get("quiet")
-            result = run.result(progress=Progress() if shown else None, warn=False)
+            progress = Progress() if shown else None
+            result = run.result(progress=progress, warn=False)
         finally:
             run.close()
         self._bind(wanted, result)
-        if run.loss is not None:
-            _say_loss(*run.loss)
-        elif run.rows == 0:
-            print(f"{run.name}: nothing was seen in {run.elapsed_s:.1f} s")
+        for each in run.values() if isinstance(run, Runs) else [run]:
+            if each.loss is not None:
+                _say_loss(*each.loss)
+            elif each.rows == 0:
+                print(f"{each.name}: nothing was seen in {each.elapsed_s:.1f} s")
         if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
             _export(result, wanted)
         return result
@@ -184,7 +199,7 @@ def _say_loss(what: str, advice: str) -> None:
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
-def _export(result: pd.DataFrame | Tables, wanted: Mapping[str, Any]) -> None:
+def _export(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
     """Write the files; one that cannot be written must not cost the result."""
     from kernelscope import outputs
 

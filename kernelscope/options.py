@@ -88,11 +88,15 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Parsed:
-    """A command line, taken apart: what to run and the options given, still as text."""
+    """A command line, taken apart: what to run and the options given, still as text.
+
+    targets: all that is named, where it is more than one; several probes run together.
+    """
 
     target: str | None
     given: dict[str, Any] = field(default_factory=dict)
     help: bool = False
+    targets: tuple[str, ...] = ()
 
 
 class _Help(argparse.HelpFormatter):
@@ -127,18 +131,24 @@ def offered(where: str) -> list[Option]:
     return [option for option in OPTIONS if option.where in shown[where]]
 
 
-def parser(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> _Parser:
-    """Build the parser for one place; with a probe, its own parameters are options too."""
+def parser(
+    probe: Probe | Sequence[Probe] | None = None, *, where: str = "magic", prog: str = "%ebpf"
+) -> _Parser:
+    """Build the parser for one place; with probes, their own parameters are options too."""
     made = _Parser(prog=prog, add_help=False, allow_abbrev=False, formatter_class=_Help)
-    if probe is not None:
+    if isinstance(probe, Probe):
         own = made.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
-            _add_parameter(own, parameter)
+            add_parameter(own, parameter, [flag_of(parameter)], parameter.name)
+    elif probe is not None:
+        from kernelscope import group_options
+
+        group_options.add_options(made, probe)
     else:
-        made.add_argument("target", nargs="?", default=None, help=argparse.SUPPRESS)
+        made.add_argument("targets", nargs="*", help=argparse.SUPPRESS)
     common = made.add_argument_group("options")
     common.add_argument("-h", "--help", action="store_true", help="Show this help")
-    useless = _useless(probe) if probe is not None else ()
+    useless = _useless(probe) if isinstance(probe, Probe) else ()
     for option in offered(where):
         _add_option(common, option, argparse.SUPPRESS if option.name in useless else option.help)
     return made
@@ -162,16 +172,18 @@ def _add_option(group: Any, option: Option, text: str) -> None:
     )
 
 
-def _add_parameter(group: Any, parameter: Parameter) -> None:
-    flag, dest = flag_of(parameter), parameter.name
-    text = parameter.help.replace("%", "%%")
+def add_parameter(
+    group: Any, parameter: Parameter, flags: Sequence[str], dest: str, *, hidden: bool = False
+) -> None:
+    """Add a probe's parameter under those flags to a parser; `dest` is its name in the result."""
+    text = argparse.SUPPRESS if hidden else parameter.help.replace("%", "%%")
     if parameter.kind == "flag":
-        group.add_argument(flag, dest=dest, action="store_true", default=None, help=text)
+        group.add_argument(*flags, dest=dest, action="store_true", default=None, help=text)
         return
-    if parameter.default is not None:
+    if parameter.default is not None and not hidden:
         text += f" (default: {parameter.default}{parameter.unit and ' ' + parameter.unit})"
     metavar = "|".join(parameter.choices) or parameter.kind.upper()
-    group.add_argument(flag, dest=dest, metavar=metavar, help=text)
+    group.add_argument(*flags, dest=dest, metavar=metavar, help=text)
 
 
 def split(line: str) -> list[str]:
@@ -209,25 +221,47 @@ def parse(
     """
     common = parser(where=where, prog=prog)
     first, unknown = common.parse_known_args(tokens)
+    targets = [*first.targets, *_more_targets(unknown)] if first.targets else []
     try:
-        probe = find(first.target) if first.target is not None else None
-    except ProbeNotFoundError:
-        if tokens[0] != first.target and unknown:  # it is the value of a misspelt option
+        probes = [find(target) for target in targets]
+    except ProbeNotFoundError as error:
+        if tokens[0] != error.details["name"] and unknown:  # it is a misspelt option's value
             raise _unexpected(unknown, common) from None
         raise
-    if probe is None:
-        made = parser(where=where, prog=prog)
-        found, extra = made.parse_known_args(tokens)
-    else:
-        rest = list(tokens)
-        rest.remove(first.target)
-        made = parser(probe, where=where, prog=f"{prog} {probe.name}")
-        found, extra = made.parse_known_args(rest)
+    made = common
+    rest = list(tokens)
+    if any(probe is not None for probe in probes) or len(probes) > 1:
+        made = _parser_for(targets, probes, where, prog)
+        for target in targets:
+            rest.remove(target)
+    found, extra = made.parse_known_args(rest)
     if extra:
         raise _unexpected(extra, made)
     given = {name: value for name, value in vars(found).items() if value is not None}
-    given.pop("target", None)
-    return Parsed(first.target, given, help=bool(given.pop("help", False)))
+    given.pop("targets", None)
+    several = tuple(targets) if len(targets) > 1 else ()
+    asks_help = bool(given.pop("help", False))
+    return Parsed(targets[0] if targets else None, given, asks_help, several)
+
+
+def _more_targets(unknown: Sequence[str]) -> list[str]:
+    """Return those words of a line that stand after options and are no option's value."""
+    return [
+        word
+        for before, word in zip(["", *unknown], unknown, strict=False)
+        if not word.startswith("-") and not before.startswith("-")
+    ]
+
+
+def _parser_for(
+    targets: Sequence[str], probes: Sequence[Probe | None], where: str, prog: str
+) -> _Parser:
+    if len(probes) == 1:
+        return parser(probes[0], where=where, prog=f"{prog} {targets[0]}")
+    from kernelscope import group_options
+
+    found = group_options.probes_of(targets, probes)
+    return parser(found, where=where, prog=f"{prog} {' '.join(targets)}")
 
 
 def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
@@ -275,6 +309,12 @@ def checked(
         else:
             raise _unknown(name, [*parameters, *options], probe)
     return found, own
+
+
+def of_output(given: Mapping[str, Any], *, where: str = "magic") -> dict[str, Any]:
+    """Return the options of a line, converted, that say what becomes of its result."""
+    names = {option.name for option in offered(where) if option.where != "run"}
+    return checked({name: given[name] for name in given if name in names}, where=where)[0]
 
 
 def _label(option: Option, where: str) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
-from kernelscope import catalogue, replay, request
+from kernelscope import catalogue, group_options, outputs, replay, request
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
+from kernelscope.group import Runs, named
 from kernelscope.probe import Probe
 from kernelscope.request import Request
 from kernelscope.run_handle import Run
 from kernelscope.stream import Source
-from kernelscope.tables import Tables
+from kernelscope.tables import Results, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__all__ = ["Run", "Session", "default_session", "open", "run", "start"]
+Several = list[Any] | tuple[Any, ...]  # of probes, or of their names
+
+__all__ = ["Run", "Runs", "Session", "default_session", "open", "run", "start"]
 
 
 def _brief(function: Callable[P, T]) -> Callable[P, T]:
@@ -73,15 +77,29 @@ class Session:
         """Return for each hook why this kernel cannot run it, None where it can."""
         return self.agent.check(hooks)
 
-    @_brief
+    @overload
+    def run(self, probe: Several, **options: Any) -> Results: ...
+
+    @overload
     def run(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
-    ) -> pd.DataFrame | Tables:
+    ) -> pd.DataFrame | Tables: ...
+
+    @_brief
+    def run(
+        self,
+        probe: str | Probe | Several | None = None,
+        *,
+        source: str | None = None,
+        **options: Any,
+    ) -> pd.DataFrame | Tables | Results:
         """Trace for the duration and return the result.
 
-        probe: a built-in probe's name; or source: BPF C in BCC's dialect. options: as the command
+        probe: a built-in probe's name, or a list of names, which run together and give a mapping of
+        results; or source: BPF C in BCC's dialect. options: as the command
         line has them (duration, pid, comm, uid, attach, defines, table, max_rows, interval, ring,
-        max_entries, per_cpu, offsets, types, exclude_self, record), and the probe's own.
+        max_entries, per_cpu, offsets, types, exclude_self, record), and the probe's own (of several
+        probes: `syscount={"by": "syscall"}`, or by=... where only one of them has it).
         Ctrl-C ends it early and returns what there is. Raises KernelScopeError's subclasses.
         """
         run = self.start(probe, source=source, **options)
@@ -90,11 +108,27 @@ class Session:
         finally:
             run.close()
 
-    @_brief
+    @overload
+    def start(self, probe: Several, **options: Any) -> Runs: ...
+
+    @overload
     def start(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
-    ) -> Run:
-        """Attach and return at once with the Run; options as in `run`."""
+    ) -> Run: ...
+
+    @_brief
+    def start(
+        self,
+        probe: str | Probe | Several | None = None,
+        *,
+        source: str | None = None,
+        **options: Any,
+    ) -> Run | Runs:
+        """Attach and return at once with the Run (several probes: the Runs); options as in `run`."""
+        if isinstance(probe, list | tuple):
+            if source is not None:
+                raise ParameterError("several probes run without C of your own", name="source")
+            return self.submit_all(self.requests(probe, options))
         return self.submit(self.request(probe, source, options))
 
     def request(
@@ -119,18 +153,54 @@ class Session:
         found = probe if isinstance(probe, Probe) else catalogue.find(str(probe))
         return request.from_probe(found, options, where=where)
 
+    def requests(
+        self, names: Sequence[str | Probe], given: Mapping[str, Any], *, where: str = "api"
+    ) -> list[Request]:
+        """Check everything about several probes that can be checked without the agent."""
+        found = [name if isinstance(name, Probe) else catalogue.find(str(name)) for name in names]
+        probes = group_options.probes_of([probe.name for probe in found], found)
+        if not probes:
+            raise ParameterError("which probes? The list is empty", name="probe")
+        shares = group_options.shared_out({**self.defaults, **given}, probes, where=where)
+        asked = []
+        for probe in probes:
+            share = {"duration": max(each.duration_s for each in probes), **shares[probe.name]}
+            try:
+                made = request.from_probe(probe, share, where=where)
+            except KernelScopeError as error:
+                raise named(error, probe.name) from None
+            record = made.record and outputs.with_name(made.record, probe.name)
+            program = replace(made.program, hold=True)
+            asked.append(replace(made, record=record, program=program))
+        return asked
+
+    def submit_all(self, asked: Sequence[Request]) -> Runs:
+        """Start runs that `requests` has checked together, and wait until all are attached."""
+        runs: dict[str, Run] = {}
+        try:
+            for each in asked:
+                runs[each.name] = self._begun(each)
+        except BaseException:
+            for run in runs.values():
+                run.close()
+            raise
+        return Runs(runs).begin()
+
     def submit(self, asked: Request) -> Run:
         """Start a run that `request` has checked, and wait until it is attached."""
+        return self._begun(asked).wait_attached()
+
+    def _begun(self, asked: Request) -> Run:
         recorded = replay.stand_in(asked)
         if recorded is not None:
-            return Run(recorded, recorded.request, recorded=True).wait_attached()
+            return Run(recorded, recorded.request, recorded=True)
         channel = self._open(asked.program)
         try:
             recorder = _recorder(asked)
         except BaseException:
             channel.close()
             raise
-        return Run(channel, asked, recorder=recorder).wait_attached()
+        return Run(channel, asked, recorder=recorder)
 
     def close(self) -> None:
         """End the agent, and with it every run of this session."""
@@ -172,17 +242,43 @@ def default_session() -> Session:
     return _default
 
 
-@_brief
+@overload
+def run(probe: Several, **options: Any) -> Results: ...
+
+
+@overload
 def run(
     probe: str | Probe | None = None, *, source: str | None = None, **options: Any
-) -> pd.DataFrame | Tables:
+) -> pd.DataFrame | Tables: ...
+
+
+@_brief
+def run(
+    probe: str | Probe | Several | None = None, *, source: str | None = None, **options: Any
+) -> pd.DataFrame | Tables | Results:
     """Trace for the duration and return the result; see Session.run."""
+    if isinstance(probe, list | tuple):
+        return _default.run(probe, source=source, **options)
     return _default.run(probe, source=source, **options)
 
 
+@overload
+def start(probe: Several, **options: Any) -> Runs: ...
+
+
+@overload
+def start(
+    probe: str | Probe | None = None, *, source: str | None = None, **options: Any
+) -> Run: ...
+
+
 @_brief
-def start(probe: str | Probe | None = None, *, source: str | None = None, **options: Any) -> Run:
-    """Attach and return at once with the Run; see Session.start."""
+def start(
+    probe: str | Probe | Several | None = None, *, source: str | None = None, **options: Any
+) -> Run | Runs:
+    """Attach and return at once with the Run or the Runs; see Session.start."""
+    if isinstance(probe, list | tuple):
+        return _default.start(probe, source=source, **options)
     return _default.start(probe, source=source, **options)
 
 

@@ -146,7 +146,6 @@ def test_a_bad_option_of_a_cell_is_named_with_the_reason(line: str, message: str
 BAD_PROBE_LINES = [
     ("syscount --by disk", "--by disk: is none of both, syscall, process"),
     ("syscount --bye pid", "there is no option --bye"),
-    ("syscount second", "unexpected 'second'"),
     ("syscount --attach uprobe:c:f=g", "syscount has its own hooks and columns"),
     ("syscount --table nothing", "there is no table 'nothing'"),
     ("biolatency --disk nosuchdisk", "no such disk here (there are:"),

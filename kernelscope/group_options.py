@@ -1,0 +1,138 @@
+"""The options of several probes in one run: which are for all of them, and which for one.
+
+Common options are for all. A probe's own is "--PROBE.OPTION", or "--OPTION" where no other of the
+probes has one of that name. In Python a mapping named as the probe holds its own, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kernelscope import options
+from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.probe import Parameter, Probe
+
+# Options that mean one table or one program, and so are for one of the probes by its name.
+ONE_BY_ONE = ("table",)
+_NOT_FOR_GROUPS = ("attach", "types")
+_HINT = "several probes in one run take probes' names alone"
+
+
+def probes_of(targets: Sequence[str], found: Sequence[Probe | None]) -> list[Probe]:
+    """Return the probes. Raises ParameterError for a file among them, and for one named twice."""
+    probes = []
+    for target, probe in zip(targets, found, strict=True):
+        if probe is None:
+            raise ParameterError(
+                f"{target} cannot run beside others", hint=_HINT, name="probe", value=target
+            )
+        if probe in probes:
+            raise ParameterError(
+                f"{probe.name} is named twice", hint="once is enough", name="probe", value=target
+            )
+        probes.append(probe)
+    return probes
+
+
+def add_options(made: Any, probes: Sequence[Probe]) -> None:
+    """Add what the probes have of their own to a parser."""
+    for probe in probes:
+        group = made.add_argument_group(f"options of {probe.name}")
+        for parameter in probe.parameters:
+            names = _flags(parameter, probe, probes)
+            options.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
+        group.add_argument(
+            f"--{probe.name}.table", dest=f"{probe.name}.table", metavar="NAME", help="As --table"
+        )
+    shared = {p.name: p for probe in probes for p in probe.parameters}
+    for name, parameter in shared.items():
+        if len(_owners(name, probes)) > 1:  # read, so that the error can say which there are
+            flag = options.flag_of(parameter)
+            options.add_parameter(made, parameter, [flag], name, hidden=True)
+
+
+def _flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:
+    flag = options.flag_of(parameter)
+    dotted = f"--{probe.name}.{flag.removeprefix('--')}"
+    return [dotted] if len(_owners(parameter.name, probes)) > 1 else [flag, dotted]
+
+
+def _owners(name: str, probes: Iterable[Probe]) -> list[str]:
+    return [probe.name for probe in probes if name in _own_names(probe)]
+
+
+def _own_names(probe: Probe) -> list[str]:
+    return [parameter.name for parameter in probe.parameters]
+
+
+def shared_out(
+    given: Mapping[str, Any], probes: Sequence[Probe], *, where: str = "api"
+) -> dict[str, dict[str, Any]]:
+    """Return for each probe's name the options that are its. Raises ParameterError."""
+    shares: dict[str, dict[str, Any]] = {probe.name: {} for probe in probes}
+    common = [option.name for option in options.offered(where)]
+    for name, value in _flattened(given, shares).items():
+        probe, dot, own = name.partition(".")
+        if dot:
+            shares[_known(probe, shares)][own] = value
+        elif name in (*ONE_BY_ONE, *_NOT_FOR_GROUPS):
+            raise _not_for_all(name, probes, where)
+        elif name in common:
+            for share in shares.values():
+                share.setdefault(name, value)
+        else:
+            shares[_owner(name, probes, common, where)][name] = value
+    return shares
+
+
+def _flattened(given: Mapping[str, Any], probes: Iterable[str]) -> dict[str, Any]:
+    """Return the options with a probe's mapping taken apart; what is for one probe comes first."""
+    flat: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in probes and isinstance(value, Mapping):
+            flat |= {f"{name}.{own}": inner for own, inner in value.items()}
+        elif value is not None:
+            flat[name] = value
+    return dict(sorted(flat.items(), key=lambda item: "." not in item[0]))
+
+
+def _known(probe: str, shares: Mapping[str, Any]) -> str:
+    if probe in shares:
+        return probe
+    matches = did_you_mean(probe, list(shares))
+    hint = f"Did you mean {matches[0]}?" if matches else f"There are: {', '.join(shares)}"
+    raise ParameterError(f"{probe} is none of the probes of this run", hint=hint, name=probe)
+
+
+def _not_for_all(name: str, probes: Sequence[Probe], where: str) -> ParameterError:
+    label = name if where == "api" else f"--{name}"
+    if name in ONE_BY_ONE:
+        hint = f"say of which: {_dotted(name, [probe.name for probe in probes], where)}"
+    else:
+        hint = "it is for C of your own, which runs alone"
+    return ParameterError(f"{label} does not go with several probes", hint=hint, name=name)
+
+
+def _owner(name: str, probes: Sequence[Probe], common: Sequence[str], where: str) -> str:
+    owners = _owners(name, probes)
+    if len(owners) == 1:
+        return owners[0]
+    label = name if where == "api" else f"--{name.replace('_', '-')}"
+    if owners:
+        raise ParameterError(
+            f"{label} is an option of {' and '.join(owners)}",
+            hint=f"say of which: {_dotted(name, owners, where)}",
+            name=name,
+        )
+    known = [own for probe in probes for own in _own_names(probe)]
+    matches = did_you_mean(name, [*known, *common])
+    names = " nor ".join(probe.name for probe in probes)
+    hint = f"Did you mean {' or '.join(matches)}?" if matches else None
+    raise ParameterError(f"neither {names} has an option {label}", hint=hint, name=name)
+
+
+def _dotted(name: str, probes: Sequence[str], where: str) -> str:
+    if where == "api":
+        return ", ".join(f'{probe}={{"{name}": ...}}' for probe in probes)
+    return ", ".join(f"--{probe}.{name.replace('_', '-')}" for probe in probes)
