@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from probes.checking import in_one_of_four, traced
+from probes.checking import in_one_of_four, one, traced
 from probes.loads import started
 
 import kernelscope
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kernel
 def stat(disk: str) -> dict[str, int]:
     """Return what the kernel itself counted: Documentation/block/stat.rst."""
     numbers = [int(word) for word in Path(f"/sys/block/{disk}/stat").read_text().split()]
-    names = {"read": 0, "write": 4, "in flight": 8, "flush": 15}
+    names = {"read": 0, "write": 4, "in flight": 8, "flush": 15, "sectors": 6}
     return {name: numbers[index] for name, index in names.items()}
 
 
@@ -97,3 +97,132 @@ def test_biolatency_counts_exactly_on_a_disk_of_its_own(
     # The kernel counts an empty flush as a write too: blk_account_io_done, block/blk-mq.c.
     assert after["write"] - before["write"] == counts.get("write", 0) + counts.get("flush", 0)
     assert after["read"] - before["read"] == counts.get("read", 0)
+
+
+@in_one_of_four
+def test_biosnoop_shows_each_read_with_its_process_and_its_place(loop: str) -> None:
+    disk = Path(loop).name
+    with started("direct_reads", loop) as load:
+        before = stat(disk)
+        ios, facts = traced("biosnoop", load, disk=disk)
+        after = stat(disk)
+
+    reads = ios[ios["pid"] == load.pid]
+    assert reads["sector"].tolist() == [offset // 512 for offset in facts["offsets"]]
+    assert set(reads["size_bytes"]) == {4096}
+    assert set(reads["operation"]) == {"read"}
+    assert set(reads["disk"]) == {disk}
+    assert set(reads["uid"]) == {os.getuid()}
+    assert set(ios["status"]) == {""}
+    assert len(ios) == after["read"] - before["read"] + after["write"] - before["write"]
+    assert reads["queued_us"].min() > 0
+    took_ms = (reads["queued_us"] + reads["device_us"]).sum() / 1000
+    assert 0 < took_ms <= 1.01 * facts["took_ms"]
+
+
+def test_biosnoop_keeps_only_what_is_asked_for(loop: str) -> None:
+    disk = Path(loop).name
+    with started("direct_reads", loop) as load:
+        others, _ = traced("biosnoop", load, disk=disk, pid=os.getpid())
+    with started("direct_reads", loop) as load:
+        slow, _ = traced("biosnoop", load, disk=disk, pid=load.pid, min_us=3_600_000_000)
+
+    assert others[others["operation"] == "read"].empty
+    assert slow.empty
+
+
+def test_biosnoop_says_what_went_wrong(loop: str, file: Path) -> None:
+    os.truncate(file, 4096)
+    with started("reads_that_fail", loop) as load:
+        ios, facts = traced("biosnoop", load, disk=Path(loop).name, pid=load.pid)
+
+    assert facts["errors"] == ["EIO"] * 7
+    assert ios["status"].value_counts().to_dict() == {"": 1, "I/O error": 7}
+
+
+@in_one_of_four
+def test_biotop_adds_up_each_process(loop: str) -> None:
+    disk = Path(loop).name
+    with started("direct_writes", loop) as load:
+        before = stat(disk)
+        users, facts = traced("biotop", load, disk=disk)
+        after = stat(disk)
+
+    row = one(users, pid=load.pid, operation="write", disk=disk)
+    assert row["count"] == 101
+    assert row["size_bytes"] == 101 * 4096 == 512 * (after["sectors"] - before["sectors"])
+    assert 0 < row["max_ms"] <= row["total_ms"] <= 1.01 * facts["took_ms"]
+    assert users.loc[users["operation"] == "flush", "count"].sum() == 3
+
+
+def test_biotop_keeps_one_process(loop: str) -> None:
+    with started("direct_writes", loop) as load:
+        users, _ = traced("biotop", load, pid=load.pid)
+
+    assert set(users["pid"]) == {load.pid}
+    assert one(users, operation="write", disk=Path(loop).name)["count"] == 101
+
+
+@pytest.mark.parametrize("by", ["comm", "pid", "all"])
+def test_bitesize_counts_every_size(loop: str, by: str) -> None:
+    with started("reads_of_three_sizes", loop) as load:
+        sizes, facts = traced("bitesize", load, disk=Path(loop).name, by=by, pid=load.pid)
+
+    counted = sizes.set_index("size_low_bytes")["count"].to_dict()
+    assert counted == {int(size): count for size, count in facts["counts"].items()}
+    names = {"comm": ["comm"], "pid": ["pid", "comm"], "all": []}[by]
+    shown = ["operation", "size_low_bytes", "size_high_bytes", "count"]
+    assert sizes.columns.tolist() == names + shown
+    assert by != "pid" or set(sizes["pid"]) == {load.pid}
+
+
+@in_one_of_four
+def test_biopattern_tells_sequential_from_random(loop: str) -> None:
+    with started("sequential_then_random", loop) as load:
+        patterns, _ = traced("biopattern", load, disk=Path(loop).name)
+
+    row = one(patterns, disk=Path(loop).name, operation="read")
+    assert (row["sequential"], row["random"]) == (101, 53)
+    assert row["sequential_bytes"] == 101 * 4096
+    assert row["random_bytes"] == 53 * 4096
+
+
+@in_one_of_four
+def test_biostacks_shows_the_code_that_read(loop: str) -> None:
+    disk = Path(loop).name
+    with started("direct_reads", loop) as load:
+        origins, facts = traced("biostacks", load, disk=disk, pid=load.pid)
+
+    row = one(origins, pid=load.pid, operation="read", disk=disk)
+    assert row["count"] == 211
+    assert row["kernel_stack"].index("readv") < row["kernel_stack"].index("blk_mq_submit_bio")
+    assert 0 < row["max_us"] <= row["total_us"] <= 1010 * facts["took_ms"]
+
+
+def test_biostacks_takes_only_the_stacks_and_the_requests_asked_for(loop: str) -> None:
+    disk = Path(loop).name
+    with started("direct_reads", loop) as load:
+        kernel, _ = traced("biostacks", load, disk=disk, pid=load.pid, stacks="kernel")
+    with started("direct_reads", loop) as load:
+        slow, _ = traced("biostacks", load, disk=disk, pid=load.pid, min_us=3_600_000_000)
+
+    assert "user_stack" not in kernel
+    assert kernel["count"].sum() == 211
+    assert slow.empty
+
+
+@in_one_of_four
+def test_bioheat_counts_each_moment_by_itself(loop: str) -> None:
+    with started("reads_in_two_bursts", loop) as load:
+        heat, facts = traced("bioheat", load, disk=Path(loop).name, interval=0.05)
+
+    reads = heat[heat["operation"] == "read"]
+    at = reads["time"].astype("int64") / 1e9
+    later = at >= facts["again_s"] - 0.05
+    assert reads["count"].sum() == 223
+    assert reads.loc[later, "count"].sum() == 12
+    assert facts["begun_s"] - 0.05 <= at.min()
+    assert not ((at > facts["paused_s"]) & ~later).any()
+    steps = (reads["time"] - reads["time"].min()).dt.total_seconds() / 0.05
+    assert (steps - steps.round()).abs().max() < 1e-6
+    assert (reads["latency_low_us"] < reads["latency_high_us"]).all()
