@@ -58,7 +58,7 @@ class Context:
     offset_ns: CLOCK_REALTIME less CLOCK_MONOTONIC. stacks: resolved stack traces.
     devices: "major:minor" to a disk's name. machine: as `uname -m` names it, for system calls.
     histogram: what slots mean: "log_linear", "log2" or "linear".
-    enums: the kernel's enums by name, each {number: word}.
+    enums: the kernel's enums by name, each {number: word}. hooks: the run's, {number: name}.
     """
 
     offset_ns: int = 0
@@ -67,6 +67,7 @@ class Context:
     machine: str = field(default_factory=platform.machine)
     histogram: str = "log_linear"
     enums: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    hooks: Mapping[int, str] = field(default_factory=dict)
 
 
 def _no_sibling(_name: str) -> Array | None:
@@ -269,6 +270,10 @@ def _btf_enum(source: Source) -> Values:
     return spell(source.values, lambda number: names.get(number, str(number)).removeprefix(prefix))
 
 
+def _hook(source: Source) -> Values:
+    return spell(source.values, lambda number: source.context.hooks.get(number, str(number)))
+
+
 def _device(source: Source) -> Values:
     def name(number: int) -> str:
         # MINORBITS is 20 inside the kernel (include/linux/kdev_t.h).
@@ -383,6 +388,7 @@ DECODERS: dict[str, Decoder] = {
     "user_stack": _user_stack,
     "address": _address,
     "enum": _enum,
+    "hook": _hook,
     "btf_enum": _btf_enum,
     "mac": _mac,
     "bytes": _bytes,

@@ -48,7 +48,7 @@ class Collector:
     per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
     types: column names to kinds, over what a table says itself. devices: "major:minor" to names.
     max_bytes: what the raw data of all tables may take, in the place of that quarter.
-    enums: the kernel's enums by name, each {"number": word}.
+    enums: the kernel's enums by name, each {"number": word}. hooks: {"number": name} of the run's.
 
     `add` may be called from one thread while others read.
 
@@ -68,6 +68,7 @@ class Collector:
         types: Mapping[str, str] | None = None,
         devices: Mapping[str, str] | None = None,
         enums: Mapping[str, Mapping[str, str]] | None = None,
+        hooks: Mapping[str, str] | None = None,
         printk_formats: Sequence[str] = (),
         machine: str | None = None,
         max_bytes: int | None = None,
@@ -93,6 +94,7 @@ class Collector:
             name: {int(number): word for number, word in words.items()}
             for name, words in (enums or {}).items()
         }
+        self._hooks = {int(number): name for number, name in (hooks or {}).items()}
         self._printk_formats = tuple(printk_formats)
         self._stacks = Stacks(offsets=offsets)
         self._layouts = {layout.table: layout for layout in layouts}
@@ -110,6 +112,7 @@ class Collector:
         options = {
             "devices": header.get("devices"),
             "enums": header.get("enums"),
+            "hooks": header.get("hook_names"),
             "printk_formats": header.get("printk_formats", ()),
             "machine": machine,
             **options,
@@ -310,6 +313,7 @@ class Collector:
             stacks=self._stacks,
             devices=self._devices,
             enums=self._enums,
+            hooks=self._hooks,
             machine=self._machine,
             histogram=plan.layout.histogram or "log_linear",
         )

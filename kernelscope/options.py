@@ -13,9 +13,11 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
-from kernelscope import values
+from kernelscope import chosen, formats, values
+from kernelscope.agent.protocol import MAX_FIELDS
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import Parameter, Probe
 
@@ -83,6 +85,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "duration": values.duration,
     "size": values.size,
     "disk": values.disk,
+    "condition": formats.condition,
 }
 
 
@@ -349,10 +352,18 @@ def parameter_value(parameter: Parameter, value: Any) -> Any:
                 value=str(value),
             )
         return value
-    converted = _convert(label, _CONVERTERS[parameter.kind], value)
+    converted = _convert(label, _converter(parameter), value)
     if parameter.kind in ("integer", "float", "duration", "size"):
         _check_range(parameter, label, value, converted)
     return converted
+
+
+def _converter(parameter: Parameter) -> Callable[[Any], Any]:
+    if parameter.kind == "hook":
+        return partial(chosen.read, kinds=parameter.hooks)
+    if parameter.kind == "format":
+        return partial(formats.read, most=int(parameter.maximum or MAX_FIELDS))
+    return _CONVERTERS[parameter.kind]
 
 
 def _check_range(parameter: Parameter, label: str, value: Any, converted: float) -> None:

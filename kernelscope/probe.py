@@ -38,6 +38,7 @@ COLUMN_KINDS = (
     "address",  # -> hexadecimal text
     "enum",  # `names` maps numbers to words
     "btf_enum",  # the kernel's own enum named by `enum`; its words are those of the kernel that ran
+    "hook",  # a hook's number (KS_HOOK) -> the name of the function or event
     "mac",
     "bytes",  # hexadecimal text
     "slot",  # a histogram's bucket -> two columns, its bounds [low, high)
@@ -57,7 +58,8 @@ class Column:
     names: for kind "enum". family: for kind "ip".
     enum, prefix: for kind "btf_enum": the enum's name in the kernel, and what its words begin with
         and is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
-    when: parameter -> its choices with which the table has this column; empty for always.
+    when: parameter -> its choices with which the table has this column (of a format, the names of
+        its values); empty for always.
     """
 
     name: str
@@ -79,6 +81,8 @@ class TableSpec:
 
     name: the table's name in the result. map: its name in the C text.
     sort: columns to sort by, "-" before a name for descending.
+    formatted: the parameter of kind "format" whose values' columns come last.
+    when: as in Column; without it there is no such table.
     """
 
     name: str
@@ -86,6 +90,8 @@ class TableSpec:
     columns: tuple[Column, ...]
     help: str = ""
     sort: tuple[str, ...] = ()
+    formatted: str = ""
+    when: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,13 +116,17 @@ class Plot:
 class Parameter:
     """An option of one probe.
 
-    kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk".
+    kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk"; "hook" (the
+        user's own, chosen.py), "format" (values of a call, formats.py), "condition" (of one of
+        the probe's format).
     passed: "param" (KS_PARAM(name), patched into the bytecode), "define" (a macro with the name in
         upper case, compiled) or "client" (used on the notebook's side only: in a hook's "{name}").
         The C gets 0 where nothing was given; ns for a duration, bytes for a size, a choice's place
         in `choices` counted from 0, a disk's dev_t, 0 or 1 for a flag. A text that is passed as
         "param" becomes two numbers, NAME_0 and NAME_1: its first 16 bytes.
-    minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds).
+    minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds); of a format,
+        how many values.
+    hooks: for kind "hook", the kinds of hooks that serve. example: of one; it must be given.
     """
 
     name: str
@@ -128,6 +138,8 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+    hooks: tuple[str, ...] = ()
+    example: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,11 +147,15 @@ class HookSpec:
     """One function of the C text and the hooks that would serve it, the preferred first.
 
     any_of: specs; "{name}" in one stands for the parameter of that name ("profile:hz:{frequency}").
+        "{name}" alone, of kind "hook", are the hooks that the user chose, "{name:return}" the
+        returns of the same functions.
+    when: as in Column; without it the function is attached nowhere.
     """
 
     function: str
     any_of: tuple[str, ...]
     optional: bool = False
+    when: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def specs(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the specs with the parameters' values filled in."""
@@ -206,3 +222,7 @@ class Probe:
     def defaults(self) -> dict[str, Any]:
         """Return the parameters that have a default, with it, as the TOML states it."""
         return {p.name: p.default for p in self.parameters if p.default is not None}
+
+    def needed(self) -> dict[str, Any]:
+        """Return the parameters that a run must be given, with their examples."""
+        return {p.name: p.example for p in self.parameters if p.example}

@@ -25,7 +25,10 @@ from kernelscope.probe import (
     TableSpec,
 )
 
-PARAMETER_KINDS = ("integer", "float", "flag", "choice", "text", "duration", "size", "disk")
+PARAMETER_KINDS = (
+    "integer", "float", "flag", "choice", "text", "duration", "size", "disk",
+    "hook", "format", "condition",
+)  # fmt: skip
 PLOT_KINDS = ("histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
@@ -171,7 +174,8 @@ def _hook(keys: _Keys) -> HookSpec:
     any_of = keys.texts("any_of")
     if not any_of:
         keys.refuse("any_of", "must name at least one hook")
-    return HookSpec(keys.text("function"), any_of, keys.take("optional", bool, False))
+    optional = keys.take("optional", bool, False)
+    return HookSpec(keys.text("function"), any_of, optional, _choices(keys))
 
 
 def _parameter(keys: _Keys) -> Parameter:
@@ -186,7 +190,11 @@ def _parameter(keys: _Keys) -> Parameter:
         maximum=keys.number("maximum", None),
         choices=keys.texts("choices", []),
         unit=keys.text("unit", ""),
+        hooks=keys.texts("hooks", []),
+        example=keys.text("example", ""),
     )
+    if (kind == "hook") != bool(parameter.hooks and parameter.example):
+        keys.refuse("hooks", 'goes with an example and kind "hook", and only with it')
     if (kind == "choice") != bool(parameter.choices):
         keys.refuse("choices", 'go with kind "choice", and only with it')
     if kind == "choice" and parameter.default not in (None, *parameter.choices):
@@ -204,6 +212,8 @@ def table_spec(keys: _Keys) -> TableSpec:
         columns=keys.tables("column", _column, least=1),
         help=keys.text("help", ""),
         sort=keys.texts("sort", []),
+        formatted=keys.text("formatted", ""),
+        when=_choices(keys),
     )
     names = [column.name for column in spec.columns]
     for name in names:
@@ -338,14 +348,21 @@ def _check_references(probe: Probe, keys: _Keys) -> None:
     for index, plot in enumerate(probe.plots):
         if plot.table and plot.table not in tables:
             keys.refuse(f"plot[{index}].table", f"{plot.table!r} is none of: {', '.join(tables)}")
-    choices = {parameter.name: parameter.choices for parameter in probe.parameters}
     for table in probe.tables:
         for column in table.columns:
-            for name, wanted in column.when.items():
-                if not set(wanted) <= set(choices.get(name, ())):
-                    keys.refuse(f"{table.name}.{column.name}.when", f"names no choices of {name}")
+            _check_choices(keys, f"{table.name}.{column.name}.when", column.when, probe)
+        _check_choices(keys, f"{table.name}.when", table.when, probe)
     for index, hook in enumerate(probe.hooks):
+        _check_choices(keys, f"hook[{index}].when", hook.when, probe)
         for name in re.findall(r"\{([^}]*)\}?", " ".join(hook.any_of)):
-            if name not in probe.defaults():
+            if name.removesuffix(":return") not in {**probe.defaults(), **probe.needed()}:
                 why = f"names {{{name}}}, which is no parameter with a default"
                 keys.refuse(f"hook[{index}].any_of", why)
+
+
+def _check_choices(keys: _Keys, where: str, when: Mapping[str, list[str]], probe: Probe) -> None:
+    known = {parameter.name: parameter for parameter in probe.parameters}
+    for name, wanted in when.items():
+        of_format = name in known and known[name].kind == "format"
+        if not of_format and not set(wanted) <= set(known[name].choices if name in known else ()):
+            keys.refuse(where, f"names no choices of {name}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernelscope import catalogue, options
+from kernelscope import applied, catalogue, chosen, formats, options
 from kernelscope.agent.protocol import MAX_SOURCE, Filters, Hook, Program
 from kernelscope.errors import (
     AgentRefusedError,
@@ -112,9 +112,8 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
     if found.get("table") and found["table"] not in [table.name for table in probe.tables]:
         raise unknown_table(found["table"], [table.name for table in probe.tables])
     parameters = _with_defaults(probe, own)
-    hooks = tuple(
-        Hook(hook.function, hook.specs(parameters), hook.optional) for hook in probe.hooks
-    )
+    hooks = applied.hooks(probe, parameters)
+    tables = applied.tables(probe, parameters)
     params, defines = _passed(probe, parameters)
     filters, filter_params = _filters(probe.filters, probe.name, found)
     program = _program(probe.name, probe.source, found, probe.duration_s)
@@ -124,14 +123,15 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
         params={**params, **filter_params},
         defines={**defines, **program.defines},
         filters=filters,
-        tables=tuple(table.map for table in probe.tables),
+        tables=tuple(table.map for table in tables),
+        target_pid=_target(found, hooks) if probe.filters == "task" else None,
         enums=tuple(sorted(_enums(probe))),
     )
     request = _request(program, found, probe.duration_s)
     return dataclasses.replace(
         request,
         probe=probe.name,
-        tables=tuple(_with_columns(table, parameters) for table in probe.tables),
+        tables=tables,
         parameters=_shown(probe, given, parameters),
     )
 
@@ -222,27 +222,24 @@ def _with_defaults(probe: Probe, own: Mapping[str, Any]) -> dict[str, Any]:
         value = own.get(parameter.name)
         if value is None and parameter.default is not None:
             value = options.parameter_value(parameter, parameter.default)
+        if value is None and parameter.example:
+            flag = options.flag_of(parameter)
+            raise ParameterError(
+                f"{probe.name} needs {flag}: {parameter.help[0].lower()}{parameter.help[1:]}",
+                hint=f"for example {probe.name} {flag} {parameter.example}",
+                name=parameter.name,
+            )
         if value is not None:
             parameters[parameter.name] = value
     return parameters
 
 
 def _shown(probe: Probe, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters for the receipt: a disk by its name, not its number."""
+    """Return the parameters for the receipt: a disk by its name, what was taken apart as given."""
     disks = [p.name for p in probe.parameters if p.kind == "disk" and given.get(p.name) is not None]
-    return {**parameters, **{name: str(given[name]) for name in disks}}
-
-
-def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
-    """Leave out the columns that mean nothing with these parameters."""
-    columns = tuple(
-        column
-        for column in table.columns
-        if all(parameters.get(name) in choices for name, choices in column.when.items())
-    )
-    left_out = {column.name for column in table.columns} - {column.name for column in columns}
-    sort = tuple(name for name in table.sort if name.lstrip("-") not in left_out)
-    return dataclasses.replace(table, columns=columns, sort=sort)
+    parts = (chosen.Hooks, formats.Format, formats.Condition)
+    shown = {name: str(v) if isinstance(v, parts) else v for name, v in parameters.items()}
+    return {**shown, **{name: str(given[name]) for name in disks}}
 
 
 def _passed(probe: Probe, parameters: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
@@ -251,13 +248,31 @@ def _passed(probe: Probe, parameters: Mapping[str, Any]) -> tuple[dict[str, int]
     defines: dict[str, str] = {}
     for parameter in probe.parameters:
         value = parameters.get(parameter.name)
-        if parameter.passed == "param" and parameter.kind == "text":
+        if parameter.kind == "format" and value is not None:
+            params.update(value.params(parameter.name))
+        elif parameter.kind == "condition" and value is not None:
+            params.update(_condition(parameter, value, parameters))
+        elif parameter.kind in ("hook", "format", "condition"):
+            continue
+        elif parameter.passed == "param" and parameter.kind == "text":
             params.update(_words(parameter.name, value or ""))
         elif parameter.passed == "param":
             params[parameter.name] = _as_integer(parameter, value)
         elif parameter.passed == "define" and value is not None:
             defines[parameter.name.upper()] = _as_macro(parameter, value)
     return params, defines
+
+
+def _condition(
+    parameter: Parameter, value: formats.Condition, parameters: Mapping[str, Any]
+) -> dict[str, int]:
+    wanted = [given for given in parameters.values() if isinstance(given, formats.Format)]
+    try:
+        return value.params(parameter.name, wanted[0] if wanted else None)
+    except ValueError as error:
+        raise ParameterError(
+            f"{options.flag_of(parameter)} {value}: {error}", name=parameter.name, value=str(value)
+        ) from None
 
 
 def _as_integer(parameter: Parameter, value: Any) -> int:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelscope import options
+from kernelscope import options, request
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import Probe
 
@@ -87,14 +87,15 @@ def listing(
 
 
 def probe_specs(probe: Probe) -> list[str]:
-    """Return all hooks that would serve the probe, its parameters at their defaults."""
-    return [spec for hook in probe.hooks for spec in hook.specs(probe.defaults())]
+    """Return all hooks that would serve the probe, its parameters at their defaults or examples."""
+    hooks = request.from_probe(probe, probe.needed()).program.hooks
+    return [spec for hook in hooks for spec in hook.any_of]
 
 
 def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
     """Return why a probe cannot run, given the reason for each hook (None: it can)."""
-    for hook in probe.hooks:
-        said = [reasons.get(spec) for spec in hook.specs(probe.defaults())]
+    for hook in request.from_probe(probe, probe.needed()).program.hooks:
+        said = [reasons.get(spec) for spec in hook.any_of]
         if not hook.optional and all(said):
             return said[0]
     return None

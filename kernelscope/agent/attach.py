@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
-from kernelscope.agent import elf, kernel, targets, user_probe
+from kernelscope.agent import elf, hooks, kernel, targets, user_probe
 from kernelscope.agent.hooks import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
 from kernelscope.agent.protocol import Hook, Program
 from kernelscope.errors import AttachError, RunError, TargetError
@@ -24,6 +24,15 @@ TRACEFS = Path("/sys/kernel/tracing")
 _PMU = Path("/sys/bus/event_source/devices")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _CLOSERS = 32
+# Of one function, not of all that a pattern matches; EBADF: its program could not be loaded.
+_REFUSALS = (
+    errno.EADDRNOTAVAIL,
+    errno.EBADF,
+    errno.EBUSY,
+    errno.EINVAL,
+    errno.ENOENT,
+    errno.EOPNOTSUPP,
+)
 # Kernels before 5.15 have no links for perf events; they attach by ioctl.
 _NO_LINKS = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 
@@ -61,13 +70,24 @@ def attach(
 ) -> list[Attachment]:
     """Attach every binding, in order; where one fails, none stays.
 
+    Of what a pattern matches, the kernel may refuse one function and take the next.
+
     Raises AttachError (hook, function, errno) or TargetError.
     """
     attachments: list[Attachment] = []
     try:
-        for number, (hook, parsed) in enumerate(bindings):
-            attached = attach_one(loaded.fds[number], parsed, program.target_pid, tracefs)
+        refused: AttachError | None = None
+        for fd, (hook, parsed) in zip(loaded.fds, bindings):
+            try:
+                attached = attach_one(fd, parsed, program.target_pid, tracefs)
+            except AttachError as error:
+                if not (hooks.of_pattern(hook) and error.details["errno"] in _REFUSALS):
+                    raise
+                refused = refused or error
+                continue
             attachments.append(Attachment(hook.function, parsed.spec, attached))
+        if refused is not None and not attachments:
+            raise refused
     except BaseException as error:
         for attachment in reversed(attachments):
             attachment.attached.close()

@@ -40,6 +40,13 @@ def check(program: Program, policy: Path) -> None:
         raise _refused("the C is not an installed probe's", "source", policy)
     hooks = list(_hooks(description))
     for hook in program.hooks:
+        if hook.function in _choosing(description):
+            raise _refused(
+                f"{hook.any_of[0]!r} is a hook of one's own choice, and what is read there are"
+                " others' data",
+                "hooks",
+                policy,
+            )
         for spec in hook.any_of:
             if not any(name == hook.function and known.match(spec) for name, known in hooks):
                 raise _refused(f"{hook.function!r} is not for {spec!r}", "hooks", policy)
@@ -51,6 +58,13 @@ def check(program: Program, policy: Path) -> None:
     for name, value in program.defines.items():
         if name not in macros or not _VALUE.match(value):
             raise _refused(f"the macro {name!r} is not the probe's", f"defines.{name}", policy)
+
+
+def _choosing(description: dict[str, Any]) -> set[str]:
+    """Return the functions that are attached wherever the user says."""
+    given = {p["name"] for p in description.get("parameter", ()) if p.get("kind") == "hook"}
+    places = {f"{{{name}{side}}}" for name in given for side in ("", ":return")}
+    return {h["function"] for h in description.get("hook", ()) if places & set(h["any_of"])}
 
 
 def hook_refusal(spec: str, policy: Path) -> str | None:

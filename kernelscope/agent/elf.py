@@ -94,15 +94,18 @@ class ElfFile:
 
     def function_names(self) -> list[str]:
         """Return the names of all functions, sorted, without their versions."""
-        names = set()
+        return sorted({symbol.name for symbol in self.named_functions()})
+
+    def named_functions(self) -> Iterator[Symbol]:
+        """Yield every function, under each of its names, without their versions."""
         for section in self._tables():
             strings = self._strings(section)
-            for name, info, _, index, _, _ in self._symbols(section):
+            for name, info, _, index, address, size in self._symbols(section):
                 if index and info & 15 in (_STT_FUNC, _STT_IFUNC):
                     end = strings.find(b"\0", name)
-                    names.add(strings[name : max(end, name)].split(b"@")[0])
-        names.discard(b"")
-        return sorted(name.decode(errors="replace") for name in names)
+                    text = strings[name : max(end, name)].split(b"@")[0].decode(errors="replace")
+                    if text:
+                        yield Symbol(text, address, size, info & 15 == _STT_IFUNC)
 
     def usdt_notes(self) -> list[UsdtNote]:
         """Return every place of every USDT probe."""

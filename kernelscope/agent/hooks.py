@@ -132,6 +132,25 @@ def parse(spec: str) -> ParsedHook:
     return _PARSERS[kind](spec, kind, rest)
 
 
+def split_kind(spec: str) -> tuple[str, str]:
+    """Return the kind, "" where `spec` begins with none, and what follows it."""
+    word, colon, rest = spec.partition(":")
+    kind = _ALIASES.get(word, word)
+    return (kind, rest) if colon and kind in _EXAMPLES else ("", spec)
+
+
+def is_pattern(spec: str) -> bool:
+    """Tell whether a hook's name holds * or ?, and so stands for all that match it."""
+    kind, rest = split_kind(spec)
+    name = rest.rpartition(":")[2] if kind in ("uprobe", "uretprobe", "usdt") else rest
+    return "*" in name or "?" in name
+
+
+def of_pattern(hook: Hook) -> bool:
+    """Tell whether a hook is one of many: where the kernel refuses it, the others still serve."""
+    return any(is_pattern(spec) for spec in hook.any_of)
+
+
 def _unknown_kind(spec: str, kind: str) -> AttachError:
     matches = did_you_mean(kind, [*_EXAMPLES, "kfunc", "kretfunc", "raw_tracepoint"])
     close = f"Did you mean {' or '.join(matches)}? " if matches else ""

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, kernel
+from kernelscope.agent import btf_ids, bytecode, hooks, kernel
 from kernelscope.agent.hooks import ParsedHook, current_is_subject
 from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.errors import AttachError, RunError, did_you_mean
@@ -57,7 +57,8 @@ class Loaded:
     map_fds: by the map's name in the C text.
     programs: fds by function; a function bound to unlike hooks is loaded once for each kind, and
         every one but the first is called "function (hook)".
-    fds: the program of each binding, in the bindings' order.
+    fds: the program of each binding, in the bindings' order; -1 for one of a pattern's that
+        the kernel refuses.
     """
 
     map_fds: dict[str, int]
@@ -71,11 +72,13 @@ def load(
     bindings: Sequence[tuple[Hook, ParsedHook]],
     agent_pid: int,
     compiler: Compiler | None = None,
+    own_params: Sequence[Mapping[str, int]] = (),
 ) -> Loaded:
     """Make the maps and load each bound function.
 
-    agent_pid is left out of what is traced, as is program.exclude. With a compiler, a program that
-    the verifier refuses is explained at its C lines.
+    agent_pid is left out of what is traced, as is program.exclude. own_params: of each binding,
+    besides program.params. What a pattern matched and the kernel refuses has the fd -1. With a
+    compiler, a program that the verifier refuses is explained at its C lines.
 
     Raises VerifierError, AttachError (a hook's function that the source lacks, a hook that refuses)
     and RunError (a map that cannot be made).
@@ -87,16 +90,29 @@ def load(
     loaded = Loaded(create_maps(obj))
     exclude = (agent_pid, os.getpid(), *program.exclude)
     variants: dict[tuple[Any, ...], int] = {}
-    for hook, parsed in bindings:
+    for number, (hook, parsed) in enumerate(bindings):
         guard = _guard(parsed, program.filters, exclude)
-        target = program_target(parsed)
-        key = hook.function, target, guard
+        values = {**program.params, **(own_params[number] if own_params else {})}
+        code = guard + _code(functions[hook.function], obj, values, loaded.map_fds)
+        try:
+            target = program_target(parsed)
+        except AttachError:
+            if not hooks.of_pattern(hook):
+                raise
+            loaded.fds.append(-1)
+            continue
+        key = hook.function, target, code
         if key not in variants:
-            code = guard + _code(functions[hook.function], obj, program, loaded.map_fds)
             explain = partial(
                 _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
             )
-            variants[key] = _load_one(code, target, obj, hook.function, explain)
+            try:
+                variants[key] = _load_one(code, target, obj, hook.function, explain)
+            except RunError:
+                if not hooks.of_pattern(hook):
+                    raise
+                loaded.fds.append(-1)
+                continue
             taken = hook.function in loaded.programs
             name = f"{hook.function} ({parsed.spec})" if taken else hook.function
             loaded.programs[name] = variants[key]
@@ -160,9 +176,11 @@ def _map_refused(spec: MapSpec, error: OSError) -> RunError:
 # --- programs ------------------------------------------------------------------------------------
 
 
-def _code(function: Function, obj: Object, program: Program, fds: Mapping[str, int]) -> bytes:
+def _code(
+    function: Function, obj: Object, params: Mapping[str, int], fds: Mapping[str, int]
+) -> bytes:
     code = bytecode.with_maps(function.code, function.maps, fds)
-    return bytecode.with_params(code, obj.params, program.params)
+    return bytecode.with_params(code, obj.params, params)
 
 
 def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:

@@ -29,6 +29,7 @@ VERSION = 1
 MAX_LINE = 4 << 20
 MAX_PAYLOAD = 1 << 30
 MAX_SOURCE = 256 << 10
+MAX_FIELDS = 6  # of a tracepoint's record
 MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 
 # What bpf_trace_printk prints, as records: `struct ks_printk_t` of agent/printk.py.
@@ -46,12 +47,15 @@ class Hook:
     """Where a C function is attached: the first of `any_of` that this kernel has.
 
     any_of: specs as bpftrace names them ("tracepoint:block:block_rq_issue", "uprobe:c:malloc").
+        * and ? in a name stand for all that match (see hook_patterns.py).
     optional: the run goes on without this hook where the kernel has none of them.
+    fields: of a tracepoint's record; KS_PARAM(hook_field_0) and so on then say where they are.
     """
 
     function: str
     any_of: tuple[str, ...]
     optional: bool = False
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,12 @@ def _hook(data: Any) -> Hook:
     specs = check.items("any_of", 16)
     if not specs or not all(isinstance(s, str) and _SPEC.match(s) for s in specs):
         raise refuse("hook.any_of", "not a list of hook names")
-    return Hook(check.pattern("function", NAME), tuple(specs), check.flag("optional", False))
+    return Hook(
+        check.pattern("function", NAME),
+        tuple(specs),
+        check.flag("optional", False),
+        tuple(check.names("fields", MAX_FIELDS)),
+    )
 
 
 def _filters(data: Any) -> Filters:

@@ -17,7 +17,16 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import attach, btf_ids, hooks, kernel, loader, system, usdt
+from kernelscope.agent import (
+    attach,
+    btf_ids,
+    hook_patterns,
+    hooks,
+    kernel,
+    loader,
+    system,
+    usdt,
+)
 from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.agent.checks import integer
 from kernelscope.agent.failure import as_error
@@ -94,7 +103,8 @@ class Run:
         mark = self._lap("compile", mark)
         self._doing = "loading the program"
         bindings = self._bindings(obj)
-        loaded = loader.load(obj, program, bindings, os.getpid(), compiler)
+        own = hook_patterns.own_params(bindings, self.context.tracefs)
+        loaded = loader.load(obj, program, bindings, os.getpid(), compiler, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
@@ -109,7 +119,7 @@ class Run:
         self._lap("total", began)
         self._doing = "reading the tables"
         self.stats = RunStats(loaded.programs)
-        self._announce(obj, [(item.function, item.spec) for item in self.attachments])
+        self._announce(obj, hook_patterns.names(bindings))
 
     def _require_client(self) -> None:
         """Raise ConnectionResetError where the notebook went away meanwhile: attach nothing."""
@@ -131,7 +141,7 @@ class Run:
         names = [function.name for function in obj.functions]
         wanted = (*self.program.hooks, *hooks.implied(names))
         view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
-        bindings = catalogue.resolve(wanted, view)
+        bindings = hook_patterns.resolve(wanted, view)
         if not bindings:
             raise AttachError(
                 f"nothing says where {' and '.join(names) or 'this program'} should be attached",
@@ -148,13 +158,14 @@ class Run:
         self.timings[name] = round(now - since, 6)
         return now
 
-    def _announce(self, obj: Object, attached: list[tuple[str, str]]) -> None:
+    def _announce(self, obj: Object, hook_names: Mapping[int, str]) -> None:
         layouts = [layout.to_json() for layout in self.reading.layouts]
         self._send(
             {
                 "type": "attached",
                 "layouts": layouts,
-                "hooks": [{"function": function, "spec": spec} for function, spec in attached],
+                "hooks": [{"function": one.function, "spec": one.spec} for one in self.attachments],
+                "hook_names": hook_names,
                 "timings": self.timings,
                 "cached": obj.cached,
                 "header": obj.header,

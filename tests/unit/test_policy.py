@@ -65,8 +65,13 @@ def installed(name: str, **options: Any) -> Program:
 
 
 @pytest.mark.parametrize("name", catalogue.names())
-def test_builtin_only_lets_every_installed_probe_run(name: str) -> None:
-    BUILTIN.check(installed(name))
+def test_builtin_only_lets_every_installed_probe_run_at_its_own_hooks(name: str) -> None:
+    chosen = catalogue.find(name).needed()
+    if not chosen:
+        BUILTIN.check(installed(name))
+        return
+    with pytest.raises(AgentRefusedError, match="a hook of one's own choice"):
+        BUILTIN.check(installed(name, **chosen))
 
 
 def test_builtin_only_lets_a_probes_own_options_through() -> None:

@@ -1,0 +1,68 @@
+"""What of a probe's description a run uses, with its parameters' values filled in."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kernelscope import chosen, formats
+from kernelscope.agent.protocol import Hook
+from kernelscope.errors import ParameterError
+from kernelscope.probe import HookSpec, Probe, TableSpec
+
+_CHOSEN = re.compile(r"\{(\w+)(:return)?\}\Z")
+
+
+def hooks(probe: Probe, parameters: Mapping[str, Any]) -> tuple[Hook, ...]:
+    """Return the hooks of a run. Raises ParameterError where a chosen one has no return."""
+    wanted = [spec for spec in probe.hooks if applies(spec.when, parameters)]
+    return tuple(hook for spec in wanted for hook in _hooks(spec, parameters))
+
+
+def _hooks(spec: HookSpec, parameters: Mapping[str, Any]) -> Iterator[Hook]:
+    match = _CHOSEN.match(spec.any_of[0])
+    given = parameters.get(match[1]) if match else None
+    if match is None or not isinstance(given, chosen.Hooks):
+        yield Hook(spec.function, spec.specs(parameters), spec.optional)
+    elif match[2]:
+        try:
+            yield from given.returns(spec.function)
+        except ValueError as error:
+            raise ParameterError(
+                f"--{match[1]} {given}: {error}", name=match[1], value=str(given)
+            ) from None
+    else:
+        values = [value for value in parameters.values() if isinstance(value, formats.Format)]
+        yield from given.entries(spec.function, values[0].fields if values else ())
+
+
+def tables(probe: Probe, parameters: Mapping[str, Any]) -> tuple[TableSpec, ...]:
+    """Return the tables of a run, without the columns that mean nothing in it."""
+    return tuple(
+        _with_columns(table, parameters)
+        for table in probe.tables
+        if applies(table.when, parameters)
+    )
+
+
+def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
+    columns = [column for column in table.columns if applies(column.when, parameters)]
+    left_out = {column.name for column in table.columns} - {column.name for column in columns}
+    sort = tuple(name for name in table.sort if name.lstrip("-") not in left_out)
+    values = parameters.get(table.formatted)
+    if isinstance(values, formats.Format):
+        columns += values.columns([column.name for column in columns])
+    return dataclasses.replace(table, columns=tuple(columns), sort=sort)
+
+
+def applies(when: Mapping[str, list[str]], parameters: Mapping[str, Any]) -> bool:
+    """Tell whether every parameter has one of its choices; a format, one of the names."""
+    return all(_has(parameters.get(name), choices) for name, choices in when.items())
+
+
+def _has(value: Any, choices: list[str]) -> bool:
+    if isinstance(value, formats.Format):
+        return not set(choices).isdisjoint(value.names)
+    return value in choices

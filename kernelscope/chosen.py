@@ -1,0 +1,72 @@
+"""Hooks that a user chooses for a probe: `--function c:malloc`.
+
+c:malloc                     a library's function, in every process (uprobe:c:malloc)
+/path/to/file:f, pid:42:f    the same of any program or library, or of one process's
+vfs_read                     a function of the kernel (fentry, or kprobe where there is none)
+tracepoint:sched:sched_switch, usdt:..., uprobe:...   any hook, by its whole name
+c:mem*, kprobe:vfs_*         all that match; ? stands for one character
+c:malloc,c:free              several
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kernelscope.agent import hooks
+from kernelscope.agent.protocol import Hook
+
+_RETURNS = {"uprobe": "uretprobe", "kprobe": "kretprobe", "fentry": "fexit"}
+_WILDCARD = re.compile(r"[*?]")
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What was chosen. text: as it was written. each: of every hook, the specs that would serve."""
+
+    text: str
+    each: tuple[tuple[str, ...], ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def entries(self, function: str, fields: Sequence[str] = ()) -> Iterator[Hook]:
+        """Yield the hooks for a C function. fields: those of tracepoints' records that it reads."""
+        for specs in self.each:
+            record = hooks.split_kind(specs[0])[0] == "tracepoint"
+            yield Hook(function, specs, fields=tuple(fields) if record else ())
+
+    def returns(self, function: str) -> Iterator[Hook]:
+        """Yield the hooks at the same functions' ends. Raises ValueError where there are none."""
+        for specs in self.each:
+            kinds = [hooks.split_kind(spec) for spec in specs]
+            if any(kind not in _RETURNS for kind, _ in kinds):
+                raise ValueError(f"{specs[0]} has no return: only a function has")
+            yield Hook(function, tuple(f"{_RETURNS[kind]}:{rest}" for kind, rest in kinds))
+
+
+def read(value: object, kinds: Sequence[str]) -> Hooks:
+    """Take apart what was chosen. kinds: of hooks, those that serve.
+
+    Raises ValueError, and AttachError for what is no hook's name.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("names no function")
+    items = [item.strip() for item in value.split(",")]
+    each = tuple(_specs(item) for item in items)
+    for spec in (spec for specs in each for spec in specs):
+        kind = hooks.parse(_WILDCARD.sub("x", spec)).kind
+        if kind not in kinds:
+            raise ValueError(f"{kind} hooks do not serve; these do: {', '.join(kinds)}")
+    return Hooks(value, each)
+
+
+def _specs(item: str) -> tuple[str, ...]:
+    if hooks.split_kind(item)[0]:
+        return (item,)
+    if ":" in item:
+        return (f"uprobe:{item}",)
+    # BTF lacks some functions: by a pattern, kprobes find more.
+    kinds = ("kprobe", "fentry") if _WILDCARD.search(item) else ("fentry", "kprobe")
+    return tuple(f"{kind}:{item}" for kind in kinds)
