@@ -214,15 +214,15 @@ def test_biostacks_takes_only_the_stacks_and_the_requests_asked_for(loop: str) -
 @in_one_of_four
 def test_bioheat_counts_each_moment_by_itself(loop: str) -> None:
     with started("reads_in_two_bursts", loop) as load:
-        heat, facts = traced("bioheat", load, disk=Path(loop).name, interval=0.05)
+        heat, facts = traced("bioheat", load, disk=Path(loop).name, interval=0.02)
 
     reads = heat[heat["operation"] == "read"]
     at = reads["time"].astype("int64") / 1e9
-    later = at >= facts["again_s"] - 0.05
+    later = at >= facts["again_s"] - 0.02
     assert reads["count"].sum() == 223
     assert reads.loc[later, "count"].sum() == 12
-    assert facts["begun_s"] - 0.05 <= at.min()
+    assert facts["begun_s"] - 0.02 <= at.min()
     assert not ((at > facts["paused_s"]) & ~later).any()
-    steps = (reads["time"] - reads["time"].min()).dt.total_seconds() / 0.05
+    steps = (reads["time"] - reads["time"].min()).dt.total_seconds() / 0.02
     assert (steps - steps.round()).abs().max() < 1e-6
     assert (reads["latency_low_us"] < reads["latency_high_us"]).all()
