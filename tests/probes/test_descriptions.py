@@ -80,13 +80,17 @@ def test_every_parameter_is_used(probe: Probe) -> None:
             "param": f"KS_PARAM({parameter.name})" in with_macros(probe.source),
             "define": parameter.name.upper() in probe.source,
             "client": f"{{{parameter.name}}}" in hooked,
+            "hook": f"{{{parameter.name}}}" in hooked,
+            "format": f"KS_PARAM({parameter.name}_0)" in probe.source,
+            "condition": f"KS_PARAM({parameter.name}_number)" in probe.source,
         }
-        assert used[parameter.passed], parameter.name
+        by_kind = parameter.kind in ("hook", "format", "condition")
+        assert used[parameter.kind if by_kind else parameter.passed], parameter.name
 
 
 @every_probe
 def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> None:
-    for hook in from_probe(probe, {}).program.hooks:
+    for hook in from_probe(probe, probe.needed()).program.hooks:
         assert re.search(rf"^int {hook.function}\(", probe.source, re.MULTILINE), hook.function
         for spec in hook.any_of:
             hooks.parse(spec)
