@@ -112,3 +112,48 @@ def test_tcpstates_keeps_one_port_on_request() -> None:
         changes, _ = traced("tcpstates", load, pid=load.pid, port=9)
 
     assert changes.empty
+
+
+def test_tcprtt_shows_what_tcp_info_says() -> None:
+    with started("round_trips") as load:
+        result, facts = traced("tcprtt", load)
+
+    row = one(result["connections"], local_port=facts["port"])
+    assert row["rtt_ms"] == facts["rtt_us"] / 1000
+    assert row["variation_ms"] == facts["variation_us"] / 1000
+    assert row["lowest_ms"] == facts["lowest_us"] / 1000
+    assert row["packets"] == facts["packets"]  # not the handshake's, but the last message
+    assert result["latency"]["count"].sum() >= facts["packets"]
+
+
+def test_tcprtt_tells_ports_apart_on_request() -> None:
+    with started("round_trips") as load:
+        result, facts = traced("tcprtt", load, by="local_port")
+
+    counted = result["latency"].groupby("local_port")["count"].sum()
+    assert counted[facts["port"]] == facts["packets"]
+
+
+def test_tcptop_counts_every_byte_at_both_ends() -> None:
+    with started("connections") as load:
+        result, facts = traced("tcptop", load, pid=load.pid)
+
+    assert set(result["comm"]) == {"python"}
+    for each in facts["made"]:
+        if not each["sent"]:
+            continue
+        local, remote = each["ports"]
+        client = one(result, local_port=local, remote_port=remote)
+        server = one(result, local_port=remote, remote_port=local)
+        assert client["sent_bytes"] == server["received_bytes"] == each["sent"]
+        assert client["received_bytes"] == server["sent_bytes"] == each["received"]
+        assert client["local_address"] == server["remote_address"] == each["address"]
+
+
+def test_tcptop_sums_what_a_process_had_on_request() -> None:
+    with started("connections") as load:
+        result, facts = traced("tcptop", load, pid=load.pid, by="process")
+
+    total = sum(each["sent"] + each["received"] for each in facts["made"])
+    assert list(result["pid"]) == [load.pid]
+    assert list(result["sent_bytes"]) == list(result["received_bytes"]) == [total]

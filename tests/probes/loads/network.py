@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from common import take_name
+from common import take_name, tcp_info
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -50,6 +50,27 @@ def connections_that_wait() -> dict[str, Any]:
             "fds": [sock.fileno() for sock in accepted],
             "ports": [sock.getpeername()[1] for sock in accepted],
         }
+
+
+def round_trips() -> dict[str, Any]:
+    """101 questions and answers over one connection, and then one message more to the client."""
+    with socket.socket() as server:
+        server.bind((LOOPBACK[socket.AF_INET], 0))
+        server.listen()
+        with socket.create_connection(server.getsockname()) as client:
+            accepted, _ = server.accept()
+            with accepted:
+                for _ in range(101):
+                    for sender, receiver in ((client, accepted), (accepted, client)):
+                        sender.sendall(b"x")
+                        _receive(receiver, 1)
+                names = {"rtt_us": 68, "variation_us": 72, "packets": 140, "lowest_us": 148}
+                facts = {name: tcp_info(client, offset) for name, offset in names.items()}
+                facts["port"] = client.getsockname()[1]
+                accepted.sendall(b"x")
+                _receive(client, 1)
+                client.close()  # first: it gets no packet more while established
+    return facts
 
 
 def _failure(address: str, port: int) -> list[Any]:

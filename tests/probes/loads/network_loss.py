@@ -13,10 +13,11 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from common import tcp_info
+
 HERE = "127.0.0.1"
 ATTACH, DETACH = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER: include/uapi/asm-generic/socket.h
 _DROP_ALL = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0))  # BPF_RET | BPF_K, 0
-_TOTAL_RETRANS = 100  # offset in struct tcp_info: include/uapi/linux/tcp.h
 
 
 def deafen(sock: socket.socket) -> None:
@@ -27,8 +28,7 @@ def deafen(sock: socket.socket) -> None:
 
 def retransmits(sock: socket.socket) -> int:
     """Return how many packets a connection has sent again."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-    return int(struct.unpack_from("I", info, _TOTAL_RETRANS)[0])
+    return tcp_info(sock, 100)
 
 
 def wait_for_loss(sockets: list[socket.socket]) -> None:
