@@ -1,0 +1,98 @@
+"""Real bpftrace under a known load: its tables, its errors, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+from probes.loads import Load, started
+
+from kernelscope import bpftrace_run
+from kernelscope.errors import AttachError, CompileError, ParameterError
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(shutil.which("bpftrace") is None, reason="bpftrace is not installed"),
+]
+SCRIPT = """
+tracepoint:syscalls:sys_enter_getppid { @calls[comm, pid] = count(); }
+tracepoint:syscalls:sys_enter_close /(int32)args->fd == 9999/ { printf("pid=%d %s\\n", pid, comm); }
+"""
+
+
+def test_its_maps_and_lines_are_tables_with_a_receipt() -> None:
+    # The script ends itself when the load has: 107 closes of the descriptor 9999 are its last sign.
+    script = SCRIPT.replace("/ { printf", "/ { @n++; if (@n == 107) { exit(); } printf")
+    with started("system_calls") as load:
+        found = _while(load, script)
+
+    calls = found["calls"]
+    assert calls.loc[calls["pid"] == load.pid, "value"].tolist() == [211]
+    lines = found["printf"]
+    assert (lines["pid"] == load.pid).sum() >= 106  # the last line may come after exit()
+    receipt = found["calls"].attrs["kernelscope"]
+    assert receipt["lost"] == {}
+    assert receipt["probes_attached"] == 2
+    assert not subprocess.run(["pgrep", "-x", "bpftrace"], capture_output=True).stdout
+
+
+class Attached:
+    """A progress display that tells when all probes are attached."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+
+    def update(self, elapsed_s: float, *_: object, **__: object) -> None:
+        if elapsed_s:
+            self.told.set()
+
+    def clear(self, *_: object) -> None:
+        self.told.set()
+
+
+def _while(load: Load, script: str) -> Any:
+    """Run the load once bpftrace is attached."""
+    attached = Attached()
+
+    def go() -> None:
+        attached.told.wait(60)
+        load.go()
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        return bpftrace_run.run(script, duration=30, progress=attached)
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "said", "line"),
+    [
+        ("BEGIN { @x = nosuch(); }", CompileError, "Unknown function", 1),
+        ("BEGIN {\n  @x = \n}", CompileError, "syntax error", 3),
+        ("tracepoint:syscalls:sys_enter_nosuch { @ = 1 }", CompileError, "not found", 1),
+    ],
+)
+def test_an_error_stands_at_the_scripts_own_line(
+    script: str, error: type[Exception], said: str, line: int
+) -> None:
+    with pytest.raises(error, match=said) as caught:
+        bpftrace_run.run(script, duration=1)
+
+    assert caught.value.details["line"] == line
+
+
+def test_a_script_that_can_attach_nothing_is_an_error() -> None:
+    with pytest.raises((AttachError, CompileError)):
+        bpftrace_run.run("uprobe:/bin/true:nosuch { @ = 1 }", duration=1)
+
+
+def test_it_needs_a_script_and_an_end() -> None:
+    with pytest.raises(ParameterError, match="no script"):
+        bpftrace_run.run("  ")
+    with pytest.raises(ParameterError, match="needs an end"):
+        bpftrace_run.run("BEGIN {}", duration="inf")
