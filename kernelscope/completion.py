@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HOOK_KINDS = (
     "tracepoint", "rawtracepoint", "tp_btf", "kprobe", "kretprobe", "fentry", "fexit",
     "uprobe", "uretprobe", "usdt", "profile", "interval", "software", "hardware",
+    "iter", "xdp", "tcx_ingress", "tcx_egress",
 )  # fmt: skip
 _USER_KINDS = ("uprobe", "uretprobe", "usdt")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
-from kernelscope.agent import elf, hooks, kernel, targets, user_probe
+from kernelscope.agent import elf, hooks, kernel, links, targets, user_probe
 from kernelscope.agent.hooks import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
 from kernelscope.agent.protocol import Hook, Program
 from kernelscope.errors import AttachError, RunError, TargetError
@@ -125,6 +125,8 @@ def attach_one(
         if hook.kind in ("rawtracepoint", "tp_btf", "fentry", "fexit"):
             name = hook.name if hook.kind == "rawtracepoint" else None
             return Attached((kernel.raw_tracepoint_open(prog_fd, name),))
+        if hook.kind in links.KINDS:
+            return Attached((links.attach(prog_fd, hook),))
         events = open_events(hook, pid, tracefs)
     except OSError as error:
         raise refusal(hook, error) from None
@@ -254,7 +256,7 @@ def refusal(hook: ParsedHook, error: OSError) -> RunError:
     name = errno.errorcode.get(code, str(code))
     return AttachError(
         f"the kernel refused the hook {hook.spec!r}: {os.strerror(code).lower()} ({name})",
-        hint=_hint(hook, code),
+        hint=(links.hint(hook, code) if hook.kind in links.KINDS else None) or _hint(hook, code),
         hook=hook.spec,
         matches=[],
         errno=code,

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from kernelscope.errors import RequirementError
 
-_KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 6, 8, 12
+_KIND_STRUCT, _KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC = 4, 6, 8, 12
 _LIBRARIES = ("libbcc_bpf.so.0", "libbpf.so.1", "libbpf.so.0")
 
 
@@ -59,6 +59,14 @@ def _find(name: str, kind: int) -> int | None:
 def function(name: str) -> int | None:
     """Return the id of a kernel function that fentry and fexit could name, None without it."""
     return _find(name, _KIND_FUNC)
+
+
+def iterator(name: str) -> int | None:
+    """Return the id of the function that stands for an iterator, None without it.
+
+    Other functions are called bpf_iter_NAME, too, but have no context of that name.
+    """
+    return function(f"bpf_iter_{name}") if _find(f"bpf_iter__{name}", _KIND_STRUCT) else None
 
 
 def tracepoint(name: str) -> int | None:

@@ -21,6 +21,7 @@ from kernelscope.errors import AgentRefusedError
 _PACKAGE = Path(__file__).resolve().parent.parent
 _VALUE = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?\Z|"[^"\\]*"\Z')
 _PLACE = re.compile(r"\\\{\w+\\\}")
+_INTERFACE_HOOKS = ("xdp:", "tcx_ingress:", "tcx_egress:")
 _USER_HOOKS = ("u", "ur", "uprobe", "uretprobe", "usdt")
 
 
@@ -109,8 +110,13 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _hooks(description: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]:
-    """Yield each function and a pattern of a hook that it is for; "{name}" stands for a number."""
+    """Yield each function and a pattern of a hook that it is for.
+
+    "{name}" stands for a number, and where packets are looked at for an interface: whichever it
+    is, the function reads the packet that it is given.
+    """
     for hook in description.get("hook", ()):
         for spec in hook["any_of"]:
-            pattern = _PLACE.sub("[0-9]{1,10}", re.escape(spec))
+            packets = spec.startswith(_INTERFACE_HOOKS)
+            pattern = _PLACE.sub(r"[^\\s/:]{1,15}" if packets else "[0-9]{1,10}", re.escape(spec))
             yield hook["function"], re.compile(pattern + r"\Z", re.ASCII)

@@ -36,6 +36,10 @@ _HOOKS = (
     "interval:s:1",
     "software:context-switches:1000",
     "hardware:cpu-cycles:1000000",
+    "iter:task",
+    "xdp:lo",
+    "tcx_ingress:lo",
+    "tcx_egress:lo",
 )
 
 # include/uapi/linux/capability.h

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent import attach, hooks, kernel, loader, targets, user_probe
+from kernelscope.agent import attach, hooks, kernel, links, loader, targets, user_probe
 from kernelscope.agent.hooks import ParsedHook
 from kernelscope.agent.protocol import Hook
 from kernelscope.errors import (
@@ -126,7 +126,7 @@ def attach_for_a_moment(hook: ParsedHook, tracefs: Path = attach.TRACEFS) -> Non
     try:
         program, _ = kernel.prog_load(
             kind,
-            kernel.RETURN_ZERO,
+            loader.with_verdict(kernel.RETURN_ZERO, hook),
             name="ks_try",
             expected_attach_type=attach_type,
             attach_btf_id=btf_id,
@@ -137,6 +137,25 @@ def attach_for_a_moment(hook: ParsedHook, tracefs: Path = attach.TRACEFS) -> Non
         attach.attach_one(program, hook, tracefs=tracefs).close()
     finally:
         os.close(program)
+
+
+def _iterator(hook: ParsedHook, view: KernelView) -> None:
+    try:
+        view.try_once(hook, attach_for_a_moment)
+    except AttachError as error:
+        if error.details.get("errno") is not None:
+            raise
+        known = links.iterators()
+        raise _missing(hook, hook.name, "iterator", known, all_of_them=True) from None
+
+
+def _interface(hook: ParsedHook, view: KernelView) -> None:
+    known = links.interfaces()
+    if hook.name not in known:
+        raise _missing(hook, hook.name, "network interface", known, all_of_them=True)
+    # Attaching XDP for a moment would turn off what the card does by itself (LRO), for good.
+    if hook.kind != "xdp":
+        view.try_once(hook, attach_for_a_moment)
 
 
 def _kprobe(hook: ParsedHook, view: KernelView) -> None:
@@ -186,14 +205,23 @@ _CHECKS: dict[str, Callable[[ParsedHook, KernelView], None]] = {
     "interval": _sampled,
     "software": _sampled,
     "hardware": _sampled,
+    "iter": _iterator,
+    "xdp": _interface,
+    "tcx_ingress": _interface,
+    "tcx_egress": _interface,
 }
 
 
-def _missing(hook: ParsedHook, name: str, what: str, known: Sequence[str]) -> AttachError:
+def _missing(
+    hook: ParsedHook, name: str, what: str, known: Sequence[str], *, all_of_them: bool = False
+) -> AttachError:
     matches = did_you_mean(name, _near(name, known))
     hint = f"Did you mean {' or '.join(matches)}?" if matches else None
+    if all_of_them and known:
+        hint = f"{hint or ''} There are {', '.join(known)}.".strip()
+    owner = "machine" if what == "network interface" else "kernel"
     return AttachError(
-        f"this kernel has no {what} {name!r}", hint=hint, hook=hook.spec, matches=matches
+        f"this {owner} has no {what} {name!r}", hint=hint, hook=hook.spec, matches=matches
     )
 
 
@@ -295,6 +323,10 @@ def _listed(kind: str, prefix: str, target: str, view: KernelView) -> Iterable[s
         ]
     if kind in ("software", "hardware"):
         return hooks.SOFTWARE_EVENTS if kind == "software" else hooks.HARDWARE_EVENTS
+    if kind == "iter":
+        return links.iterators()
+    if kind in links.KINDS:
+        return links.interfaces()
     return (*hooks.KINDS, "syscall")
 
 

@@ -7,8 +7,10 @@
     usdt:TARGET:[PROVIDER:]NAME
     profile:hz|s|ms|us:N            interval:hz|s|ms|us:N
     software:EVENT:PERIOD           hardware:EVENT:PERIOD
+    iter:NAME                       each object of a kind that there is: task, tcp, udp, ...
+    xdp:INTERFACE                   tcx_ingress:INTERFACE      tcx_egress:INTERFACE
 
-TARGET is a library's short name ("c"), a path, or "pid:N".
+TARGET is a library's short name ("c"), a path, or "pid:N". INTERFACE is a network interface.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ _EXAMPLES = {
     "interval": "interval:s:1",
     "software": "software:page-faults:100",
     "hardware": "hardware:cpu-cycles:1000000",
+    "iter": "iter:task",
+    "xdp": "xdp:eth0",
+    "tcx_ingress": "tcx_ingress:eth0",
+    "tcx_egress": "tcx_egress:eth0",
 }
 _ALIASES = {
     "raw_tracepoint": "rawtracepoint",
@@ -52,6 +58,7 @@ _ALIASES = {
     "ur": "uretprobe",
     "p": "profile",
     "i": "interval",
+    "it": "iter",
 }
 KINDS = tuple(kind for kind in _EXAMPLES if kind != "syscall")
 
@@ -85,10 +92,13 @@ HARDWARE_EVENTS = {  # enum perf_hw_id
 }
 _UNITS_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "hz": 0}
 _SYSCALL_PREFIX = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}
+_FUNCTIONS = ("kprobe", "kretprobe", "fentry", "fexit")
 _SYSCALL_WRAPPERS = ("sys_", "__x64_sys_", "__arm64_sys_", "__se_sys_", "__do_sys_", "ksys_")
 _EVENT = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_$.][\w$.]*\Z", re.ASCII)
 _SYMBOL = re.compile(r"[^\s:+]+\Z")
+_ITERATOR = re.compile(r"[a-z][a-z0-9_]*\Z")
+_INTERFACE = re.compile(r"(?!\.{1,2}\Z)[^\s/:]{1,15}\Z")  # as dev_valid_name, net/core/dev.c
 _IMPLIED = {  # what BCC's macros and its _trace_autoload (src/python/bcc/__init__.py) use
     "kprobe": "kprobe",
     "kretprobe": "kretprobe",
@@ -104,7 +114,8 @@ class ParsedHook:
     """One hook, taken apart.
 
     kind: one of KINDS. spec: as it was written.
-    name: event, function, symbol or USDT probe. category: tracepoint category or USDT provider.
+    name: event, function, symbol, USDT probe, iterator or interface.
+    category: tracepoint category or USDT provider.
     target: library, path or "pid:N". offset: bytes into a function. address: a virtual address.
     period_ns: between samples; frequency: samples a second; count: events between samples.
     """
@@ -248,6 +259,18 @@ def _counted(spec: str, kind: str, rest: str) -> ParsedHook:
     return ParsedHook(kind, spec, name=name, count=_number(spec, kind, number))
 
 
+def _iterator(spec: str, kind: str, rest: str) -> ParsedHook:
+    if not _ITERATOR.match(rest):
+        raise _wrong(spec, kind, f"has {rest!r} where an iterator's name belongs")
+    return ParsedHook(kind, spec, name=rest)
+
+
+def _interface(spec: str, kind: str, rest: str) -> ParsedHook:
+    if not _INTERFACE.match(rest):
+        raise _wrong(spec, kind, f"has {rest!r} where a network interface's name belongs")
+    return ParsedHook(kind, spec, name=rest)
+
+
 def _number(spec: str, kind: str, text: str) -> int:
     try:
         value = int(text, 16 if text[:2].lower() == "0x" else 10)
@@ -274,6 +297,10 @@ _PARSERS = {
     "interval": _timed,
     "software": _counted,
     "hardware": _counted,
+    "iter": _iterator,
+    "xdp": _interface,
+    "tcx_ingress": _interface,
+    "tcx_egress": _interface,
 }
 
 
@@ -316,4 +343,4 @@ def current_is_subject(hook: ParsedHook) -> bool:
         return hook.category in ("syscalls", "raw_syscalls")
     if hook.kind in ("rawtracepoint", "tp_btf"):
         return hook.name in ("sys_enter", "sys_exit")
-    return hook.kind != "interval" and hook.name.startswith(_SYSCALL_WRAPPERS)
+    return hook.kind in _FUNCTIONS and hook.name.startswith(_SYSCALL_WRAPPERS)

@@ -28,6 +28,7 @@ PROG_LOAD = 5
 OBJ_GET_INFO_BY_FD = 15
 RAW_TRACEPOINT_OPEN = 17
 LINK_CREATE = 28
+ITER_CREATE = 33
 MAP_LOOKUP_BATCH = 24
 ENABLE_STATS = 32
 
@@ -45,15 +46,21 @@ MAP_TYPE_RINGBUF = 27
 # program types
 PROG_TYPE_SOCKET_FILTER = 1
 PROG_TYPE_KPROBE = 2
+PROG_TYPE_SCHED_CLS = 3
 PROG_TYPE_TRACEPOINT = 5
+PROG_TYPE_XDP = 6
 PROG_TYPE_PERF_EVENT = 7
 PROG_TYPE_RAW_TRACEPOINT = 17
 PROG_TYPE_TRACING = 26
 
-# attach types (expected_attach_type of a tracing program)
+# attach types
 TRACE_RAW_TP = 23
 TRACE_FENTRY = 24
 TRACE_FEXIT = 25
+TRACE_ITER = 28
+XDP = 37
+TCX_INGRESS = 46
+TCX_EGRESS = 47
 _BPF_PERF_EVENT = 41
 
 # perf_event_open(2)
@@ -194,9 +201,22 @@ def raw_tracepoint_open(prog_fd: int, name: str | None = None) -> int:
     return bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QII", address(text) if text else 0, prog_fd, 0))
 
 
+def link_create(prog_fd: int, target: int, attach_type: int, flags: int = 0) -> int:
+    """Attach a program by a link, whose closing detaches it at once; an fd.
+
+    target: an fd, or an interface's number.
+    """
+    return bpf(LINK_CREATE, struct.pack("=IIIIQQ", prog_fd, target, attach_type, flags, 0, 0))
+
+
 def perf_link(prog_fd: int, event_fd: int) -> int:
-    """Attach a program to a perf event by a link, whose closing detaches it at once; an fd."""
-    return bpf(LINK_CREATE, struct.pack("=IIIIQQ", prog_fd, event_fd, _BPF_PERF_EVENT, 0, 0, 0))
+    """Attach a program to a perf event by a link; an fd."""
+    return link_create(prog_fd, event_fd, _BPF_PERF_EVENT)
+
+
+def iter_create(link_fd: int) -> int:
+    """Return an fd, reading which runs an iterator's program for every object."""
+    return bpf(ITER_CREATE, struct.pack("=II", link_fd, 0))
 
 
 def enable_stats() -> int:

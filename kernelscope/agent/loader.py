@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, hooks, kernel
+from kernelscope.agent import btf_ids, bytecode, hooks, kernel, links
 from kernelscope.agent.hooks import ParsedHook, current_is_subject
 from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.errors import AttachError, RunError, did_you_mean
@@ -42,12 +42,15 @@ _PROG_TYPES = {
     "interval": kernel.PROG_TYPE_PERF_EVENT,
     "software": kernel.PROG_TYPE_PERF_EVENT,
     "hardware": kernel.PROG_TYPE_PERF_EVENT,
+    **{kind: known.program_type for kind, known in links.KINDS.items()},
 }
 _ATTACH_TYPES = {
     "tp_btf": kernel.TRACE_RAW_TP,
     "fentry": kernel.TRACE_FENTRY,
     "fexit": kernel.TRACE_FEXIT,
+    **{kind: known.attach_type for kind, known in links.KINDS.items()},
 }
+_LONGEST_JUMP = 32767
 
 
 @dataclass
@@ -103,6 +106,7 @@ def load(
             continue
         key = hook.function, target, code
         if key not in variants:
+            code = with_verdict(code, parsed)
             explain = partial(
                 _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
             )
@@ -183,8 +187,30 @@ def _code(
     return bytecode.with_params(code, obj.params, params)
 
 
+def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
+    """Return the code as a hook of that kind may run it. Raises AttachError."""
+    if hook.kind not in links.KINDS:
+        return code
+    if len(code) // 8 > _LONGEST_JUMP:
+        raise AttachError(
+            f"the program for {hook.spec!r} has more than {_LONGEST_JUMP:,} instructions",
+            hint="Do less for each event.",
+            hook=hook.spec,
+            matches=[],
+        )
+    return bytecode.with_verdict(code, links.KINDS[hook.kind].verdict)
+
+
 def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
-    if hook.kind == "interval":  # a clock: whose turn it happens to be must not stop it
+    if hook.kind in links.KINDS and filters != Filters():
+        raise AttachError(
+            f"{hook.spec!r} fires for no process, so the run cannot be held to one",
+            hint="Leave --pid, --comm and --uid out, and test in the C what the hook gives.",
+            hook=hook.spec,
+            matches=[],
+        )
+    # A clock: whose turn it happens to be must not stop it.
+    if hook.kind == "interval" or hook.kind in links.KINDS:
         return b""
     left_out = exclude if current_is_subject(hook) else ()
     return bytecode.prologue(filters, left_out, _pid_namespace())
@@ -204,8 +230,10 @@ def program_target(hook: ParsedHook) -> tuple[int, int, int]:
         identifier = btf_ids.tracepoint(hook.name)
     elif hook.kind in ("fentry", "fexit"):
         identifier = btf_ids.function(hook.name)
+    elif hook.kind == "iter":
+        identifier = btf_ids.iterator(hook.name)
     if identifier is None:
-        what = "tracepoint" if hook.kind == "tp_btf" else "function"
+        what = {"tp_btf": "tracepoint", "iter": "iterator"}.get(hook.kind, "function")
         raise AttachError(
             f"the kernel's type information knows no {what} {hook.name!r}",
             hook=hook.spec,

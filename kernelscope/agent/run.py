@@ -23,6 +23,7 @@ from kernelscope.agent import (
     hook_patterns,
     hooks,
     kernel,
+    links,
     loader,
     system,
     usdt,
@@ -192,6 +193,9 @@ class Run:
 
     def _drain_until_over(self) -> None:
         self._end_at(self.began_ns + (self.program.duration_ns or 1 << 62))
+        if self._walk(first=True) and not self.program.interval_ns:
+            self.stopped_by = "done"
+            return
         next_status = self.began_ns + STATUS_EVERY_NS
         interval = self.program.interval_ns
         next_reading = self.began_ns + interval
@@ -207,6 +211,7 @@ class Run:
             if self.program.measure:
                 self.stats.tick(now)
             if interval and now >= next_reading:
+                self._walk()
                 self._reading_due = True
                 next_reading = max(next_reading + interval, now)
             if self._reading_due and not self.spool.full:  # what nobody takes must not pile up
@@ -218,6 +223,15 @@ class Run:
                 wake = min(wake, self.stats.next_tick_ns)
             if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
                 return
+
+    def _walk(self, *, first: bool = False) -> bool:
+        """Go through the iterators; return whether the program consists of them alone."""
+        walks = [item for item in self.attachments if hooks.parse(item.spec).kind == "iter"]
+        if first and walks and self.program.measure:
+            self.stats.tick(time.monotonic_ns())
+        for item in walks:
+            links.walk(item.attached.fds[0], self._keep_draining)
+        return len(walks) == len(self.attachments)
 
     def _end_at(self, at_ns: int) -> None:
         """End at that moment of the monotonic clock, or as early as the policy wants."""

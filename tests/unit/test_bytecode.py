@@ -176,3 +176,23 @@ def test_a_map_becomes_its_fd_in_the_register_it_had() -> None:
     code = BODY[:8] + wide(2, 0xDEAD, src=1) + wide(7, 3, src=1) + BODY
     patched = bytecode.with_maps(code, [(1, "a"), (3, "b")], {"a": 41, "b": 42})
     assert patched == BODY[:8] + wide(2, 41, src=1) + wide(7, 42, src=1) + BODY
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+
+@given(st.integers(-(2**31), 2**31 - 1))
+def test_a_program_held_to_a_verdict_returns_nothing_else(verdict: int) -> None:
+    early = struct.pack("<BBhi", 0x15, 1, 1, CONTEXT) + BODY[8:]  # if r1 is not ..., exit
+    code = bytecode.with_verdict(early + BODY, verdict)
+
+    assert run(code)[0] == verdict & M64
+    assert run(bytecode.with_verdict(BODY[:8] + early + BODY, verdict))[0] == verdict & M64
+
+
+def test_a_constant_that_looks_like_an_exit_stays() -> None:
+    code = wide(3, 0x95 << 32) + BODY
+    held = bytecode.with_verdict(code, 2)
+
+    assert held.startswith(wide(3, 0x95 << 32))
+    assert run(held)[1][3] == 0x95 << 32

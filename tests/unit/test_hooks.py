@@ -41,6 +41,10 @@ SYSCALL = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}[platform.machine()
         ("interval:ms:20", {"name": "ms", "period_ns": 20_000_000}),
         ("software:page-faults:100", {"name": "page-faults", "count": 100}),
         ("hardware:cpu-cycles:1000000", {"name": "cpu-cycles", "count": 1_000_000}),
+        ("iter:task_file", {"name": "task_file"}),
+        ("xdp:eth0.100", {"name": "eth0.100"}),
+        ("tcx_ingress:wlp2s0@x", {"name": "wlp2s0@x"}),
+        ("tcx_egress:fifteen-letters", {"name": "fifteen-letters"}),
     ],
 )
 def test_a_hook_is_taken_apart(spec: str, fields: dict[str, object]) -> None:
@@ -55,6 +59,7 @@ def test_a_hook_is_taken_apart(spec: str, fields: dict[str, object]) -> None:
         ("kretfunc:vfs_read", "fexit"),
         ("t:sched:sched_switch", "tracepoint"),
         ("u:c:malloc", "uprobe"),
+        ("it:task", "iter"),
     ],
 )
 def test_bpftraces_and_bccs_other_names_are_known(alias: str, kind: str) -> None:
@@ -94,6 +99,13 @@ def test_a_system_call_is_the_kprobe_of_its_function() -> None:
         ("profile:hz:many", "where a number belongs"),
         ("software:page-fault:1", "Did you mean software:page-faults"),
         ("hardware:cycles", "where a number belongs"),
+        ("iter:", "names nothing"),
+        ("iter:bpf_iter_Task", "where an iterator's name belongs"),
+        ("xdp:", "names nothing"),
+        ("xdp:sixteen-letters-", "where a network interface's name belongs"),
+        ("xdp:..", "where a network interface's name belongs"),
+        ("xdp:../eth0", "where a network interface's name belongs"),
+        ("tcx:eth0", "Did you mean tcx_"),
     ],
 )
 def test_nonsense_is_refused_with_what_would_be_right(spec: str, says: str) -> None:
@@ -159,6 +171,9 @@ def test_function_names_imply_their_hooks() -> None:
         ("tp_btf:sched_wakeup", False),
         ("kprobe:tcp_v4_rcv", False),
         ("interval:s:1", False),
+        ("iter:task", False),
+        ("xdp:sys_net", False),
+        ("tcx_egress:sys_net", False),
     ],
 )
 def test_only_some_hooks_are_about_the_current_task(spec: str, subject: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kernelscope import catalogue, request
 from kernelscope.agent import builtin, policy
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import Program
+from kernelscope.agent.protocol import Hook, Program
 from kernelscope.errors import AgentRefusedError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
@@ -152,6 +152,37 @@ def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
 ) -> None:
     with pytest.raises(AgentRefusedError, match="the macro"):
         BUILTIN.check(replace(probe_with_a_macro, defines=defines))
+
+
+WATCHER = """
+[[parameter]]
+name = "interface"
+[[hook]]
+function = "on_packet"
+any_of = ["xdp:{interface}"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "allowed"),
+    [("xdp:eth0", True), ("xdp:br-lan.7", True), ("xdp:a/b", False), ("xdp:eth0:1", False)],
+)
+def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
+    spec: str, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "kernelscope.h").write_text("")
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "watcher.c").write_text("int x;")
+    (tmp_path / "network" / "watcher.toml").write_text(WATCHER)
+    monkeypatch.setattr(builtin, "root", lambda: tmp_path)
+    program = Program("watcher", "int x;", hooks=(Hook("on_packet", (spec,)),))
+
+    if allowed:
+        BUILTIN.check(program)
+    else:
+        with pytest.raises(AgentRefusedError, match="is not for"):
+            BUILTIN.check(program)
 
 
 @pytest.mark.parametrize("spec", ["uprobe:/root/secret:f", "u:/root/x:f", "usdt:/x:y", "uprobe::"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,24 +37,45 @@ int count(void *ctx) { return add(0); }
 int count_getpgid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(0) : 0; }
 int add_returned(struct pt_regs *ctx) { return add(PT_REGS_RC(ctx)); }
 int add_result(u64 *ctx) { return add(ctx[1]); }
+
+/* bpf_iter__task: meta, task */
+int count_thread(u64 *ctx)
+{
+    struct task_struct *task = (struct task_struct *)ctx[1];
+
+    return task && task->tgid == KS_PARAM(number) ? add(0) : 0;
+}
+
+int count_frame(struct xdp_md *ctx)
+{
+    u64 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+    return length == KS_PARAM(number) ? add(0) : 0;
+}
+
+int count_skb(struct __sk_buff *ctx) { return ctx->len == KS_PARAM(number) ? add(0) : 0; }
 """
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a run counted. done: what the subject's work returned; hooks: what was attached."""
+    """What a run counted.
+
+    done: what the subject's work returned; hooks: what was attached; exit: how the run ended.
+    """
 
     hits: int
     sum: int
     done: Any
     hooks: list[str]
     attached: dict[str, Any]
+    exit: str
 
 
 def program(*specs: str, function: str = "count", **settings: Any) -> Program:
     """Return the program with one function bound to the first of the hooks that there is."""
-    hooks = (Hook(function, specs),)
-    return Program("count", SOURCE, PRELUDE, hooks=hooks, params={"number": GETPGID}, **settings)
+    settings = {"params": {"number": GETPGID}, **settings}
+    return Program("count", SOURCE, PRELUDE, hooks=(Hook(function, specs),), **settings)
 
 
 def count(
@@ -72,15 +95,31 @@ def count(
         channel.close()
 
 
+@contextlib.contextmanager
+def attached(agent: Agent, *specs: str) -> Iterator[None]:
+    """Have the program attached for as long as the block lasts."""
+    channel = agent.run(program(*specs))
+    try:
+        assert next(channel.frames()).type == "attached"
+        yield
+        channel.stop()
+        for _ in channel.frames():
+            pass
+    finally:
+        channel.close()
+
+
 def _count(channel: Channel, subject: Subject, work: str) -> Counted:
     frames = channel.frames()
     attached = next(frames)
     assert attached.type == "attached"
     done = subject.do(work)
     channel.stop()
-    hits, total = _totals([frame for frame in frames if frame.type == "map"])
+    rest = list(frames)
+    hits, total = _totals([frame for frame in rest if frame.type == "map"])
     hooks = [str(hook["spec"]) for hook in attached.header["hooks"]]
-    return Counted(hits, total, done, hooks, attached.header)
+    receipt = next(frame for frame in rest if frame.type == "receipt")
+    return Counted(hits, total, done, hooks, attached.header, receipt.header["exit"])
 
 
 def _totals(readings: list[Frame]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 CALLS = 23
 PAGES = 499
+DATAGRAM = 1009
 _PYTHON = "/usr/bin/python3"
 
 
@@ -49,6 +51,16 @@ def touch() -> int:
     for page in range(PAGES):
         area[page * mmap.PAGESIZE] = 1
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def send() -> int:
+    """Send 23 datagrams of 1009 bytes to itself over lo; return how many arrived."""
+    with socket.socket(type=socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        for _ in range(CALLS):
+            receiver.sendto(bytes(DATAGRAM), receiver.getsockname())
+        return sum(len(receiver.recv(2 * DATAGRAM)) == DATAGRAM for _ in range(CALLS))
 
 
 class Subject:

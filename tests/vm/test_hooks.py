@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from vm.counting import count
-from vm.subject import CALLS, PAGES, Subject
+from vm.counting import attached, count
+from vm.subject import CALLS, DATAGRAM, PAGES, Subject
 
 from kernelscope.agent import hooks
 from kernelscope.agent.client import Agent
+from kernelscope.agent.protocol import Filters
 from kernelscope.errors import AttachError
 
 PYTHON = "/usr/bin/python3"
@@ -99,8 +104,53 @@ def test_a_hardware_event_that_the_machine_lacks_is_refused_in_words(
         count(agent, subject, "hardware:cpu-cycles:1000000")
 
 
+def test_an_iterator_visits_each_thread_once_and_the_run_ends_by_itself(
+    agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", "iter")
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait) for _ in range(CALLS - threading.active_count())]
+    for thread in threads:
+        thread.start()
+    every = {"filters": Filters(), "params": {"number": os.getpid()}}
+    counted = count(agent, subject, "iter:task", function="count_thread", **every)
+    present = len(list(Path("/proc/self/task").iterdir()))
+    over.set()
+    assert counted.hits == present >= CALLS
+    assert counted.exit == "done"
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [("xdp", "count_frame"), ("tcx_ingress", "count_skb"), ("tcx_egress", "count_skb")],
+)
+def test_each_packet_is_counted_once_and_goes_its_way(
+    kind: str, function: str, agent: Agent, subject: Subject, record_property: Note
+) -> None:
+    record_property("hook", kind)
+    every = {"filters": Filters(), "params": {"number": DATAGRAM + 8 + 20 + 14}}
+    if kind.startswith("tcx") and series() < (6, 6):
+        record_property("absent", "since Linux 6.6")
+        with pytest.raises(AttachError, match=r"since 6\.6"):
+            count(agent, subject, f"{kind}:lo", function=function, **every)
+        return
+    counted = count(agent, subject, f"{kind}:lo", work="send", function=function, **every)
+    assert (counted.hits, counted.done) == (CALLS, CALLS)
+
+
+def series() -> tuple[int, int]:
+    major, minor = platform.release().split(".")[:2]
+    return int(major), int(minor)
+
+
+def test_a_second_xdp_program_is_told_that_one_is_there(agent: Agent, subject: Subject) -> None:
+    with attached(agent, "xdp:lo"), pytest.raises(AttachError, match="which takes one alone"):
+        count(agent, subject, "xdp:lo", filters=Filters())
+
+
 def test_every_kind_of_hook_is_tested_here() -> None:
     tested = {*EXACT, "rawtracepoint", "tp_btf", "usdt", "software", "profile", "interval"}
+    tested |= {"iter", "xdp", "tcx_ingress", "tcx_egress"}
     assert tested | {"hardware"} == set(hooks.KINDS)
 
 
@@ -132,6 +182,7 @@ def test_a_function_that_may_not_be_probed_is_refused_in_words(agent: Agent) -> 
 def test_doctor_finds_what_was_counted(agent: Agent, record_property: Note) -> None:
     found: dict[str, Any] = agent.doctor()
     refused = {kind: reason for kind, reason in found["hooks"].items() if reason}
-    assert list(refused) == ["hardware"]
+    without = ["tcx_ingress", "tcx_egress"] if series() < (6, 6) else []
+    assert list(refused) == ["hardware", *without]
     assert [name for name, reason in found["tried"].items() if reason] == []
     assert found["btf_bytes"] > 1_000_000
