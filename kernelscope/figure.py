@@ -16,25 +16,10 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from kernelscope.analysis import lost_events
+from kernelscope.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
 
-# Okabe and Ito's palette, told apart with any colour vision; yellow last, it is faint on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-GREY = "#8A8A8A"
-INK = "#262626"
-WARNING = "#A63D00"
+__all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 
-_STYLE: Any = {
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.grid": True,
-    "grid.color": "#E4E4E4",
-    "axes.axisbelow": True,
-}
 _CAPTION_CHARACTERS = 12  # that an inch of figure holds
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
@@ -52,7 +37,7 @@ def new(
     df: pd.DataFrame, title: str, *, width: float = 8.0, height: float = 4.5
 ) -> tuple[Figure, Axes]:
     """Return an empty figure with title and caption, and its axes. Sizes are in inches."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(style(LIGHT)):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
     if title:
@@ -63,6 +48,25 @@ def new(
         colour = WARNING if notices(df) else "#5A5A5A"
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=10, color=colour)
     return figure, axes
+
+
+def style(theme: Theme) -> Any:
+    """Return matplotlib's settings for a theme."""
+    return {
+        "font.size": 12,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": theme.muted,
+        "axes.facecolor": theme.face,
+        "figure.facecolor": theme.face,
+        "axes.labelcolor": theme.ink,
+        "text.color": theme.ink,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "axes.grid": True,
+        "grid.color": theme.grid,
+        "axes.axisbelow": True,
+    }
 
 
 def legend(figure: Figure, **options: Any) -> None:
@@ -142,6 +146,17 @@ def text_in(unit: str) -> Callable[[float], str]:
         scale = _SECONDS[unit]
         return lambda value: duration_text(value * scale)
     return bytes_text if unit == "bytes" else count_text
+
+
+def range_text(low: float, high: float, unit: str) -> str:
+    """Return bounds with their unit once where it is the same: "2.05" to "2.3 µs"."""
+    write = text_in(unit)
+    if not math.isfinite(high):
+        return f"above {write(low)}"
+    first, last = write(low), write(high)
+    number, _, of = first.rpartition(" ")
+    same = number and of == last.rpartition(" ")[2]
+    return f"{number if same else first}\N{EN DASH}{last}"
 
 
 def readable(axis: Axis, unit: str) -> None:

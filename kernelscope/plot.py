@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import analysis, bins, catalogue, figure
+from kernelscope import analysis, artists, bins, catalogue, figure
 from kernelscope import flamegraph as flames
 from kernelscope.analysis import Measure, measured, unknown_column
 from kernelscope.bins import Numbers
@@ -27,7 +27,6 @@ from kernelscope.errors import AnalysisError, ProbeNotFoundError
 from kernelscope.figure import INK, PALETTE, Figure
 from kernelscope.probe import Plot
 
-_LINES = ("-", "--", "-.", ":")
 _TIME_BINS = 60
 _CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)  # in percent
 
@@ -46,15 +45,8 @@ def histogram(
     parts = [bins.buckets(group, measure) for _, group in groups]
     edges = bins.edges(parts, measure)
     for index, ((name, _), part) in enumerate(zip(groups, parts, strict=True)):
-        axes.stairs(
-            bins.rebinned(*part, edges),
-            edges,
-            fill=len(groups) == 1,
-            color=PALETTE[index],
-            ls="-" if len(groups) == 1 else _LINES[index % len(_LINES)],
-            lw=2.2,
-            label=name,
-        )
+        counts = bins.rebinned(*part, edges)
+        artists.spread(axes, counts, edges, index, alone=len(groups) == 1, label=name)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("events")
@@ -83,7 +75,7 @@ def percentiles(
         value, low, high = (found[name].to_numpy() for name in found.columns[-3:])
         at, colour = _nines(found["q"].to_numpy()), PALETTE[index]
         axes.fill_between(at, low, np.where(np.isinf(high), value, high), color=colour, alpha=0.25)
-        axes.plot(at, value, color=colour, ls=_LINES[index % 4], marker="o", lw=2, label=name)
+        artists.line(axes, at, value, index, marker="o", label=name)
     axes.set_yscale("log" if _all_positive(axes) else "linear")
     axes.set_xticks(_nines(np.array([0, 50, 90, 99, 99.9, 99.99, 99.999])))
     axes.set_xticklabels(["0", "50", "90", "99", "99.9", "99.99", "99.999"])
@@ -137,16 +129,13 @@ def bars(
         axes.set_title(note, loc="left", fontsize=12, color=INK)
         table = table.iloc[:-1]
     values = table[name].to_numpy(np.float64)
-    drawn = axes.barh(np.arange(len(table)), values, color=PALETTE[0], height=0.72)
+    drawn = artists.bars(axes, values)
     axes.bar_label(drawn, [write(each) for each in values], padding=4, fontsize=11)
     labels = [figure.shortened(_joined(row)) for row in table[keys].to_numpy()]
     axes.set_yticks(np.arange(len(table)), labels)
-    axes.invert_yaxis()
     axes.set_xlim(0, max(values, default=1) * 1.15 or 1)
     axes.set_xlabel(label if value else "events")
     figure.readable(axes.xaxis, unit)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
     return result
 
 
@@ -168,8 +157,7 @@ def timeseries(
     edges = np.linspace(0, max(last, 1e-6), _TIME_BINS + 1)
     for index, (name, group) in enumerate(bins.series(df, by, top)):
         values = bins.over_time(group, bins.seconds(group[x], times), y, edges)
-        style: Any = {"color": PALETTE[index], "ls": _LINES[index % 4], "lw": 2, "label": name}
-        axes.plot((edges[:-1] + edges[1:]) / 2, values, **style)
+        artists.line(axes, (edges[:-1] + edges[1:]) / 2, values, index, label=name)
     _time_axis(axes, times)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(label)
@@ -290,8 +278,8 @@ def _mark_percentiles(axes: Axes, df: pd.DataFrame, measure: Measure) -> None:
     except AnalysisError:
         return
     write, parts = figure.text_in(measure.unit), []
-    for (_, row), style in zip(found.iterrows(), _LINES[1:], strict=False):
-        axes.axvline(row.iloc[-3], color=PALETTE[1], ls=style, lw=1.6)
+    for index, (_, row) in enumerate(found.iterrows()):
+        artists.mark(axes, row.iloc[-3], index)
         parts.append(f"p{row['q']:g} {write(row.iloc[-3])}")
     axes.set_title("     ".join(parts), loc="left", fontsize=12, color=PALETTE[1])
 

@@ -70,6 +70,11 @@ class Run:
         return not self._stream.done.is_set()
 
     @property
+    def stream(self) -> Stream:
+        """The reading side: what a live view is made of."""
+        return self._stream
+
+    @property
     def rows(self) -> int:
         """Records of all tables so far; a map's count once it has been read."""
         return self._stream.rows

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.frame import Collector
+    from kernelscope.probe import Column
     from kernelscope.recording import Recorder
 
 _RECENT_BYTES = 64 << 20
@@ -185,7 +186,7 @@ class Stream:
         """Records that have arrived, kept or not; None where all tables are maps."""
         collector = self.collector
         names = collector.names if collector is not None else []
-        records = [name for name in names if not self._is_map(name)]
+        records = [name for name in names if not self.is_map(name)]
         if collector is None or not records:
             return None
         return sum(collector.seen(name) for name in records)
@@ -207,14 +208,13 @@ class Stream:
         if not self.request.program.interval_ns:
             return collector.tables()
         tables = collector.tables()
-        history = {name: collector.history(name) for name in tables if self._is_map(name)}
+        history = {name: collector.history(name) for name in tables if self.is_map(name)}
         return {**tables, **history}
 
     def refresh(self, timeout_s: float = 2.0) -> None:
         """Have the maps read now and wait for that, at most `timeout_s`."""
-        while self.collector is None and not self.done.wait(0.01):
-            pass
-        maps = sum(self._is_map(name) for name in self._shown.values())
+        self._wait_for_collector()
+        maps = sum(self.is_map(name) for name in self._shown.values())
         if not maps or self.done.is_set():
             return
         wanted = self._readings + maps
@@ -242,16 +242,36 @@ class Stream:
         return collector.decode(self._shown[str(frames[0].header["table"])], frames, columns)
 
     @property
+    def names(self) -> list[str]:
+        """The tables of the result; of a run that could not be attached, none."""
+        self._wait_for_collector()
+        return self.collector.names if self.collector is not None else []
+
+    def describe(self, name: str) -> tuple[Layout, tuple[Column, ...]]:
+        """Return how a table's bytes are read, and what its columns mean."""
+        collector = self.collector or self._collector()
+        return collector.layout(name), collector.columns(name)
+
+    def shown(self, table: str) -> str:
+        """Return the result's name of a table that has another one in the C."""
+        return self._shown[table]
+
+    @property
     def _shown(self) -> dict[str, str]:
         """The tables of the result by their names in the C; a probe's own maps are left out."""
         specs = self.request.tables
         return {spec.map: spec.name for spec in specs} or {t.table: t.table for t in self.layouts}
 
-    def _is_map(self, name: str) -> bool:
+    def is_map(self, name: str) -> bool:
+        """Whether a table of the result is a map, which counts in the kernel."""
         kinds = {layout.table: layout.kind for layout in self.layouts}
         return any(
             kinds.get(table) in _MAPS for table, shown in self._shown.items() if shown == name
         )
+
+    def _wait_for_collector(self) -> None:
+        while self.collector is None and not self.done.wait(0.01):
+            pass
 
     def _collector(self) -> Collector:
         from kernelscope.frame import Collector  # pandas, which costs 0.3 s, is needed from here on
