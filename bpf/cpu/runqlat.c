@@ -10,17 +10,10 @@ struct wait_t {
 BPF_HASH(waiting, u32, u64, 65536);
 KS_HISTOGRAM(latency, struct wait_t);
 
-static inline void begin(struct task_struct *task)
-{
-    u32 tid = task->pid;
-
-    if (tid && KS_KEEP_TASK(task))
-        KS_BEGIN(waiting, &tid);
-}
-
+/* sched_wakeup(task) */
 int on_wakeup(u64 *ctx)
 {
-    begin((struct task_struct *)ctx[0]);
+    KS_WAITS(waiting, (struct task_struct *)ctx[0]);
     return 0;
 }
 
@@ -45,12 +38,8 @@ int on_switch(u64 *ctx)
 {
     struct task_struct *prev = (struct task_struct *)ctx[1];
     struct task_struct *next = (struct task_struct *)ctx[2];
-    u32 tid = prev->pid;
 
-    if (ctx[0] & 1 || prev->__state == TASK_RUNNING)
-        begin(prev);
-    else if (prev->__state & TASK_DEAD)
-        waiting.delete(&tid);
+    KS_PUT_BACK(waiting, ctx[0], prev);
     if (next->pid)
         end(next);
     return 0;

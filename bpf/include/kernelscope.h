@@ -248,6 +248,24 @@ struct ks_sys_exit {
  * to the queue; it may have been preempted on the way to its sleep. */
 #define KS_SLEEPS(preempt, prev) (!((preempt)&1) && (prev)->__state != TASK_RUNNING)
 
+/* A thread's wait for a CPU, a clock in a BPF_HASH(table, u32, u64): it begins at a wake-up
+ * (KS_WAITS), or when another thread gets the CPU (KS_PUT_BACK, at sched_switch). */
+#define KS_WAITS(table, task)                                                                      \
+    ({                                                                                             \
+        u32 ks_waiting = (task)->pid;                                                              \
+        if (ks_waiting && KS_KEEP_TASK(task))                                                      \
+            KS_BEGIN(table, &ks_waiting);                                                          \
+    })
+
+#define KS_PUT_BACK(table, preempt, prev)                                                          \
+    ({                                                                                             \
+        u32 ks_left = (prev)->pid;                                                                 \
+        if (!KS_SLEEPS(preempt, prev))                                                             \
+            KS_WAITS(table, prev);                                                                 \
+        else if ((prev)->__state & TASK_DEAD)                                                      \
+            table.delete(&ks_left);                                                                \
+    })
+
 /* A call between its entry and its return, in a BPF_HASH(table, u32, struct ks_call): KS_ENTER
  * keeps its number and its first `count` arguments (a tracepoint refuses programs that read more
  * than the call has); KS_LEAVE moves them to *found, and is false where the entry was not seen. */
@@ -330,6 +348,23 @@ struct ks_call {
 /* Whether one of the ends has that port; 0 means any. */
 #define KS_HAS_PORT(record, port)                                                                  \
     (!(port) || (record)->local_port == (port) || (record)->remote_port == (port))
+
+/* An address as bind(2) and connect(2) take it: sockaddr_in and sockaddr_in6 in one. KS_SET_ADDRESS
+ * copies the IP address to 16 bytes. */
+struct ks_address {
+    u16 family;
+    u16 port; /* network order */
+    u32 v4;   /* of IPv6 its flow */
+    u8 v6[16];
+};
+
+#define KS_SET_ADDRESS(to, from)                                                                   \
+    ({                                                                                             \
+        if ((from)->family == KS_IPV6)                                                             \
+            __builtin_memcpy(to, (from)->v6, 16);                                                  \
+        else                                                                                       \
+            __builtin_memcpy(to, &(from)->v4, 4);                                                  \
+    })
 
 /* The socket behind a descriptor of the current process; 0 where it is none. */
 KS_INLINE struct sock *ks_sock(u32 fd)
