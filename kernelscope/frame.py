@@ -161,6 +161,14 @@ class Collector:
         lines = PRINTK in self._plans and (not shown or self.rows(PRINTK))
         return [*shown, PRINTK] if lines else shown
 
+    def columns(self, table: str) -> tuple[Column, ...]:
+        """Return what a table's columns mean."""
+        return self._plans[table].columns
+
+    def layout(self, table: str) -> Layout:
+        """Return how a table's bytes are read."""
+        return self._plans[table].layout
+
     def rows(self, table: str) -> int:
         """Return how many rows are held of a table: records, or the entries last read of a map."""
         return self._store_of(table).rows
