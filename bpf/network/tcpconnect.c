@@ -10,14 +10,6 @@ struct connect_t {
     KS_ENDS;
 };
 
-/* An address as connect(2) takes it: sockaddr_in and sockaddr_in6 in one. */
-struct address_t {
-    u16 family;
-    u16 port;
-    u32 v4; /* of IPv6 its flow */
-    u8 v6[16];
-};
-
 BPF_HASH(entered, u32, struct ks_call);
 BPF_HASH(pending, u64, struct connect_t, 65536);
 BPF_RINGBUF_OUTPUT(connects, 8);
@@ -87,21 +79,11 @@ int on_enter(struct ks_sys_enter *entry)
     return 0;
 }
 
-static inline void set_asked(struct connect_t *connect, struct address_t *asked)
-{
-    connect->family = asked->family;
-    connect->remote_port = bpf_ntohs(asked->port);
-    if (asked->family == KS_IPV6)
-        __builtin_memcpy(connect->remote, asked->v6, 16);
-    else
-        __builtin_memcpy(connect->remote, &asked->v4, 4);
-}
-
 /* Calls that fail before a packet leaves: no route, no port, not allowed. */
 int on_exit(struct ks_sys_exit *leaving)
 {
     struct connect_t connect = {.result = leaving->result};
-    struct address_t asked = {};
+    struct ks_address asked = {};
     struct ks_call call;
     struct sock *sk;
 
@@ -116,7 +98,9 @@ int on_exit(struct ks_sys_exit *leaving)
     KS_SET_TASK(&connect);
     KS_SET_ENDS(&connect, sk);
     bpf_probe_read_user(&asked, sizeof(asked), (void *)call.args[1]);
-    set_asked(&connect, &asked);
+    connect.family = asked.family;
+    connect.remote_port = bpf_ntohs(asked.port);
+    KS_SET_ADDRESS(connect.remote, &asked);
     report(&connect);
     return 0;
 }

@@ -40,6 +40,29 @@ def test_tcplife_keeps_one_port_on_request() -> None:
     assert lives.empty
 
 
+def test_bindsnoop_shows_every_bind_with_its_options_and_port() -> None:
+    with started("binds") as load:
+        binds, facts = traced("bindsnoop", load, pid=load.pid)
+
+    assert len(binds) == 23 + 1 + 3
+    made = binds.iloc[:23]
+    columns = ["protocol", "address", "bound_port", "reuse_address", "reuse_port"]
+    assert made[columns].to_numpy().tolist() == facts["made"]
+    assert set(made["port"]) == {0}
+    late = binds.iloc[24:]
+    assert set(late["port"]) == {facts["taken"]}
+    assert set(late["bound_port"]) == {0}
+    assert set(late["error"]) == {"EADDRINUSE"}
+    assert set(binds["comm"]) == {"binder"}
+
+
+def test_bindsnoop_keeps_those_that_failed_on_request() -> None:
+    with started("binds") as load:
+        binds, _ = traced("bindsnoop", load, pid=load.pid, failed=True)
+
+    assert list(binds["error"]) == ["EADDRINUSE"] * 3
+
+
 @contextlib.contextmanager
 def socket_of_its_own() -> Iterator[int]:
     """Hold a port that no other socket uses."""

@@ -73,6 +73,30 @@ def round_trips() -> dict[str, Any]:
     return facts
 
 
+def binds() -> dict[str, Any]:
+    """23 binds of TCP and UDP sockets with all mixtures of options, and 3 of a port in use."""
+    take_name("binder")
+    made = []
+    for number in range(23):
+        family = (socket.AF_INET, socket.AF_INET6)[number // 2 % 2]
+        options = {socket.SO_REUSEADDR: bool(number & 4), socket.SO_REUSEPORT: bool(number & 8)}
+        kind = (socket.SOCK_STREAM, socket.SOCK_DGRAM)[number % 2]
+        with socket.socket(family, kind) as bound:
+            for option, value in options.items():
+                bound.setsockopt(socket.SOL_SOCKET, option, value)
+            bound.bind((LOOPBACK[family], 0))
+            port = bound.getsockname()[1]
+        protocol = ("TCP", "UDP")[number % 2]
+        made.append([protocol, LOOPBACK[family], port, *options.values()])
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        taken = holder.getsockname()[1]
+        for _ in range(3):
+            with socket.socket() as late, contextlib.suppress(OSError):
+                late.bind(("127.0.0.1", taken))
+    return {"made": made, "taken": taken}
+
+
 def _failure(address: str, port: int) -> list[Any]:
     with socket.socket() as client:
         error = client.connect_ex((address, port))
