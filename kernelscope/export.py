@@ -225,6 +225,11 @@ def _write_sidecar(
     _write(sidecar(target), lambda file: file.write(text.encode("utf-8")))
 
 
+def write_file(path: PathLike, content: bytes) -> Path:
+    """Write a file whole or not at all. Returns the path. Raises ExportError."""
+    return _write(path, lambda file: file.write(content))
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 

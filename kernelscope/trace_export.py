@@ -1,0 +1,222 @@
+"""Results for other viewers: Chrome trace JSON (Perfetto, chrome://tracing) and pprof.
+
+Events become slices on their thread's track; stacks become samples. The receipt goes along: as the
+trace's `otherData`, as pprof's comment.
+
+Sources: the Trace Event Format document of the Chromium project; proto/profile.proto of
+google/pprof.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kernelscope import analysis, export, flamegraph
+from kernelscope.errors import AnalysisError
+from kernelscope.export import PathLike
+
+_TO_US = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
+_TO_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+# A slice is named by the first of these that its table has.
+_NAMES = ("syscall", "operation", "path", "function", "reason", "signal", "comm")
+_PLACE = ("time", "pid", "tid", "comm")
+
+
+# --- Chrome's trace events -----------------------------------------------------------------------
+
+
+def to_chrome_trace(
+    result: pd.DataFrame | Mapping[str, Any], path: PathLike, *, duration: str | None = None
+) -> Path:
+    """Write events as Chrome trace JSON, gzipped where the path ends in .gz. Returns the path.
+
+    result: a table with a "time" column, or a mapping of tables (several probes of one run), whose
+    other tables are left out. duration: the column that says how long an event took, found by
+    itself where there is one; an event without is an instant.
+
+    Raises AnalysisError where no table has times, ExportError.
+    """
+    named = result if isinstance(result, Mapping) else {"": result}
+    tables = {
+        name or _title(table): table
+        for name, table in _flat(named)
+        if "time" in table.columns and pd.api.types.is_datetime64_any_dtype(table["time"])
+    }
+    if not tables:
+        raise AnalysisError(
+            "the result has no events with a time",
+            hint="a trace shows single events: biosnoop, opensnoop, execsnoop give some",
+            column="time",
+        )
+    starts = [table["time"].min() for table in tables.values() if len(table)]
+    epoch = min(starts) if starts else pd.Timestamp(0, tz="UTC")
+    events = [e for name, table in tables.items() for e in _slices(name, table, epoch, duration)]
+    receipts = {name: table.attrs.get(export.KEY, {}) for name, table in tables.items()}
+    document = {
+        "traceEvents": [*_process_names(tables.values()), *events],
+        "displayTimeUnit": "ns",
+        "otherData": {"epoch": epoch.isoformat(), export.KEY: receipts},
+    }
+    text = json.dumps(document, default=str).encode()
+    packed = gzip.compress(text) if str(path).endswith(".gz") else text
+    return export.write_file(path, packed)
+
+
+def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, pd.DataFrame]]:
+    for name, item in tables.items():
+        full = f"{above}.{name}" if above else name
+        if isinstance(item, pd.DataFrame):
+            yield full, item
+        else:
+            yield from _flat(item, full)
+
+
+def _title(table: pd.DataFrame) -> str:
+    return str((table.attrs.get(export.KEY) or {}).get("name", "events"))
+
+
+def _slices(
+    name: str, table: pd.DataFrame, epoch: pd.Timestamp, duration: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield one trace event for each row: a slice where it took time, else an instant."""
+    since_us = ((table["time"] - epoch) / pd.Timedelta(1, "us")).tolist()
+    took = _durations(table, duration)
+    rest = [str(column) for column in table.columns if column not in _PLACE]
+    label = next((column for column in _NAMES if column in table.columns), None)
+    labels = table[label].astype("str").tolist() if label else [name] * len(table)
+    pids = _numbers(table, "pid")
+    tids = _numbers(table, "tid") if "tid" in table.columns else pids
+    arguments: list[dict[Any, Any]] = table[rest].astype(object).to_dict("records")
+    for at, text, pid, tid, args, us in zip(
+        since_us, labels, pids, tids, arguments, took, strict=True
+    ):
+        event = {"name": text, "cat": name, "ts": round(at, 3), "pid": pid, "tid": tid}
+        kind = {"ph": "i", "s": "t"} if us is None else {"ph": "X", "dur": round(us, 3)}
+        yield {**event, **kind, "args": args}
+
+
+def _durations(table: pd.DataFrame, column: str | None) -> list[float] | list[None]:
+    """Return how long each event took, in microseconds; None for tables that do not say."""
+    try:
+        measure = analysis.measured(table, column)
+    except AnalysisError:
+        if column is not None:
+            raise
+        return [None] * len(table)
+    if measure.is_histogram or measure.unit not in _TO_US:
+        return [None] * len(table)
+    return [value * _TO_US[measure.unit] for value in table[measure.low].fillna(0.0)]
+
+
+def _numbers(table: pd.DataFrame, column: str) -> list[int]:
+    if column not in table.columns:
+        return [0] * len(table)
+    return [int(value) for value in table[column].fillna(0)]
+
+
+def _process_names(tables: Iterable[pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    names: dict[int, str] = {}
+    for table in tables:
+        if {"pid", "comm"} <= set(table.columns):
+            names.update(zip(_numbers(table, "pid"), table["comm"].astype("str"), strict=True))
+    for pid, name in names.items():
+        yield {"name": "process_name", "ph": "M", "pid": pid, "args": {"name": name}}
+
+
+# --- pprof ---------------------------------------------------------------------------------------
+
+
+def to_pprof(df: pd.DataFrame, path: PathLike, value: str = "count") -> Path:
+    """Write a table with stacks as a gzipped pprof profile. Returns the path.
+
+    value: the column that is added up: "count", or a duration ("total_us" becomes nanoseconds).
+    A process's name is the root frame. Raises AnalysisError where the table has no stacks.
+    """
+    kinds = flamegraph.stack_columns(df)
+    if not kinds:
+        raise AnalysisError(
+            "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
+        )
+    if value not in df.columns and value != "count":
+        raise analysis.unknown_column(df, value)
+    profile = _Profile()
+    unit = value.rpartition("_")[2]
+    scale = _TO_NS.get(unit, 1)
+    profile.message(1, _value_type(profile, value.removesuffix(f"_{unit}"), unit in _TO_NS))
+    amounts = df[value].tolist() if value in df.columns else [1] * len(df)
+    columns = [df[name].astype("str").tolist() for name in ("comm", *kinds) if name in df.columns]
+    for amount, *parts in zip(amounts, *columns, strict=True):
+        frames = [frame for part in parts for frame in part.split(";") if frame]
+        profile.sample(frames, round(amount * scale))
+    return export.write_file(path, gzip.compress(profile.finish(df.attrs.get(export.KEY) or {})))
+
+
+def _value_type(profile: _Profile, name: str, is_time: bool) -> bytes:
+    unit = "nanoseconds" if is_time else "count"
+    return _field(1, profile.text(name)) + _field(2, profile.text(unit))
+
+
+class _Profile:
+    """A profile in the making: numbers stand for its texts and functions."""
+
+    def __init__(self) -> None:
+        self._out = bytearray()
+        self._texts: dict[str, int] = {"": 0}
+        self._functions: dict[str, int] = {}
+
+    def text(self, text: str) -> int:
+        """Return a text's place in the table of texts."""
+        return self._texts.setdefault(text, len(self._texts))
+
+    def message(self, number: int, body: bytes) -> None:
+        """Add a field that is a message."""
+        self._out += _bytes(number, body)
+
+    def sample(self, frames: list[str], amount: int) -> None:
+        """Add one sample; frames: root first."""
+        places = b"".join(_varint(self._location(frame)) for frame in reversed(frames))
+        self.message(2, _bytes(1, places) + _bytes(2, _varint(amount)))
+
+    def _location(self, name: str) -> int:
+        """Return a function's location; both have one number."""
+        if name not in self._functions:
+            number = self._functions[name] = len(self._functions) + 1
+            self.message(5, _field(1, number) + _field(2, self.text(name)))
+            line = _field(1, number)
+            self.message(4, _field(1, number) + _bytes(4, line))
+        return self._functions[name]
+
+    def finish(self, receipt: Mapping[str, Any]) -> bytes:
+        """Return the whole profile, with the receipt as its comment."""
+        comment = _field(13, self.text(json.dumps(receipt, default=str)))
+        started = receipt.get("started")
+        begun = int(pd.Timestamp(str(started)).value) if started else 0
+        lasted = round(float(receipt.get("duration_s") or 0) * 1e9)
+        texts = b"".join(_bytes(6, text.encode()) for text in self._texts)
+        return bytes(self._out) + texts + _field(9, begun) + _field(10, lasted) + comment
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protocol buffers write it: seven bits a byte, the lowest first."""
+    if number < 0:
+        number += 1 << 64
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _field(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _bytes(number: int, body: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(body)) + body

@@ -1,0 +1,163 @@
+"""Exports for other viewers hold what the tables hold, in the formats' own terms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kernelscope import trace_export
+from kernelscope.errors import AnalysisError
+
+BEGAN = pd.Timestamp("2026-11-22T08:00:00Z")
+
+
+def events() -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "time": BEGAN + pd.to_timedelta([1_000, 3_500], unit="ns"),
+            "pid": [7, 8],
+            "tid": [7, 9],
+            "comm": ["web", "db"],
+            "path": ["/a", "/b"],
+            "duration_ms": [0.25, 2.0],
+        }
+    )
+    frame.attrs["kernelscope"] = {"name": "opensnoop", "lost": {}}
+    return frame
+
+
+def stacks() -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "comm": ["web", "web"],
+            "user_stack": ["main;work", "main;wait"],
+            "kernel_stack": ["", "entry;sleep"],
+            "count": [3, 5],
+            "total_us": [1.5, 2.5],
+        }
+    )
+    frame.attrs["kernelscope"] = {"name": "profile", "started": "2026-11-22T08:00:00+00:00"}
+    return frame
+
+
+def trace(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def test_an_event_that_took_time_is_a_slice_on_its_thread(tmp_path: Path) -> None:
+    written = trace(trace_export.to_chrome_trace(events(), tmp_path / "trace.json"))
+
+    first, second = [e for e in written["traceEvents"] if e["ph"] == "X"]
+    assert (first["ts"], first["dur"], first["pid"], first["tid"]) == (0, 250, 7, 7)
+    assert (second["ts"], second["dur"], second["tid"]) == (2.5, 2000, 9)
+    assert (first["name"], first["cat"]) == ("/a", "opensnoop")
+    assert first["args"]["duration_ms"] == 0.25
+    names = {e["pid"]: e["args"]["name"] for e in written["traceEvents"] if e["ph"] == "M"}
+    assert names == {7: "web", 8: "db"}
+    assert written["otherData"]["epoch"] == "2026-11-22T08:00:00.000001+00:00"
+    assert written["otherData"]["kernelscope"]["opensnoop"]["lost"] == {}
+
+
+def test_tables_of_several_probes_share_one_time_axis(tmp_path: Path) -> None:
+    later = events().drop(columns="duration_ms").assign(time=BEGAN + pd.Timedelta(1, "s"))
+    result = {"opensnoop": events(), "other": {"seen": later, "counts": stacks()}}
+    written = trace(trace_export.to_chrome_trace(result, tmp_path / "trace.json"))
+
+    instants = [e for e in written["traceEvents"] if e["ph"] == "i"]
+    assert {e["cat"] for e in instants} == {"other.seen"}
+    assert {e["ts"] for e in instants} == {999_999}
+
+
+def test_a_trace_may_be_packed(tmp_path: Path) -> None:
+    path = trace_export.to_chrome_trace(events(), tmp_path / "trace.json.gz")
+
+    assert len(json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]) == 4
+
+
+def test_a_table_without_times_is_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="no events with a time"):
+        trace_export.to_chrome_trace(stacks(), tmp_path / "trace.json")
+
+
+def decoded(path: Path) -> str:
+    """Return a profile as the reference implementation of protocol buffers reads it."""
+    return subprocess.run(
+        ["protoc", "--decode_raw"],
+        input=gzip.decompress(path.read_bytes()),
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+
+
+@pytest.mark.skipif(shutil.which("protoc") is None, reason="protoc is not installed")
+def test_stacks_are_a_profile_that_protocol_buffers_can_read(tmp_path: Path) -> None:
+    text = decoded(trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz"))
+
+    for name in ("web", "main", "work", "wait", "entry", "sleep", "count"):
+        assert f'6: "{name}"' in text
+    assert text.count("\n2 {") + text.startswith("2 {") == 2
+    assert text.count("\n5 {") == 6
+
+
+def test_a_profiles_samples_are_leaf_first_and_add_up(tmp_path: Path) -> None:
+    path = trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "total_us")
+    profile = parsed(gzip.decompress(path.read_bytes()))
+
+    texts = [item.decode() for item in profile[6]]
+    functions = {f[1][0]: texts[f[2][0]] for f in map(parsed, profile[5])}
+    samples = {
+        ";".join(functions[place] for place in varints(s[1][0])): varints(s[2][0])
+        for s in map(parsed, profile[2])
+    }
+    assert samples == {"work;main;web": [1500], "sleep;entry;wait;main;web": [2500]}
+    kind = parsed(profile[1][0])
+    assert [texts[kind[1][0]], texts[kind[2][0]]] == ["total", "nanoseconds"]
+    assert profile[9] == [int(BEGAN.value)]
+
+
+def test_a_table_without_stacks_is_no_profile(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="no stacks"):
+        trace_export.to_pprof(events(), tmp_path / "cpu.pb.gz")
+    with pytest.raises(AnalysisError, match="no column 'nosuch'"):
+        trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "nosuch")
+
+
+def parsed(data: bytes) -> dict[int, list[Any]]:
+    """Read a message of varints and length-delimited fields."""
+    found: dict[int, list[Any]] = {}
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        value, at = varint(data, at)
+        if key & 7 == 2:
+            found.setdefault(key >> 3, []).append(data[at : at + value])
+            at += value
+        else:
+            found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def varints(data: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(data):
+        number, at = varint(data, at)
+        found.append(number)
+    return found
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        number |= (data[at] & 0x7F) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 0x80:
+            return number, at
