@@ -137,6 +137,13 @@ class Collector:
                 self.lost_by_table = dict(frame.header.get("lost_by_table", self.lost_by_table))
                 self._devices.update(frame.header.get("devices") or {})
 
+    def drop_readings(self) -> None:
+        """Give up all but the latest reading of each map."""
+        with self._lock:
+            for store in self._stores.values():
+                while isinstance(store, MapStore) and store.droppable:
+                    store.drop_oldest()
+
     def _keep_bound(self) -> None:
         if self._bound is None:
             return

@@ -211,6 +211,11 @@ class Stream:
         history = {name: collector.history(name) for name in tables if self.is_map(name)}
         return {**tables, **history}
 
+    def snapshot(self) -> None:
+        """Have the maps read now; the reading comes as batches do."""
+        if not self.done.is_set():
+            self._source.snapshot()
+
     def refresh(self, timeout_s: float = 2.0) -> None:
         """Have the maps read now and wait for that, at most `timeout_s`."""
         self._wait_for_collector()
@@ -329,6 +334,8 @@ class Stream:
             self.status = frame.header
         if self.collector is not None:
             self.collector.add(frame)
+            if frame.type == "map" and not self.request.program.interval_ns:
+                self.collector.drop_readings()
         if frame.type in ("batch", "map") and frame.header["table"] in self._shown:
             self._share(frame)
 

@@ -217,6 +217,7 @@ class Run:
             if self._reading_due and not self.spool.full:  # what nobody takes must not pile up
                 self._reading_due = False
                 self.reading.read_maps(final=False, between=self._keep_draining)
+                self.reading.send_stacks(new=True)  # who reads a map meanwhile wants names in it
             self.spool.flush()
             wake = min(next_status, self._ends_ns, *([next_reading] if interval else []))
             if self.program.measure:
@@ -243,8 +244,6 @@ class Run:
             return
         status = {"type": "status", "at_ns": now, "spooled_bytes": self.spool.bytes}
         status["runs"] = self.stats.so_far()
-        if self.program.interval_ns:  # somebody watches, and wants names
-            self.reading.send_stacks(new=True)
         self._send({**status, **self.reading.losses()})
 
     def _listen(self, timeout_s: float) -> bool:
