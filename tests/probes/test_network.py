@@ -63,6 +63,30 @@ def test_bindsnoop_keeps_those_that_failed_on_request() -> None:
     assert list(binds["error"]) == ["EADDRINUSE"] * 3
 
 
+def test_gethostlatency_shows_every_lookup_with_its_name_and_result() -> None:
+    with started("lookups") as load:
+        lookups, facts = traced("gethostlatency", load, pid=load.pid)
+
+    assert len(lookups) == 31 + 7 + 2 * 3
+    found = lookups[lookups["service"] != ""]
+    assert list(found["host"]) == [f"127.0.0.{number}" for number in range(31)]
+    assert list(found["service"]) == [str(8000 + number) for number in range(31)]
+    missing = lookups[lookups["error"] == "EAI_NONAME"]
+    assert list(missing["host"]) == [f"no-{number}.invalid" for number in range(7)]
+    for call, host in (("gethostbyname", "127.0.0.1"), ("gethostbyname2", "127.0.0.2")):
+        assert list(lookups[lookups["call"] == call]["host"]) == [host] * 3
+    assert (lookups["duration_ms"] > 0).all()
+    assert lookups["duration_ms"].sum() < facts["elapsed_ms"]
+
+
+def test_gethostlatency_keeps_those_that_failed_on_request() -> None:
+    with started("lookups") as load:
+        failed, _ = traced("gethostlatency", load, pid=load.pid, failed=True)
+
+    assert set(failed["error"]) == {"EAI_NONAME"}
+    assert len(failed) == 7
+
+
 @contextlib.contextmanager
 def socket_of_its_own() -> Iterator[int]:
     """Hold a port that no other socket uses."""
