@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kernelscope.checkup import doctor
     from kernelscope.errors import LostEventsWarning
     from kernelscope.export import read
+    from kernelscope.finder import search
+    from kernelscope.group import Runs
     from kernelscope.session import Run, Session, open, run, start
     from kernelscope.show import Listing
 
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LostEventsWarning",
     "Run",
+    "Runs",
     "Session",
     "__version__",
     "doctor",
@@ -36,17 +39,20 @@ __all__ = [
     "probes",
     "read",
     "run",
+    "search",
     "start",
 ]
 
 _HOMES = {
     "LostEventsWarning": "errors",
     "Run": "session",
+    "Runs": "group",
     "Session": "session",
     "doctor": "checkup",
     "open": "session",
     "read": "export",
     "run": "session",
+    "search": "finder",
     "start": "session",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `kernelscope run|list|show|doctor`, the same names and options as %ebpf.
+"""The command line: `kernelscope run|list|search|show|doctor`, the same names and options as %ebpf.
 
 Exit codes: 0 done, 1 the run failed, 2 the command line is wrong, 130 interrupted (what there was
 until then has been printed).
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
   kernelscope list               the probes, and which of them this kernel runs
+  kernelscope search WORD...     the probes that answer a question: search slow disk
   kernelscope show NAME          all about a probe, with its C
   kernelscope run NAME           run a probe: run biolatency -d 10 --csv bio.csv
   kernelscope run NAME NAME...   run several together, each with its own table
@@ -68,6 +69,7 @@ def _dispatch(tokens: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
         "list": _list,
+        "search": _search,
         "show": _show,
         "doctor": _doctor,
         "--help": _usage,
@@ -109,12 +111,23 @@ def _list(tokens: list[str]) -> int:
     return 0
 
 
+def _search(tokens: list[str]) -> int:
+    from kernelscope import finder
+
+    found = finder.asked(" ".join(tokens), prog="kernelscope search")
+    print(found)
+    return 0 if found else 1
+
+
 def _show(tokens: list[str]) -> int:
-    if len(tokens) != 1 or tokens[0].startswith("-"):
-        raise ParameterError("show takes a probe's name", hint="kernelscope show NAME", name="show")
-    probe = catalogue.find(tokens[0])
-    print(show.probe_help(probe, where="cli", prog="kernelscope run"))
-    print(f"\n{show.probe_source(probe)}")
+    from kernelscope import describe
+    from kernelscope.session import default_session
+
+    probe = describe.named(" ".join(tokens), "kernelscope show")
+    told = describe.description(
+        probe, default_session().check, where="cli", prog="kernelscope run"
+    )
+    print(told.in_colour() if sys.stdout.isatty() else told)
     return 0
 
 
@@ -160,7 +173,9 @@ def _begin(parsed: options.Parsed) -> Run | Runs:
 def _run_help(target: str | None) -> int:
     probe = _find(target) if target is not None else None
     if probe is not None:
-        print(show.probe_help(probe, where="cli", prog="kernelscope run"))
+        from kernelscope import describe
+
+        print(describe.probe_help(probe, where="cli", prog="kernelscope run"))
     else:
         print(f"kernelscope run NAME|FILE.c|- [options]\n\n{options.usage(where='cli')}")
     return 0

@@ -21,6 +21,7 @@ HOOK_KINDS = (
     "iter", "xdp", "tcx_ingress", "tcx_egress",
 )  # fmt: skip
 _USER_KINDS = ("uprobe", "uretprobe", "usdt")
+COMMANDS = ("search", "show")  # what %ebpf takes in a probe's place
 
 
 def install(shell: InteractiveShell, session: Session) -> None:
@@ -48,6 +49,9 @@ def at_cursor(line: str, symbol: str, session: Session) -> list[str]:
 
 def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) -> list[str]:
     """Return what `word` may become after the words before it (the magic's name left out)."""
+    if not cell and before[:1] in (["show"], ["search"]):
+        names = catalogue.names() if before == ["show"] else []
+        return [name for name in names if name.startswith(word)]
     probe = next((_probe(name) for name in before if name in catalogue.names()), None)
     last = before[-1] if before else ""
     if last == "--attach":
@@ -58,7 +62,8 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
     if choices is not None:
         return [choice for choice in choices if choice.startswith(word)]
     if probe is None and not cell and not last.startswith("-"):
-        return [name for name in catalogue.names() if name.startswith(word)]
+        names = [*catalogue.names(), *(COMMANDS if not before else ())]
+        return [name for name in names if name.startswith(word)]
     return []
 
 

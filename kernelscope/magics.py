@@ -12,7 +12,17 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import catalogue, completion, marks, options, replay, show, values
+from kernelscope import (
+    catalogue,
+    completion,
+    describe,
+    finder,
+    marks,
+    options,
+    replay,
+    show,
+    values,
+)
 from kernelscope.errors import ExportError, KernelScopeError, ParameterError
 from kernelscope.progress import Progress, in_notebook
 from kernelscope.session import Run, Runs, Session, default_session
@@ -28,6 +38,8 @@ _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a Data
     %ebpf                          the probes there are, and which of them this kernel can run
     %ebpf NAME [options]           run a probe: %ebpf biolatency -d 10 -o bio
     %ebpf NAME NAME... [options]   run several together; the result is a mapping of theirs
+    %ebpf search WORD...           the probes that answer a question: %ebpf search slow disk
+    %ebpf show NAME                all about a probe, with its C
     %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
     %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
 
@@ -94,6 +106,8 @@ class KernelScope(Magics):
     ebpf.__doc__ = introduction()
 
     def _ebpf(self, line: str, cell: str | None) -> Any:
+        if cell is None and (found := self._asked_about(line)) is not None:
+            return found
         prog = "%ebpf" if cell is None else "%%ebpf"
         parsed = options.parse(options.split(line), catalogue.find, prog=prog)
         if parsed.help:
@@ -115,9 +129,18 @@ class KernelScope(Magics):
         wanted = options.of_output(parsed.given)
         return self._background(asked, wanted) if wanted.get("bg") else self._run(asked, wanted)
 
+    def _asked_about(self, line: str) -> finder.Matches | describe.Description | None:
+        """Answer `search` and `show`, which run nothing; None where the line is about neither."""
+        word, _, rest = line.strip().partition(" ")
+        if word == "search":
+            return finder.asked(rest, prog="%ebpf search")
+        if word == "show":
+            return describe.description(describe.named(rest, "%ebpf show"), self.session.check)
+        return None
+
     def _help(self, targets: Sequence[str | None]) -> None:
         for target in targets:
-            print(introduction() if target is None else show.probe_help(catalogue.find(target)))
+            print(introduction() if target is None else describe.probe_help(catalogue.find(target)))
 
     def _list(self, given: Mapping[str, Any]) -> show.Listing:
         if given:

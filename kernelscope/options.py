@@ -183,10 +183,26 @@ def add_parameter(
     if parameter.kind == "flag":
         group.add_argument(*flags, dest=dest, action="store_true", default=None, help=text)
         return
-    if parameter.default is not None and not hidden:
-        text += f" (default: {parameter.default}{parameter.unit and ' ' + parameter.unit})"
+    if not hidden:
+        text += _remark(parameter)
     metavar = "|".join(parameter.choices) or parameter.kind.upper()
     group.add_argument(*flags, dest=dest, metavar=metavar, help=text)
+
+
+def _remark(parameter: Parameter) -> str:
+    """Return a parameter's range and default for its help: " (1 to 5000 Hz; default: 99 Hz)"."""
+    unit = f" {parameter.unit}" if parameter.unit else ""
+    low, high = parameter.minimum, parameter.maximum
+    said = []
+    if low is not None and high is not None:
+        said.append(f"{low:,g} to {high:,g}{unit}")
+    elif low is not None:
+        said.append(f"at least {low:,g}{unit}")
+    elif high is not None:
+        said.append(f"at most {high:,g}{unit}")
+    if parameter.default is not None:
+        said.append(f"default: {parameter.default}{unit}")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def split(line: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,68 +124,6 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "<tr>" + "".join(f"<td {align}>{cell}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
-    """Return all there is to know about a probe: what, options, columns, cost, an example."""
-    parts = [
-        textwrap.fill(f"{probe.name}: {probe.summary}", options.help_width()),
-        _paragraphs(probe.description),
-        f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
-        options.usage(probe, where=where, prog=prog),
-        *(_columns(probe, index) for index in range(len(probe.tables))),
-        _cost(probe),
-        *(["Filters: --pid, --comm and --uid do not work with it."] * (probe.filters == "none")),
-        *([_bullets("Caveats", probe.caveats)] if probe.caveats else []),
-        *(["Example:\n" + _example(probe.example)] if probe.example else []),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def probe_source(probe: Probe) -> str:
-    """Return the probe's C, headed by its hooks."""
-    hooks = [f"  {hook.function}: {' or '.join(hook.any_of)}" for hook in probe.hooks]
-    return "\n".join(["Hooks:", *hooks, "", f"{probe.path.stem}.c:", "", probe.source.rstrip()])
-
-
-def _paragraphs(text: str) -> str:
-    parts = text.strip().split("\n\n")
-    return "\n\n".join(
-        textwrap.fill(" ".join(part.split()), options.help_width()) for part in parts
-    )
-
-
-def _columns(probe: Probe, index: int) -> str:
-    spec = probe.tables[index]
-    rows = [
-        (c.name, c.unit or c.kind.removesuffix("_be").replace("_", " "), c.help)
-        for c in spec.columns
-    ]
-    heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = table(("column", "unit or kind", "meaning"), rows, options.help_width() - 2)
-    return heading + "\n" + textwrap.indent(body, "  ")
-
-
-def _cost(probe: Probe) -> str:
-    cost = probe.overhead
-    measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
-    note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", options.help_width())
-
-
-def _bullets(heading: str, items: Iterable[str]) -> str:
-    width = options.help_width()
-    lines = [
-        textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
-        for item in items
-    ]
-    return "\n".join([f"{heading}:", *lines])
-
-
-def _example(text: str) -> str:
-    """Return an example's lines, cut where folding them would tear its columns apart."""
-    width = shutil.get_terminal_size((1000, 24)).columns
-    return "\n".join(shortened(f"  {line}", width) for line in text.splitlines())
 
 
 def shortened(text: str, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_show_tells_all_and_ends_with_the_c(capsys):
 def test_list_names_the_probes(plays, capsys):
     plays()
     assert cli.main(["list"]) == 0
-    assert "biolatency  yes" in capsys.readouterr().out
+    assert re.search(r"biolatency +yes", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("line", ["", "--help", "run --help", "run syscount --help", "--version"])
@@ -188,3 +189,11 @@ def test_an_error_needs_no_pandas():
         "sys.exit('pandas' in sys.modules or 'IPython' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
+    assert cli.main(["search", "who", "opens", "files"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
+    assert cli.main(["search", "zzzzqq"]) == 1
+    assert "No probe is about" in capsys.readouterr().out
+    assert cli.main(["search"]) == 2

@@ -236,7 +236,8 @@ def completions(notebook: Notebook, line: str) -> list[str]:
 
 def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf sysc") == ["syscount"]
-    assert set(completions(notebook, "%ebpf ")) == set(catalogue.names())
+    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), "search", "show"}
+    assert completions(notebook, "%ebpf show sysc") == ["syscount"]
     assert completions(notebook, "%ebpf syscount --dur") == ["--duration"]
     assert "--by" in completions(notebook, "%ebpf syscount --")
     assert completions(notebook, "%ebpf syscount --by pro") == ["process"]
@@ -275,3 +276,10 @@ def test_completion_works_through_ipython(notebook: Notebook, line: str, expecte
     assert {line[: item.start] + item.text for item in found} & {
         line[: line.rindex(expected[:3])] + expected
     }
+
+
+def test_search_and_show_answer_without_running_anything(notebook: Notebook):
+    assert notebook.run("%ebpf search who's opening files").result[0].name == "opensnoop"
+    shown = repr(notebook.run("%ebpf show runqlat").result)
+    assert "int on_switch(u64 *ctx)" in shown
+    assert "tp_btf:sched_switch" in shown

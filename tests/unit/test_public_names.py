@@ -14,6 +14,7 @@ import kernelscope
 NAMES = [
     "LostEventsWarning",
     "Run",
+    "Runs",
     "Session",
     "__version__",
     "doctor",
@@ -23,6 +24,7 @@ NAMES = [
     "probes",
     "read",
     "run",
+    "search",
     "start",
 ]
 

@@ -1,0 +1,91 @@
+"""Probes are found by what people ask."""
+
+from __future__ import annotations
+
+import pytest
+
+import kernelscope
+from kernelscope import catalogue, finder
+from kernelscope.errors import ParameterError
+
+# A question as it is typed, and the probes of which one must be among the first three.
+QUESTIONS = {
+    "slow disk": "biolatency biosnoop",
+    "who opens files": "opensnoop",
+    "which process uses network": "tcptop",
+    "what is using my cpu": "profile",
+    "flame graph": "profile offcputime",
+    "why is my program slow when it is not on the cpu": "offcputime",
+    "waiting for a cpu": "runqlat runqslower",
+    "run queue latency": "runqlat",
+    "how many system calls does it make": "syscount",
+    "failed system calls": "syscount",
+    "what programs are started": "execsnoop",
+    "who runs commands with which arguments": "execsnoop",
+    "tcp connections and how long they lasted": "tcplife",
+    "how much data was sent over a connection": "tcplife tcptop",
+    "missing config file": "opensnoop statsnoop",
+    "strace -c": "syscount",
+    "where does the time go": "profile offcputime",
+}
+
+
+@pytest.mark.parametrize(("question", "wanted"), QUESTIONS.items())
+def test_a_question_finds_its_probe_among_the_first_three(question: str, wanted: str) -> None:
+    first = [match.name for match in finder.search(question)[:3]]
+    assert set(wanted.split()) & set(first), first
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_a_probes_own_name_finds_it_first(name: str) -> None:
+    assert finder.search(f"what does {name} do")[0].name == name
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_keyword_of_several_words_finds_its_probe(name: str) -> None:
+    for keyword in (word for word in catalogue.find(name).keywords if " " in word):
+        assert name in [match.name for match in finder.search(keyword)], keyword
+
+
+@pytest.mark.parametrize(
+    "words", ["open opens opened opening opener", "drop drops dropped dropping", "file files",
+              "latency latencies", "write writes writing", "slow slower slowest", "kill killed"],
+)  # fmt: skip
+def test_the_forms_of_a_word_have_one_stem(words: str) -> None:
+    assert len({finder.stem(word) for word in words.split()}) == 1
+
+
+@pytest.mark.parametrize("words", ["open oper", "process proc", "read red", "disk dish"])
+def test_different_words_have_different_stems(words: str) -> None:
+    assert len({finder.stem(word) for word in words.split()}) == 2
+
+
+def test_a_misspelt_word_finds_what_was_meant() -> None:
+    assert finder.search("who opnes filse")[0].name == "opensnoop"
+
+
+def test_the_reason_is_told_and_shown() -> None:
+    found = finder.search("slow disk")
+    assert found[0].why == ("keyword slow disk",)
+    assert "keyword slow disk" in repr(found)
+    assert "<code>biolatency</code>" in found._repr_html_()
+
+
+def test_what_nothing_is_about_says_so() -> None:
+    found = finder.search("zzzzqq")
+    assert not found
+    assert "No probe is about 'zzzzqq'" in repr(found)
+    assert "No probe is about &#x27;zzzzqq&#x27;" in found._repr_html_()
+
+
+def test_words_that_say_nothing_find_nothing() -> None:
+    assert len(finder.search("what is it")) == 0
+
+
+def test_a_search_for_nothing_is_an_error() -> None:
+    with pytest.raises(ParameterError, match="search for what"):
+        finder.asked("  ", prog="%ebpf search")
+
+
+def test_the_function_stays_a_function_when_the_modules_are_there() -> None:
+    assert kernelscope.search("slow disk")[0].why
