@@ -1,0 +1,124 @@
+/* Tasks that gain privileges: a program's set-user-ID bit or file capabilities, a change back to
+ * root, a user namespace of one's own. Their credentials are compared across the calls that can
+ * change them. */
+
+#define PATH_BYTES 256
+
+struct creds_t {
+    u64 capabilities;
+    u64 user_namespace;
+    u32 euid;
+    u32 uid;
+};
+
+struct gain_t {
+    u64 at_ns;
+    u64 gained;
+    u64 capabilities;
+    KS_TASK;
+    u32 ppid;
+    u32 euid_before;
+    u32 euid;
+    s32 syscall;
+    bool own_namespace;
+    bool truncated;
+    char program[PATH_BYTES];
+};
+
+/* Calls by thread; execs by process, for a thread that succeeds takes over its leader's id. */
+BPF_HASH(calling, u32, struct creds_t);
+BPF_HASH(execing, u32, struct creds_t);
+BPF_RINGBUF_OUTPUT(gains, 8);
+
+/* Also where a kernel keeps a capability set as two halves, it is read as one number. */
+static inline struct creds_t creds_now(void)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    const struct cred *cred = 0;
+    struct creds_t now = {};
+
+    bpf_probe_read_kernel(&cred, sizeof(cred), &task->cred);
+    bpf_probe_read_kernel(&now.capabilities, sizeof(u64), &cred->cap_effective);
+    bpf_probe_read_kernel(&now.user_namespace, sizeof(u64), &cred->user_ns);
+    bpf_probe_read_kernel(&now.euid, sizeof(u32), &cred->euid);
+    bpf_probe_read_kernel(&now.uid, sizeof(u32), &cred->uid);
+    return now;
+}
+
+int on_call(struct ks_sys_enter *args)
+{
+    struct creds_t now = creds_now();
+    u32 tid = bpf_get_current_pid_tgid();
+
+    calling.update(&tid, &now);
+    return 0;
+}
+
+int on_exec(struct ks_sys_enter *args)
+{
+    struct creds_t now = creds_now();
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+    execing.update(&pid, &now);
+    return 0;
+}
+
+static inline void read_program(struct gain_t *gain)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    u64 start = task->mm->arg_start;
+
+    gain->program[0] = 0;
+    gain->truncated =
+        bpf_probe_read_user_str(gain->program, PATH_BYTES, (void *)start) == PATH_BYTES;
+}
+
+static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
+{
+    struct creds_t now = creds_now();
+    u64 gained = now.capabilities & ~before->capabilities;
+    bool root = before->euid && !now.euid;
+    struct gain_t *gain;
+
+    if (args->result < 0 || (!gained && !root))
+        return;
+    gain = gains.ringbuf_reserve(sizeof(struct gain_t));
+    if (!gain)
+        return;
+    gain->at_ns = bpf_ktime_get_ns();
+    gain->gained = gained;
+    gain->capabilities = now.capabilities;
+    KS_SET_TASK(gain);
+    gain->ppid = ((struct task_struct *)bpf_get_current_task())->real_parent->tgid;
+    gain->uid = before->uid;
+    gain->euid_before = before->euid;
+    gain->euid = now.euid;
+    gain->syscall = args->number;
+    gain->own_namespace = now.user_namespace != before->user_namespace;
+    read_program(gain);
+    gains.ringbuf_submit(gain, 0);
+}
+
+int on_return(struct ks_sys_exit *args)
+{
+    u32 tid = bpf_get_current_pid_tgid();
+    struct creds_t *before = calling.lookup(&tid);
+
+    if (before) {
+        compare(before, args);
+        calling.delete(&tid);
+    }
+    return 0;
+}
+
+int on_exec_return(struct ks_sys_exit *args)
+{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    struct creds_t *before = execing.lookup(&pid);
+
+    if (before) {
+        compare(before, args);
+        execing.delete(&pid);
+    }
+    return 0;
+}
