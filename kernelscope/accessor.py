@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -46,6 +48,27 @@ class Accessor:
 
         return plot.default(self._df, kind) if not options else plot.named(self._df, kind, options)
 
+    def heatmap(self, x: str = "time", y: str | None = None, *, title: str = "") -> Figure:
+        """Return where values lie over time; see `plot.heatmap`."""
+        from kernelscope import plot
+
+        return plot.heatmap(self._df, x, y, title=title)
+
+    def flamegraph(
+        self, value: str = "count", *, title: str = "", save: str | PathLike[str] | None = None
+    ) -> Figure:
+        """Return the flame graph of a table with stacks, and `save` it where a path is given.
+
+        save: NAME.html (a page by itself, with zoom and search), NAME.folded, NAME.speedscope.json,
+        or NAME.svg, .png, .pdf.
+        """
+        from kernelscope import flamegraph
+
+        heading = title or "Stacks"
+        if save is not None:
+            flamegraph.save(self._df, Path(save), value, heading)
+        return flamegraph.draw(self._df, value, heading)
+
     @property
     def receipt(self) -> dict[str, Any]:
         """What was measured, where and at what cost; empty where the table carries none."""
@@ -58,7 +81,7 @@ class Accessor:
 
     def __repr__(self) -> str:
         name = self.receipt.get("name", "a table")
-        return f"<df.ks of {name}: percentiles, top, plot, receipt, lost>"
+        return f"<df.ks of {name}: percentiles, top, plot, heatmap, flamegraph, receipt, lost>"
 
 
 def register() -> None:

@@ -1,9 +1,16 @@
-"""Flame graphs: where samples were, as boxes; a box is as wide as its function's share of them."""
+"""Flame graphs: where samples were, as boxes; a box is as wide as its function's share of them.
+
+As a picture, as a page that can be zoomed and searched, and as the files that other tools read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +78,103 @@ def _add(root: Node, count: int, parts: list[tuple[str, str]]) -> None:
             if name:
                 node = node.child(kind, name)
                 node.count += count
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = "Stacks") -> Path:
+    """Write a flame graph to a file; its name says what kind. Returns the path.
+
+    .html: a page by itself, with zoom and search. .folded: one stack a line, as flamegraph.pl
+    reads. .speedscope.json: for speedscope. .svg, .png, .pdf: the picture. Raises AnalysisError
+    for another name, and where the table has no stacks.
+    """
+    target = Path(path)
+    writers: dict[str, Callable[[], str]] = {
+        ".html": lambda: page(data(tree(df, value)), title),
+        ".folded": lambda: folded(tree(df, value)),
+        ".speedscope.json": lambda: speedscope(tree(df, value), title),
+    }
+    for suffix, write in writers.items():
+        if target.name.endswith(suffix):
+            target.write_text(write(), encoding="utf-8")
+            return target
+    if target.suffix not in (".svg", ".png", ".pdf"):
+        raise AnalysisError(
+            f"{target.name}: which kind of flame graph is it to be?",
+            hint=f"end the name with {', '.join(writers)}, .svg, .png or .pdf",
+            column=None,
+        )
+    draw(df, value, title).savefig(target)
+    return target
+
+
+def data(node: Node) -> str:
+    """Return a tree as the page reads it: [name, kind, count, children] as JSON."""
+
+    def listed(each: Node) -> list[Any]:
+        children = sorted(each.children.values(), key=lambda child: child.name)
+        return [each.name, each.kind, each.count, [listed(child) for child in children]]
+
+    return json.dumps(listed(node), ensure_ascii=False, separators=(",", ":"))
+
+
+def page(text: str, title: str, *, theme: str = "light", source: str = "") -> str:
+    """Return a page that draws `data`; source: the id of an element around it that has newer."""
+    template = resources.files("kernelscope").joinpath("data/flamegraph.html").read_text("utf-8")
+    filled = {
+        "@title@": html.escape(title),
+        "@theme@": html.escape(theme),
+        "@source@": html.escape(source),
+        "@data@": text.replace("<", "\\u003c"),  # a function's name must not end the script
+    }
+    for name, value in filled.items():
+        template = template.replace(name, value)
+    return template
+
+
+def folded(root: Node) -> str:
+    """Return one line for each stack: "outer;inner 12"."""
+    lines = (f"{';'.join(each.name for each in path)} {own}" for path, own in _stacks(root))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def speedscope(root: Node, title: str) -> str:
+    """Return the stacks in speedscope's own format, as one sampled profile."""
+    frames: dict[str, int] = {}
+    samples, weights = [], []
+    for path, own in _stacks(root):
+        samples.append([frames.setdefault(each.name, len(frames)) for each in path])
+        weights.append(own)
+    profile = {
+        "type": "sampled", "name": title, "unit": "none", "startValue": 0,
+        "endValue": sum(weights), "samples": samples, "weights": weights,
+    }  # fmt: skip
+    return json.dumps(
+        {
+            "$schema": "https://www.speedscope.app/file-format-schema.json",
+            "name": title,
+            "exporter": "kernelscope",
+            "shared": {"frames": [{"name": name} for name in frames]},
+            "profiles": [profile],
+        }
+    )
+
+
+def _stacks(root: Node) -> Iterator[tuple[tuple[Node, ...], int]]:
+    """Yield every path below the root that samples ended in, and how many did."""
+    left: list[tuple[tuple[Node, ...], Node]] = [((), root)]
+    while left:
+        path, node = left.pop()
+        own = node.count - sum(child.count for child in node.children.values())
+        if own > 0 and path:
+            yield path, own
+        children = sorted(node.children.values(), key=lambda child: child.name, reverse=True)
+        left += [((*path, child), child) for child in children]
+
+
+# --- the picture ---------------------------------------------------------------------------------
 
 
 def draw(df: pd.DataFrame, value: str = "count", title: str = "") -> figure.Figure:
