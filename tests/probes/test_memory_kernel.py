@@ -1,0 +1,139 @@
+"""The probes of bpf/memory that look at the kernel's own work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from probes.checking import in_one_of_four, one, traced
+from probes.loads import started
+
+pytestmark = pytest.mark.kernel
+
+
+def allowed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return a load's facts, if the machine let it run."""
+    if "refused" in facts:
+        pytest.skip(f"the load is refused: {facts['refused']}")
+    return facts
+
+
+def vmstat(name: str) -> int:
+    """Return one of the kernel's own counts."""
+    words = Path("/proc/vmstat").read_text().split()
+    return int(words[words.index(name) + 1])
+
+
+def populated_zones() -> list[str]:
+    """Return the zones that have pages: proc_zoneinfo."""
+    names, zone = [], ""
+    for line in Path("/proc/zoneinfo").read_text().splitlines():
+        words = line.split()
+        if line.startswith("Node"):
+            zone = words[-1]
+        elif words[0] == "present" and int(words[1]):
+            names.append(zone)
+    return names
+
+
+def test_slabsites_counts_what_is_made_and_what_stays() -> None:
+    with started("kernel_objects") as load:
+        sites, facts = traced("slabsites", load, pid=load.pid)
+
+    direct = sites["kernel_stack"].str.contains(r"eventfd\w*;[^;]*\Z")
+    mine = sites[direct & (sites["cache"] == "kmalloc")]
+    assert mine["count"].sum() == 101 + 53
+    assert mine["held"].sum() == len(facts["kept"]) == 101
+    row = mine.iloc[0]
+    assert row["held_bytes"] == row["held"] * row["object_bytes"]
+    assert row["allocated_bytes"] == row["count"] * row["object_bytes"]
+
+
+def test_slabsites_adds_up_caches_and_processes() -> None:
+    with started("kernel_objects") as load:
+        caches, _ = traced("slabsites", load, pid=load.pid, by="cache")
+    with started("kernel_objects") as load:
+        processes, _ = traced("slabsites", load, comm="python", by="process")
+
+    assert "kernel_stack" not in caches
+    assert not caches.duplicated(["cache", "object_bytes"]).any()
+    assert caches[caches["cache"] == "kmalloc"]["count"].sum() >= 101 + 53
+    mine = processes[processes["pid"] == load.pid]
+    assert set(mine["comm"]) == {"python"}
+    assert mine[mine["cache"] == "kmalloc"]["held"].sum() >= 101
+
+
+def test_oomkill_shows_the_victims_of_a_limit() -> None:
+    with started("memory_run_out") as load:
+        victims, facts = traced("oomkill", load)
+
+    ended = allowed(facts)["ended"]
+    assert set(ended.values()) == {signal.SIGKILL}
+    mine = victims[victims["comm"] == "ks-victim"]
+    assert mine["pid"].tolist() == [int(pid) for pid in ended]
+    assert len(mine) == facts["kills"] == 3
+    assert mine["asked_by_pid"].tolist() == mine["pid"].tolist()
+    assert set(mine["uid"]) <= {str(os.geteuid()), "root", os.geteuid()}
+    assert (mine["anon_bytes"] > 8 << 20).all()
+    assert (mine["anon_bytes"] < mine["virtual_bytes"]).all()
+
+
+def test_oomkill_shows_the_victims_of_one_name_on_request() -> None:
+    with started("memory_run_out") as load:
+        victims, facts = traced("oomkill", load, comm="ks-other")
+
+    allowed(facts)
+    assert victims.empty
+
+
+def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(tmp_path: Path) -> None:
+    with started("limit_reached", str(tmp_path)) as load:
+        reclaims, facts = traced("reclaim", load)
+
+    mine = reclaims[reclaims["pid"] == allowed(facts)["child"]]
+    counted = facts["counted"]
+    left = counted.get("cache", counted.get("file")) // os.sysconf("SC_PAGE_SIZE")
+    freed = 8191 + counted["workingset_refault_file"] - left
+    assert set(mine["kind"]) == {"limit"}
+    assert int(mine["freed_pages"].sum()) == pytest.approx(freed, rel=0.05)
+    assert (mine["duration_us"] > 0).all()
+    assert set(mine["comm"]) == {"python"}
+
+
+def test_reclaim_leaves_out_short_rounds_on_request(tmp_path: Path) -> None:
+    with started("limit_reached", str(tmp_path)) as load:
+        reclaims, _ = traced("reclaim", load, comm="python", min_us=30)
+
+    assert (reclaims["duration_us"] >= 30).all()
+
+
+@in_one_of_four
+def test_compaction_shows_every_zone_each_time() -> None:
+    with started("memory_compacted") as load:
+        before = vmstat("compact_migrate_scanned"), vmstat("compact_free_scanned")
+        compactions, facts = traced("compaction", load)
+        after = vmstat("compact_migrate_scanned"), vmstat("compact_free_scanned")
+
+    allowed(facts)
+    mine = compactions[compactions["pid"] == load.pid]
+    assert mine["zone"].tolist() == populated_zones() * 3
+    assert set(mine["order"]) == {-1}
+    assert compactions["migrate_scanned"].sum() == after[0] - before[0]
+    assert compactions["free_scanned"].sum() == after[1] - before[1]
+    assert set(mine["result"]) == {"COMPLETE"}
+
+
+def test_compaction_keeps_one_process_and_what_took_long_on_request() -> None:
+    with started("memory_compacted") as load:
+        rounds, facts = traced("compaction", load, pid=load.pid)
+        allowed(facts)
+        limit = int(rounds["duration_us"].median())
+    with started("memory_compacted") as load:
+        long_ones, _ = traced("compaction", load, pid=load.pid, min_us=limit)
+
+    assert set(rounds["comm"]) == {"python"}
+    assert (long_ones["duration_us"] >= limit).all()
+    assert one(long_ones.head(1), pid=load.pid)["zone"] in populated_zones()
