@@ -5,6 +5,7 @@
 - What writes to a ring buffer counts the records that found no room in `ks_lost`.
 - What bpf_trace_printk prints goes to a ring buffer too.
 - The prelude's macros that call a table's methods are expanded.
+- Of the prelude only what the program uses stays.
 - KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.agent import printk, table_macros
+from kernelscope.agent.prelude import needed
 from kernelscope.agent.protocol import PRINTK_TABLE
 from kernelscope.agent.records import record_type
 from kernelscope.agent.tables import Table, declared_tables, function_around
@@ -104,7 +106,8 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
     params = _params(prelude + "\n" + body)
     inside = _inside_calls(tokens)
     lines = printk.substitute(body, tokens, len(rings) + 1, inside) if ring_buffers else None
-    prefix = _prefix(prelude, params) + (printk.DECLARATIONS if lines else "")
+    wanted = needed(prelude, body)
+    prefix = _prefix(wanted, params) + (printk.DECLARATIONS if lines else "")
     records = {
         name: record_type(tokens, [(u.method, u.at, u.arguments) for u in uses if u.table == name])
         for name, table in tables.items()

@@ -1,0 +1,68 @@
+"""The prelude without what a program does not use."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernelscope import catalogue
+from kernelscope.agent import prelude
+
+PRELUDE = """\
+/* what OTHER is */
+#define SIZE 4
+#define OTHER(x)                                                                       \\
+    ((x) + SIZE)
+struct pair {
+    u32 a[SIZE];
+};
+
+KS_INLINE u32 first(struct pair *pair)
+{
+    return pair->a[0]; /* second */
+}
+
+KS_INLINE u32 second(void)
+{
+    return OTHER(1);
+}
+"""
+
+
+def kept(body: str) -> str:
+    return prelude.needed(PRELUDE, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "there", "gone"),
+    [
+        ("int x;", [], ["SIZE 4", "OTHER(x)", "struct pair {", "first(", "second("]),
+        ("int x = SIZE;", ["SIZE 4"], ["OTHER(x)", "struct pair {"]),
+        ("first(0);", ["SIZE 4", "struct pair {", "u32 first("], ["OTHER(x)", "u32 second("]),
+        ("second();", ["SIZE 4", "((x) + SIZE)", "u32 second("], ["struct pair {"]),
+    ],
+)
+def test_only_what_is_reached_stays(body: str, there: list[str], gone: list[str]) -> None:
+    text = kept(body)
+
+    assert all(part in text for part in there)
+    assert not any(part in text for part in gone)
+
+
+def test_every_line_keeps_its_number() -> None:
+    before, after = PRELUDE.splitlines(), kept("second();").splitlines()
+
+    assert len(before) == len(after)
+    assert all(new in (old, "") for old, new in zip(before, after, strict=True))
+
+
+def test_text_of_another_kind_stays_with_all_that_it_mentions() -> None:
+    text = prelude.needed(PRELUDE + "u32 count = SIZE;\n", "int x;")
+
+    assert "u32 count = SIZE;" in text
+    assert "#define SIZE 4" in text
+
+
+def test_a_program_that_uses_nothing_gets_nothing_of_the_projects_own() -> None:
+    text = prelude.needed(catalogue.prelude(), "int x;")
+
+    assert not [line for line in text.splitlines() if line.startswith(("#", "struct", "KS_"))]
