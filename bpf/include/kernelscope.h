@@ -153,9 +153,6 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
     return true;
 }
 
-/* As ks_keep, for a task_struct that a tp_btf hook gave. */
-#define KS_KEEP_TASK(task) ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm)
-
 /* --- reading the kernel's structs ----------------------------------------------------------------
  * For pointers that the verifier does not know; those that tp_btf hooks give are read directly. */
 
@@ -167,6 +164,31 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
         bpf_probe_read_kernel(&ks_value, sizeof(ks_value), pointer);                               \
         ks_value;                                                                                  \
     })
+
+/* Whether a task is in the cgroup that the run is held to, or in one below it. */
+KS_INLINE bool ks_in_cgroup(struct task_struct *task)
+{
+    struct css_set *set;
+    struct cgroup *group;
+
+    if (!KS_PARAM(filter_cgroup))
+        return true;
+    set = KS_READ(&task->cgroups);
+    group = KS_READ(&set->dfl_cgrp);
+    for (int level = 0; level < 16 && group; level++) {
+        struct kernfs_node *node = KS_READ(&group->kn);
+        struct cgroup_subsys_state *parent = KS_READ(&group->self.parent);
+
+        if (KS_READ(&node->id) == KS_PARAM(filter_cgroup))
+            return true;
+        group = parent ? KS_READ(&parent->cgroup) : 0;
+    }
+    return false;
+}
+
+/* As ks_keep, for a task_struct that a tp_btf hook gave; the only one that knows cgroups. */
+#define KS_KEEP_TASK(task)                                                                         \
+    (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task))
 
 /* What an address holds; 0 where it cannot be read. */
 KS_INLINE u64 ks_u64(const void *from)
@@ -374,6 +396,26 @@ KS_INLINE struct sock *ks_sock(u32 fd)
 
     return file && KS_READ(&socket->file) == file ? KS_READ(&socket->sk) : 0;
 }
+
+/* MSG_PEEK, include/linux/socket.h: the data stays, and is received once more. */
+#define KS_PEEK 2
+
+/* The tracepoints sock_send_length and sock_recv_length (6.3 and later) come after the functions in
+ * the same call. Where those can be traced, too, they note it in a BPF_ARRAY(table, u64, 1), and
+ * the tracepoints leave the call to them. */
+#define KS_BY_FUNCTION(table)                                                                      \
+    ({                                                                                             \
+        u64 ks_yes = 1;                                                                            \
+        u32 ks_first = 0;                                                                          \
+        table.update(&ks_first, &ks_yes);                                                          \
+    })
+
+#define KS_IS_BY_FUNCTION(table)                                                                   \
+    ({                                                                                             \
+        u32 ks_first = 0;                                                                          \
+        u64 *ks_noted = table.lookup(&ks_first);                                                   \
+        ks_noted ? *ks_noted : 0;                                                                  \
+    })
 
 /* As KS_KEEP_TASK, for the current task. */
 #define KS_KEEP_CURRENT()                                                                          \
