@@ -95,7 +95,8 @@ def test_tcpstates_shows_each_connection_from_handshake_to_close() -> None:
             ends(changes, *pair) for pair in ((local, remote), (remote, local))
         )
         assert client == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE"]
-        assert server == ["SYN_RECV", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
+        assert server[-4:] == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
+        assert server[:-4] in ([], ["SYN_RECV"])  # older kernels do not tell
         assert set(owned["pid"]) == {load.pid}
         assert (owned["duration_ms"] > 0).all()
 
