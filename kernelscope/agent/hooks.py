@@ -341,6 +341,8 @@ def current_is_subject(hook: ParsedHook) -> bool:
         return True
     if hook.kind == "tracepoint":
         return hook.category in ("syscalls", "raw_syscalls")
+    if hook.name == "cap_capable":  # the tracepoint, or the function that it stands in
+        return True
     if hook.kind in ("rawtracepoint", "tp_btf"):
         return hook.name in ("sys_enter", "sys_exit")
     return hook.kind in _FUNCTIONS and hook.name.startswith(_SYSCALL_WRAPPERS)

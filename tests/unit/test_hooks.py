@@ -165,6 +165,8 @@ def test_function_names_imply_their_hooks() -> None:
         ("profile:hz:49", True),
         ("software:page-faults:1", True),
         ("syscall:openat", True),
+        ("tp_btf:cap_capable", True),
+        ("fexit:cap_capable", True),
         ("tracepoint:sched:sched_switch", False),
         ("tracepoint:net:netif_receive_skb", False),
         ("rawtracepoint:block_rq_complete", False),
