@@ -26,6 +26,8 @@ static inline int check(void *ctx, u32 capability, s32 result, u32 audit)
 
     if (KS_PARAM(failed) && !result)
         return 0;
+    if (KS_PARAM(audited) && audit == NOT_AUDITED)
+        return 0;
     if (KS_PARAM(capability) && KS_PARAM(capability) != capability + 1)
         return 0;
     made.capability = capability;

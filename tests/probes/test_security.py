@@ -46,8 +46,11 @@ def test_capable_shows_one_capability_with_stacks_on_request() -> None:
 
 def test_capable_shows_only_refusals_on_request() -> None:
     with started("privileges_needed") as load:
-        checks, facts = traced("capable", load, comm="ks-caps", failed=True, stacks="kernel")
+        checks, facts = traced(
+            "capable", load, comm="ks-caps", failed=True, audited=True, stacks="kernel"
+        )
 
+    assert "no" not in set(checks["audit"])
     assert set(checks["error"]) == {"EPERM"}
     asked = checks[checks["kernel_stack"].str.contains("sethostname")]
     assert asked["pid"].tolist() == [facts["nobody"]] * 13
