@@ -1,7 +1,6 @@
 /* TCP connections that ended: whose, between which ends, how much and how long.
  * Runs as tp_btf: sockets are read directly. */
 
-#define FAMILY_IPV6  10
 #define CONNECTED    1
 #define ACCEPTED     2
 #define FIN_RECEIVED 2 /* 1 << SOCK_DONE, include/net/sock.h */
@@ -23,12 +22,8 @@ struct connection_t {
     u32 uid;
     u32 role;
     s32 error;
-    u16 family;
-    u16 local_port; /* network order, as remote_port */
-    u16 remote_port;
     char comm[16];
-    u8 local[16];
-    u8 remote[16];
+    KS_ENDS;
 };
 
 BPF_HASH(born, u64, struct birth_t, 65536);
@@ -40,57 +35,32 @@ static inline void set_owner(struct birth_t *birth)
     bpf_get_current_comm(&birth->comm, sizeof(birth->comm));
 }
 
-static inline void read_ends(struct connection_t *connection, struct sock *sk)
-{
-    connection->family = sk->__sk_common.skc_family;
-    connection->remote_port = sk->__sk_common.skc_dport;
-    if (connection->family == FAMILY_IPV6) {
-        bpf_probe_read_kernel(connection->local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-        bpf_probe_read_kernel(connection->remote, 16, &sk->__sk_common.skc_v6_daddr);
-    } else {
-        *(u32 *)connection->local = sk->__sk_common.skc_rcv_saddr;
-        *(u32 *)connection->remote = sk->__sk_common.skc_daddr;
-    }
-}
-
-/* To the verifier a sock is no inet_sock and no tcp_sock, so these are not read directly. The port
- * is not skc_num, which is 0 by now; a FIN counts as a received byte, and is taken off again. */
+/* To the verifier a sock is no tcp_sock, so this is not read directly. A FIN counts as a received
+ * byte, and is taken off again. */
 static inline void read_transfer(struct connection_t *connection, struct sock *sk)
 {
-    struct inet_sock *inet = (struct inet_sock *)sk;
     struct tcp_sock *tcp = (struct tcp_sock *)sk;
     u64 sent = 0, again = 0, received = 0;
-    u16 port = 0;
 
-    bpf_probe_read_kernel(&port, sizeof(port), &inet->inet_sport);
     bpf_probe_read_kernel(&sent, sizeof(sent), &tcp->bytes_sent);
     bpf_probe_read_kernel(&again, sizeof(again), &tcp->bytes_retrans);
     bpf_probe_read_kernel(&received, sizeof(received), &tcp->bytes_received);
     if (received && sk->__sk_common.skc_flags & FIN_RECEIVED)
         received -= 1;
-    connection->local_port = port;
     connection->sent_bytes = sent - again;
     connection->retransmitted_bytes = again;
     connection->received_bytes = received;
-}
-
-static inline bool wanted(struct sock *sk, struct birth_t *birth, u16 local_port)
-{
-    u64 port = KS_PARAM(port);
-
-    if (port && bpf_ntohs(local_port) != port && bpf_ntohs(sk->__sk_common.skc_dport) != port)
-        return false;
-    return ks_keep(birth->pid, sk->sk_uid.val, birth->comm);
 }
 
 static inline void end(struct sock *sk, struct birth_t *birth)
 {
     struct connection_t connection = {.at_ns = bpf_ktime_get_ns()};
 
-    read_ends(&connection, sk);
-    read_transfer(&connection, sk);
-    if (!wanted(sk, birth, connection.local_port))
+    KS_SET_ENDS(&connection, sk);
+    if (!KS_HAS_PORT(&connection, KS_PARAM(port)) ||
+        !ks_keep(birth->pid, sk->sk_uid.val, birth->comm))
         return;
+    read_transfer(&connection, sk);
     connection.duration_ns = connection.at_ns - birth->at_ns;
     connection.pid = birth->pid;
     connection.uid = sk->sk_uid.val;

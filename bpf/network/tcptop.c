@@ -1,8 +1,6 @@
 /* Bytes that programs sent and received over TCP, by process and connection.
  * Runs as tp_btf or fexit: sockets are read directly. */
 
-#define PEEK 2 /* MSG_PEEK, include/linux/socket.h: the data stays, and is received once more */
-
 struct connection_t {
     u32 pid;
     char comm[16];
@@ -17,7 +15,7 @@ struct transfer_t {
 };
 
 BPF_HASH(connections, struct connection_t, struct transfer_t);
-BPF_ARRAY(functions_traced, u64, 1);
+BPF_ARRAY(by_function, u64, 1);
 
 static inline void set_key(struct connection_t *key, struct connection_t *connection)
 {
@@ -53,46 +51,30 @@ static inline int add(struct sock *sk, s32 result, bool sent)
     return 0;
 }
 
-/* The tracepoints (6.3 and later) come after the functions in the same call: where those can be
- * traced, each call has counted itself by then. */
-static inline bool counted(void)
-{
-    u32 zero = 0;
-    u64 *traced = functions_traced.lookup(&zero);
-
-    return traced && *traced;
-}
-
-static inline void note_function(void)
-{
-    u64 traced = 1;
-    u32 zero = 0;
-
-    functions_traced.update(&zero, &traced);
-}
-
 /* sock_send_length(sk, result, flags) */
 int on_send_length(u64 *ctx)
 {
-    return counted() ? 0 : add((struct sock *)ctx[0], ctx[1], true);
+    return KS_IS_BY_FUNCTION(by_function) ? 0 : add((struct sock *)ctx[0], ctx[1], true);
 }
 
 /* sock_recv_length(sk, result, flags) */
 int on_recv_length(u64 *ctx)
 {
-    return counted() || ctx[2] & PEEK ? 0 : add((struct sock *)ctx[0], ctx[1], false);
+    return KS_IS_BY_FUNCTION(by_function) || ctx[2] & KS_PEEK
+               ? 0
+               : add((struct sock *)ctx[0], ctx[1], false);
 }
 
 /* tcp_sendmsg(sk, message, size) = result */
 int on_sendmsg(u64 *ctx)
 {
-    note_function();
+    KS_BY_FUNCTION(by_function);
     return add((struct sock *)ctx[0], ctx[3], true);
 }
 
 /* tcp_recvmsg(sk, message, size, flags, address_size) = result */
 int on_recvmsg(u64 *ctx)
 {
-    note_function();
-    return ctx[3] & PEEK ? 0 : add((struct sock *)ctx[0], ctx[5], false);
+    KS_BY_FUNCTION(by_function);
+    return ctx[3] & KS_PEEK ? 0 : add((struct sock *)ctx[0], ctx[5], false);
 }
