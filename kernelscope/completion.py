@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, options
+from kernelscope import catalogue, cgroups, options
 from kernelscope.errors import KernelScopeError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
     last = before[-1] if before else ""
     if last == "--attach":
         return hooks(word, session)
+    if last == "--cgroup":
+        return [name for name in cgroups.names() if name.startswith(word)]
     if word.startswith("-"):
         return [flag for flag in _flags(probe) if flag.startswith(word)]
     choices = _choices(probe, last)

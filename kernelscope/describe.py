@@ -90,7 +90,7 @@ def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> st
         *(_columns(probe, index) for index in range(len(probe.tables))),
         _plots(probe),
         _cost(probe),
-        *(["Filters: --pid, --comm and --uid do not work with it."] * (probe.filters == "none")),
+        _unfiltered(probe),
         *([_bullets("Caveats", probe.caveats)] if probe.caveats else []),
         *([f"Example{_with_options(probe)}:\n{_example(probe.example)}"] if probe.example else []),
     ]
@@ -122,6 +122,13 @@ def shown_options(probe: Probe) -> str:
         text = str(value).strip("{}").upper() if str(value).startswith("{") else str(value)
         words.append(flags[name] if value is True else f"{flags[name]} {text}")
     return " ".join(words)
+
+
+def _unfiltered(probe: Probe) -> str:
+    """Say which filters do not work with the probe; "" where all do."""
+    if probe.filters == "none":
+        return "Filters: --pid, --comm, --uid and --cgroup do not work with it."
+    return "" if request.knows_cgroups(probe) else "Filters: --cgroup does not work with it."
 
 
 def _with_options(probe: Probe) -> str:

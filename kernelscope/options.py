@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-from kernelscope import chosen, formats, values
+from kernelscope import cgroups, chosen, formats, values
 from kernelscope.agent.protocol import MAX_FIELDS
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import Parameter, Probe
@@ -44,6 +44,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("pid", ("--pid",), "PID", values.process_id, "Trace this process alone"),
     Option("comm", ("--comm",), "NAME", values.comm, "Trace processes of this name alone"),
     Option("uid", ("--uid",), "USER", values.user_id, "Trace this user (name or number) alone"),
+    Option("cgroup", ("--cgroup",), "CGROUP", cgroups.find,
+           "Trace this cgroup, with those below it, alone: a path, an id or a container's id"),
     Option("attach", ("--attach",), "HOOK=FUNCTION", values.attachments,
            'Attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
     Option("defines", ("-D",), "NAME=VALUE", values.macros,
@@ -76,6 +78,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("bg", ("--bg",), "", values.flag,
            "Run in the background: gives a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
+
+FILTERS = ("pid", "comm", "uid", "cgroup")
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "integer": values.integer,
@@ -159,7 +163,7 @@ def parser(
 
 def _useless(probe: Probe) -> tuple[str, ...]:
     """Return the options that a probe refuses; they are read, to say why, and not offered."""
-    filters = ("pid", "comm", "uid") if probe.filters == "none" else ()
+    filters = FILTERS if probe.filters == "none" else ()
     return ("attach", "types", *filters)
 
 

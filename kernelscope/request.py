@@ -116,6 +116,11 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
     tables = applied.tables(probe, parameters)
     params, defines = _passed(probe, parameters)
     filters, filter_params = _filters(probe.filters, probe.name, found)
+    if found.get("cgroup") and not knows_cgroups(probe):
+        raise ParameterError(
+            f"{probe.name} cannot tell cgroups apart, so --cgroup does not work with it",
+            name="cgroup",
+        )
     program = _program(probe.name, probe.source, found, probe.duration_s)
     program = dataclasses.replace(
         program,
@@ -299,7 +304,8 @@ def _words(name: str, text: str) -> dict[str, int]:
 def _filters(kind: str, name: str, found: Mapping[str, Any]) -> tuple[Filters, dict[str, int]]:
     """Return the filters as the agent applies them, or as the probe's own C tests them."""
     pid, comm, uid = found.get("pid"), found.get("comm"), found.get("uid")
-    given = [label for label in ("pid", "comm", "uid") if found.get(label) is not None]
+    cgroup = found.get("cgroup")
+    given = [label for label in options.FILTERS if found.get(label) is not None]
     if kind == "none" and given:
         raise ParameterError(
             f"{name} cannot tell processes apart, so --{given[0]} does not work with it",
@@ -308,13 +314,28 @@ def _filters(kind: str, name: str, found: Mapping[str, Any]) -> tuple[Filters, d
     if pid is not None:
         _require_process(pid)
     if kind == "task":
-        return Filters(pid=pid, comm=comm, uid=uid), {}
+        group = () if cgroup is None else (cgroup.id, cgroup.level)
+        return Filters(pid, comm, uid, *group), {}
     params = {} if pid is None else {"filter_pid": pid}
     if comm is not None:
         params |= _words("filter_comm", comm)
     if uid is not None:
         params["filter_uid"] = uid + 1  # 0 means unset, and root is user 0
+    if cgroup is not None:
+        params["filter_cgroup"] = cgroup.id
     return Filters(), params
+
+
+def knows_cgroups(probe: Probe) -> bool:
+    """Return whether a probe can be held to a cgroup: its C must have the task itself to ask."""
+    if probe.filters != "code":
+        return probe.filters == "task"
+    by_task = {"KS_KEEP_TASK"}
+    for part in re.split(r"\n\n(?=\S)", catalogue.prelude()):
+        if by_task & set(re.findall(r"\w+", part)):
+            by_task |= set(re.findall(r"\b(KS_\w+|ks_\w+)\((?=[a-z ,]*\)|struct)", part))
+    words = set(re.findall(r"\w+", probe.source))
+    return bool(by_task & words) and "ks_keep" not in words
 
 
 def _require_process(pid: int) -> None:

@@ -16,6 +16,7 @@ _INSN = struct.Struct("<BBhi")
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 _HELPER_PID_TGID, _HELPER_UID_GID, _HELPER_COMM, _HELPER_NS_PID_TGID = 14, 15, 16, 120
+_HELPER_ANCESTOR_CGROUP = 123
 _MOV, _MOV_IMM, _MOV32, _ADD_IMM, _RSH_IMM = 0xBF, 0xB7, 0xBC, 0x07, 0x77
 _JA, _JEQ_IMM, _JNE_IMM, _JNE, _JNE32_IMM = 0x05, 0x15, 0x55, 0x5D, 0x56
 _LOAD_U32, _LOAD_U64, _STORE_IMM_U64 = 0x61, 0x79, 0x7A
@@ -96,6 +97,7 @@ def prologue(
         _pid_tests(filters.pid, exclude, namespace)
         + _uid_test(filters.uid)
         + _comm_test(filters.comm)
+        + _cgroup_test(filters.cgroup, filters.cgroup_level or 0)
     )
     if not tests:
         return b""
@@ -151,6 +153,18 @@ def _uid_test(uid: int | None) -> list[bytes]:
         return []
     call = _insn(_CALL, imm=_HELPER_UID_GID)  # the uid is the lower half
     return [call, _insn(_MOV32, 0, 0), _insn(_JNE32_IMM, 0, offset=_SKIP, imm=uid)]
+
+
+def _cgroup_test(cgroup: int | None, level: int) -> list[bytes]:
+    """Compare with the task's ancestor at the cgroup's own level, itself where it is no deeper."""
+    if cgroup is None:
+        return []
+    return [
+        _insn(_MOV_IMM, 1, imm=level),
+        _insn(_CALL, imm=_HELPER_ANCESTOR_CGROUP),
+        _wide(1, cgroup),
+        _insn(_JNE, 0, 1, _SKIP),
+    ]
 
 
 def _comm_test(comm: str | None) -> list[bytes]:

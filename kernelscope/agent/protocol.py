@@ -60,11 +60,17 @@ class Hook:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which tasks are traced; None means all. Compiled into each program's first instructions."""
+    """Which tasks are traced; None means all. Compiled into each program's first instructions.
+
+    cgroup: the id of a cgroup of version 2, whose tasks and those below it are meant.
+    cgroup_level: how far it is below the root.
+    """
 
     pid: int | None = None
     comm: str | None = None
     uid: int | None = None
+    cgroup: int | None = None
+    cgroup_level: int | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ def _filters(data: Any) -> Filters:
         pid=check.integer("pid", 0, 2**31 - 1, default=None),
         comm=None if comm is None else check.text("comm", 15),
         uid=check.integer("uid", 0, 2**32 - 1, default=None),
+        cgroup=check.integer("cgroup", 0, 2**64 - 1, default=None),
+        cgroup_level=check.integer("cgroup_level", 0, 255, default=None),
     )
 
 

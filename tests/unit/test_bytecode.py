@@ -17,8 +17,13 @@ M64 = 2**64 - 1
 NAMESPACE = (4, 4026532999)
 
 
-def run(code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"") -> tuple[int, dict[int, int]]:
-    """Interpret a prologue and BODY as the given task; return the result and the registers."""
+def run(
+    code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"", cgroups: tuple[int, ...] = ()
+) -> tuple[int, dict[int, int]]:
+    """Interpret a prologue and BODY as the given task; return the result and the registers.
+
+    cgroups: the ids of the task's cgroup and those above it, the root first.
+    """
     insns = [struct.unpack_from("<BBhi", code, place) for place in range(0, len(code), 8)]
     reg = {1: CONTEXT, 10: 512}
     stack = bytearray(b"\xa5" * 512)  # what other functions left there
@@ -54,7 +59,10 @@ def run(code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"") -> tuple[int
             if imm == 120:  # a task of another namespace has no id in this one
                 known = pid if (reg[1], reg[2]) == NAMESPACE else 0
                 struct.pack_into("<II", stack, reg[3], known + 5, known)
-            result = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0, 120: 0}[imm]
+            level = reg.get(1, 0)
+            group = cgroups[level] if level < len(cgroups) else 0
+            results = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0, 120: 0, 123: group}
+            result = results[imm]
             reg = {number: value for number, value in reg.items() if number > 5}
             reg[0] = result
         else:
@@ -112,6 +120,15 @@ def test_a_name_that_only_begins_alike_is_not_traced() -> None:
 def test_every_excluded_process_is_left_out(exclude: list[int], pid: int) -> None:
     assert not traced(Filters(), tuple(exclude), pid=exclude[-1])
     assert traced(Filters(), tuple(exclude), pid=pid) == (pid not in exclude)
+
+
+def test_the_cgroup_filter_keeps_a_cgroup_and_those_below_it() -> None:
+    wanted = Filters(cgroup=2**40 + 7, cgroup_level=1)
+    assert traced(wanted, cgroups=(1, 2**40 + 7))
+    assert traced(wanted, cgroups=(1, 2**40 + 7, 9))
+    assert not traced(wanted, cgroups=(1,))
+    assert not traced(wanted, cgroups=(1, 7))
+    assert not traced(wanted, cgroups=(1, 9, 2**40 + 7))
 
 
 def test_process_ids_may_be_those_of_a_namespace() -> None:

@@ -238,6 +238,7 @@ def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf sysc") == ["syscount"]
     assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), "search", "show"}
     assert completions(notebook, "%ebpf show sysc") == ["syscount"]
+    assert all(name.startswith("/") for name in completions(notebook, "%ebpf syscount --cgroup "))
     assert completions(notebook, "%ebpf syscount --dur") == ["--duration"]
     assert "--by" in completions(notebook, "%ebpf syscount --")
     assert completions(notebook, "%ebpf syscount --by pro") == ["process"]
