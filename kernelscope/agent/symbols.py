@@ -172,7 +172,7 @@ class StackResolver:
                 if not addresses or wanted not in (None, is_kernel):
                     continue
                 if is_kernel:
-                    frames = map(in_kernel, addresses)
+                    frames = map(self._in_kernel, addresses)
                     found[f"0:{stack}"] = [list(f) for f in dropwhile(_is_tracing, frames)]
                 else:
                     found[f"{pid}:{stack}"] = self._user_frames(pid, addresses)
