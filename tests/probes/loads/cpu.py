@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,15 @@ def tasks_woken() -> dict[str, Any]:
 
 def busy_process() -> dict[str, Any]:
     """Compute until 197/99 s of CPU time are spent: 197 samples at 99 Hz."""
+    return {"cpu_s": _compute(197 / 99)}
+
+
+def _compute(cpu_s: float) -> float:
+    """Compute for that much CPU time; return how much it became."""
     begun = time.process_time()
-    while (spent := time.process_time() - begun) < 197 / 99:
+    while (spent := time.process_time() - begun) < cpu_s:
         sum(range(1000))
-    return {"cpu_s": spent}
+    return spent
 
 
 def thread_blocked() -> dict[str, Any]:
@@ -88,12 +94,15 @@ def _computing(cpu: int, ready: int, go: int) -> tuple[int, int]:
     take_name("ks-three")
     os.close(go)
     os.read(ready, 1)  # until nobody has the other end: all are there
-    before, begun = _schedstat(), time.process_time()
-    while time.process_time() - begun < 0.101:
-        sum(range(1000))
+    before = _schedstat()
+    spent = _compute(0.101)
     after = _schedstat()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    facts = {"waited_ns": after[1] - before[1], "preempted": usage.ru_nivcsw}
+    facts = {
+        "cpu_s": spent,
+        "waited_ns": after[1] - before[1],
+        "preempted": usage.ru_nivcsw,
+    }
     os.write(done, json.dumps(facts).encode())
     os._exit(0)
 
@@ -106,3 +115,33 @@ def _said(pipe: int, child: int) -> bytes:
 
 def _schedstat() -> list[int]:
     return [int(word) for word in Path("/proc/self/schedstat").read_text().split()]
+
+
+def walks_two_cpus() -> dict[str, Any]:
+    """Compute for 61/99 s on the first CPU and then 40/99 s on the last: 101 samples at 99 Hz."""
+    allowed = os.sched_getaffinity(0)
+    spent: dict[int, float] = {}
+    for cpu, samples in ((min(allowed), 61), (max(allowed), 40)):
+        os.sched_setaffinity(0, {cpu})
+        spent[cpu] = spent.get(cpu, 0.0) + _compute(samples / 99)
+    return {"cpu_s": spent}
+
+
+def moved_between_cpus() -> dict[str, Any]:
+    """101 moves: from the first allowed CPU to the last and back in turn."""
+    allowed = os.sched_getaffinity(0)
+    first, last = min(allowed), max(allowed)
+    os.sched_setaffinity(0, {first})
+    for number in range(101):
+        os.sched_setaffinity(0, {first if number % 2 else last})
+    return {"first": first, "last": last}
+
+
+def datagrams_to_itself() -> dict[str, Any]:
+    """211 datagrams over the loopback device, one after the other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        for _ in range(211):
+            own.sendto(b"x", own.getsockname())
+            own.recv(1)
+    return {}
