@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kernelscope.export import read
     from kernelscope.finder import search
     from kernelscope.group import Runs
+    from kernelscope.liveview.page import live
     from kernelscope.session import Run, Session, open, run, start
     from kernelscope.show import Listing
 
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "doctor",
     "errors",
+    "live",
     "load_ipython_extension",
     "open",
     "probes",
@@ -49,6 +51,7 @@ _HOMES = {
     "Runs": "group",
     "Session": "session",
     "doctor": "checkup",
+    "live": "liveview.page",
     "open": "session",
     "read": "export",
     "run": "session",

@@ -39,6 +39,7 @@ _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a Data
     %ebpf NAME [options]           run a probe: %ebpf biolatency -d 10 -o bio
     %ebpf NAME NAME... [options]   run several together; the result is a mapping of theirs
     %ebpf search WORD...           the probes that answer a question: %ebpf search slow disk
+    %ebpf live [NAME...]           plots that move while it runs; without a name, a dashboard
     %ebpf show NAME                all about a probe, with its C
     %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
     %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
@@ -106,6 +107,8 @@ class KernelScope(Magics):
     ebpf.__doc__ = introduction()
 
     def _ebpf(self, line: str, cell: str | None) -> Any:
+        if cell is None and line.split()[:1] == ["live"]:
+            return self._live(line.strip().removeprefix("live"))
         if cell is None and (found := self._asked_about(line)) is not None:
             return found
         prog = "%ebpf" if cell is None else "%%ebpf"
@@ -128,6 +131,15 @@ class KernelScope(Magics):
             asked = self.session.request(parsed.target, cell, given, where="magic")
         wanted = options.of_output(parsed.given)
         return self._background(asked, wanted) if wanted.get("bg") else self._run(asked, wanted)
+
+    def _live(self, line: str) -> None:
+        """Show a view that moves; it is displayed here, so that the cell may go on below it."""
+        from kernelscope.liveview import page  # matplotlib and ipywidgets, half a second
+
+        if {"-h", "--help"} & set(options.split(line)):
+            print(page.usage())
+        else:
+            page.from_line(line, self.session, self._with_defaults({}))
 
     def _asked_about(self, line: str) -> finder.Matches | describe.Description | None:
         """Answer `search` and `show`, which run nothing; None where the line is about neither."""
@@ -161,9 +173,7 @@ class KernelScope(Magics):
             configured["exclude_self"] = True
         return {**configured, **given}
 
-    def _background(
-        self, asked: Request | list[Request], wanted: Mapping[str, Any]
-    ) -> Run | Runs:
+    def _background(self, asked: Request | list[Request], wanted: Mapping[str, Any]) -> Run | Runs:
         for name in ("csv", "parquet", "json"):
             if name in wanted:
                 raise ParameterError(

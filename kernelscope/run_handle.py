@@ -7,6 +7,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,7 @@ from kernelscope.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.liveview.page import LiveView
     from kernelscope.progress import Progress
     from kernelscope.recording import Recorder
 
@@ -136,6 +138,12 @@ class Run:
         if self.running:
             self._stopping = True
             self._stream.stop()
+
+    def live(self, **how: Any) -> LiveView:
+        """Show the run in a notebook while it goes on; `how` as in `kernelscope.live`."""
+        page = import_module("kernelscope.liveview.page")  # which stands above a run
+        shown: LiveView = page.of_run(self, **how)
+        return shown
 
     def close(self) -> None:
         """Drop the run at once, without its result."""

@@ -30,6 +30,7 @@ class Engine:
         self.lock = threading.RLock()
         self.error: BaseException | None = None
         self.window_s = window_s
+        self.readings = 0
         self.begun_ns = time.time_ns()
         stream = run.stream
         clock = stream.attached["clock"]
@@ -59,6 +60,7 @@ class Engine:
         with self.lock:
             if reducer.shape.is_map:
                 reducer.take_reading(frame, at_ns)
+                self.readings += 1
             elif len(frame):
                 reducer.take_records(frame, at_ns)
 
@@ -89,6 +91,11 @@ class Engine:
     def events(self) -> int:
         """Events since the start or `clear`; of maps, which count the same ones, the most."""
         return int(_whole([(r.shape.is_map, r.events) for r in self.reducers.values()]))
+
+    @property
+    def counted(self) -> int:
+        """Events since the run began."""
+        return int(_whole([(r.shape.is_map, r.counted) for r in self.reducers.values()]))
 
     @property
     def rate(self) -> float:

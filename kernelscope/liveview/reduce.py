@@ -116,6 +116,7 @@ class Reducer:
         self.tops = Tops(window_s=window_s)
         self.groups = Tops(_GROUPED, window_s)
         self.events = 0
+        self.counted = 0
         self._read_ns = begun_ns
         self._slots: Numbers = np.zeros(len(self.grid) if self.grid else 0)
         self._named: dict[Hashable, float] = {}
@@ -150,6 +151,7 @@ class Reducer:
         slots = self._placed(frame)
         self.window.add(times, slots)
         self.events += len(frame)
+        self.counted += len(frame)
         if shape.label:
             self.tops.add(at_ns, _by(frame, shape.label, shape.value))
         if shape.group and slots is not None:
@@ -178,6 +180,7 @@ class Reducer:
         self._amount, self._read_ns = amount, at_ns
         self.window.spread(new, events, min(begun, at_ns), at_ns)
         self.events += round(events)
+        self.counted += round(events)
 
     def _placed(self, frame: pd.DataFrame) -> Places | None:
         if self.grid is None:

@@ -1,0 +1,313 @@
+"""Opens live views in a notebook: for the magic, for `kernelscope.live` and for `Run.live`.
+
+One cell has one view: running it again ends the one before. Everything else that ends a view is in
+`panel.py` (nobody looks any more) and in the agent (the notebook's process is gone).
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from kernelscope import catalogue, group_options, options, values
+from kernelscope.errors import KernelScopeError, ParameterError
+from kernelscope.liveview.choice import KINDS
+from kernelscope.liveview.panel import Panel
+from kernelscope.liveview.pictures import SIZE
+from kernelscope.liveview.tracer import Tracer
+from kernelscope.liveview.track import Track
+from kernelscope.progress import in_notebook
+from kernelscope.run_handle import Run
+from kernelscope.session import Session, default_session
+from kernelscope.theme import THEMES
+
+# What `%ebpf live` without a name shows: a first look at the machine.
+DASHBOARD: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("syscount", {"by": "syscall"}, "bars"),
+    ("runqlat", {}, "heatmap"),
+    ("biolatency", {}, "heatmap"),
+    ("tcplife", {}, "table"),
+    ("profile", {}, "bars"),
+    ("syscount", {"by": "process"}, "bars"),
+)
+_USAGE = f"""Usage: %ebpf live [NAME...] [options]   (until stopped, or for --duration)
+
+Shows probes while they run; without a name, a first look at the whole machine.
+
+  --window TIME     What is in view: 10s to 10m (60s)
+  --refresh N       Frames a second (10)
+  --view KIND       {", ".join(KINDS)}
+  --theme THEME     {" or ".join(THEMES)}
+  --size WxH        Of each picture, in pixels ({SIZE[0]}x{SIZE[1]})
+  -o, --out NAME    Bind the view to this name
+
+All options of a run, and of the probes themselves: %ebpf NAME --help
+"""
+_TILE = (500, 250)
+_LEAST, _MOST = (320, 200), (2000, 1200)
+
+_views: dict[str, LiveView] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a view looks: window in seconds, frames a second, theme, view's kind, size in pixels."""
+
+    window_s: float = 60
+    rate: float = 10
+    theme: str = "light"
+    kind: str | None = None
+    size: tuple[int, int] = SIZE
+
+
+class LiveView:
+    """The handle on a live view. The last line of a cell shows it; `stop` and `close` end it."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self._shown = True
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that are in view, as far as they have begun."""
+        return [t.tracer.run for t in self.panel.tracks if t.tracer.run is not None]
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is attached, or about to be."""
+        return self.panel.running
+
+    def stop(self) -> None:
+        """End the probes; the picture stays, and "start" begins anew."""
+        self.panel.stop()
+
+    def close(self) -> None:
+        """End the probes and the drawing."""
+        self.panel.close()
+
+    def _ipython_display_(self) -> None:
+        """Show it, but not a second time below the cell that made it."""
+        if self._shown:
+            self._shown = False
+            return
+        from IPython.display import display
+
+        display(self.panel.widget)  # type: ignore[no-untyped-call]
+
+    def __repr__(self) -> str:
+        names = ", ".join(track.tracer.name for track in self.panel.tracks)
+        return f"<kernelscope live view of {names}: {'running' if self.running else 'stopped'}>"
+
+
+def live(
+    *names: str,
+    window: float | str = 60,
+    refresh: float = 10,
+    view: str | None = None,
+    theme: str = "light",
+    size: tuple[int, int] = SIZE,
+    session: Session | None = None,
+    **given: Any,
+) -> LiveView:
+    """Show probes while they run; without a name, a first look at the whole machine.
+
+    names: of probes, each below the other on one time axis. window: what is in view, in seconds or
+    as "10m" (at most ten minutes). refresh: frames a second. view: "distribution", "heatmap",
+    "percentiles", "bars", "throughput", "table" or "flamegraph"; by default the probe's own.
+    given: options as `run` has them; it traces until stopped unless `duration` is given.
+    Raises ParameterError, also outside a notebook, and ProbeNotFoundError.
+    """
+    look = _looked(window, refresh, view, theme, size)
+    return _open(session or default_session(), names, given, look)
+
+
+def of_run(run: Run, **how: Any) -> LiveView:
+    """Show a run that goes on already; `how` as in `live` (window, refresh, view, theme, size)."""
+    look = _looked(**{"window": 60, "refresh": 10, "view": None, "theme": "light", **how})
+    _require_notebook()
+    tracer = Tracer(default_session(), run.name, dict(run.request.parameters), run=run)
+    return _show([Track(tracer, look.size, kind=look.kind)], look, default_session())
+
+
+def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveView:
+    """Serve `%ebpf live [NAME...] [options]`."""
+    tokens = options.split(line)
+    look, rest = _look_of(tokens)
+    parsed = options.parse(rest, catalogue.find, prog="%ebpf live")
+    names = parsed.targets or ((parsed.target,) if parsed.target else ())
+    wanted = options.of_output(parsed.given)
+    for name in ("csv", "parquet", "json", "bg"):
+        if name in wanted:
+            raise ParameterError(
+                f"--{name} does not go with a live view",
+                hint="its save button writes files, and other cells run anyway",
+                name=name,
+            )
+    given = {k: v for k, v in parsed.given.items() if k not in ("out", "quiet")}
+    made = _open(session, [str(name) for name in names], {**defaults, **given}, look)
+    if "out" in wanted:
+        _bind(str(wanted["out"]), made)
+    return made
+
+
+def usage() -> str:
+    """Return what `%ebpf live --help` shows."""
+    return _USAGE
+
+
+def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: Look) -> LiveView:
+    _require_notebook()
+    if not names:
+        if given:
+            raise ParameterError("which probe? There are options and no name", name="probe")
+        tiles = [
+            Track(Tracer(session, name, own), _TILE, kind=kind) for name, own, kind in DASHBOARD
+        ]
+        return _show(tiles, replace(look, rate=min(look.rate, 2)), session, columns=2)
+    probes = [catalogue.find(name) for name in names]
+    shares: Mapping[str, Mapping[str, Any]] = {names[0]: given}
+    if len(names) > 1:
+        found = group_options.probes_of(list(names), probes)
+        shares = group_options.shared_out(given, found, where="magic")
+    for probe in probes:  # what is wrong with an option is said by the cell, not by a thread
+        session.request(probe, None, shares[probe.name], where="magic")
+    tracks = [
+        Track(Tracer(session, probe.name, shares[probe.name]), look.size, kind=look.kind)
+        for probe in probes
+    ]
+    return _show(tracks, look, session)
+
+
+def _show(tracks: list[Track], look: Look, session: Session, columns: int = 1) -> LiveView:
+    from IPython.display import display
+
+    def add() -> Track:
+        return Track(Tracer(session, "", window_s=look.window_s), look.size)
+
+    panel = Panel(
+        tracks,
+        window_s=look.window_s,
+        rate=look.rate,
+        theme=look.theme,
+        columns=columns,
+        add=add if columns == 1 else None,
+        busy=_cell_runs,
+        bind=_bind,
+    )
+    made = LiveView(panel)
+    watch(_shell())
+    _take_place(made)
+    panel.begin()
+    display(panel.widget)  # type: ignore[no-untyped-call]
+    return made
+
+
+def _take_place(made: LiveView) -> None:
+    """End the view that this cell showed before."""
+    cell = _cell()
+    with _lock:
+        for name, other in list(_views.items()):
+            if name == cell:
+                other.close()
+                del _views[name]
+            elif not other.running:
+                del _views[name]
+        _views[cell or f"view {id(made)}"] = made
+
+
+# --- the notebook around -------------------------------------------------------------------------
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _require_notebook() -> None:
+    if not in_notebook():
+        raise ParameterError(
+            "a live view needs a notebook: JupyterLab, Notebook 7 or VS Code",
+            hint="in a terminal, kernelscope run NAME shows the result at the end",
+            name="live",
+        )
+
+
+def _cell() -> str:
+    """Return the id of the cell that runs; "" where the page does not send one."""
+    shell = _shell()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    metadata = parent.get("metadata", {})
+    return str(metadata.get("cellId") or "")
+
+
+def _bind(name: str, value: Any) -> None:
+    _shell().user_ns[name] = value
+
+
+_running = threading.Event()
+
+
+def _cell_runs() -> bool:
+    return _running.is_set()
+
+
+def watch(shell: Any) -> None:
+    """Learn from now on whether a cell runs in the kernel's main thread, as it does now."""
+    if not getattr(shell, "_kernelscope_watched", False):
+        shell._kernelscope_watched = True
+        shell.events.register("pre_run_cell", lambda *_: _running.set())
+        shell.events.register("post_run_cell", lambda *_: _running.clear())
+        _running.set()
+
+
+# --- what is asked for ---------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(message.removeprefix("argument "), name="live")
+
+
+def _look_of(tokens: Sequence[str]) -> tuple[Look, list[str]]:
+    parser = _Parser(prog="%ebpf live", add_help=False, allow_abbrev=False)
+    parser.add_argument("--window", default="60")
+    parser.add_argument("--refresh", default="10")
+    parser.add_argument("--view")
+    parser.add_argument("--theme", default="light")
+    parser.add_argument("--size", default=f"{SIZE[0]}x{SIZE[1]}")
+    found, rest = parser.parse_known_args(tokens)
+    try:
+        width, height = (int(part) for part in found.size.split("x"))
+    except ValueError:
+        raise ParameterError(f"--size {found.size}: is not like 600x300", name="size") from None
+    return _looked(found.window, found.refresh, found.view, found.theme, (width, height)), rest
+
+
+def _looked(
+    window: Any, refresh: Any, view: str | None, theme: str, size: tuple[int, int] = SIZE
+) -> Look:
+    """Check how a view is to look. Raises ParameterError."""
+    try:
+        window_s, rate = values.run_time(window), float(refresh)
+    except (ValueError, KernelScopeError) as error:
+        raise ParameterError(
+            f"window {window}, refresh {refresh}: {error}", name="window"
+        ) from None
+    checks = {
+        f"window {window}: must be from 5 s to 10 min": 5 <= window_s <= 600,
+        f"refresh {refresh}: must be from 0.2 to 30 a second": 0.2 <= rate <= 30,
+        f"view {view}: is none of {', '.join(KINDS)}": view is None or view in KINDS,
+        f"theme {theme}: is none of {', '.join(THEMES)}": theme in THEMES,
+        f"size {size}: must be from 320x200 to 2000x1200": all(
+            low <= given <= high for low, given, high in zip(_LEAST, size, _MOST, strict=True)
+        ),
+    }
+    for said, holds in checks.items():
+        if not holds:
+            raise ParameterError(said, name=said.partition(" ")[0])
+    return Look(window_s, rate, theme, view, size)

@@ -1,0 +1,331 @@
+"""The live view: a bar of controls, one or more tracks on one time axis, and a line of status."""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from kernelscope.errors import KernelScopeError
+from kernelscope.liveview import saving, status
+from kernelscope.liveview.loop import Loop
+from kernelscope.liveview.pace import Pace
+from kernelscope.liveview.rows import kept
+from kernelscope.liveview.track import Track
+from kernelscope.theme import THEMES
+
+WINDOWS = {"10 s": 10, "30 s": 30, "1 min": 60, "2 min": 120, "5 min": 300, "10 min": 600}
+RATES = {"10 a second": 10, "5 a second": 5, "2 a second": 2, "1 a second": 1}
+_UNSEEN_S = 60.0  # after which nobody looks any more: a page that sleeps answers no sooner
+_CLOSED_S = 10.0
+_WAITS = "buttons wait while a cell runs: this page sends them to the kernel's main thread"
+
+
+class Panel:
+    """What a person sees and presses. `widget` is to be displayed; `close` ends everything.
+
+    busy: whether the kernel's main thread runs a cell. bind: puts a table into a variable.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        *,
+        window_s: float = 60,
+        rate: float = 10,
+        theme: str = "light",
+        add: Callable[[], Track] | None = None,
+        columns: int = 1,
+        busy: Callable[[], bool] = lambda: False,
+        bind: Callable[[str, Any], None] | None = None,
+    ) -> None:
+        self.tracks = list(tracks)
+        self.pace = Pace(rate)
+        self.theme = THEMES[theme]
+        self._columns = columns
+        self._add = add
+        self._busy = busy
+        self._bind = bind
+        self._in_main: bool | None = None
+        self._shown_at = time.monotonic()
+        self._was_seen = False
+        self._hidden_at: float | None = None
+        self._make_bar(window_s, rate)
+        self._make_saving()
+        self._said = widgets.HTML()
+        self._status = widgets.HTML()
+        self._screens = widgets.VBox()
+        self._sent = widgets.IntText(0)
+        self._seen = widgets.IntText(0)
+        self._link = widgets.jsdlink((self._sent, "value"), (self._seen, "value"))
+        self._seen.observe(self._answered, "value")
+        bars = [self._bar, self._keeping, self._said]
+        self.widget = widgets.VBox([*bars, self._screens, self._status])
+        self.widget._view_count = 0  # asks the page to say how often it shows this
+        self.widget.observe(self._looked_at, "_view_count")
+        self.loop = Loop(self.pace, self._draw, self._report, self._failed)
+        self._arrange()
+        for track in self.tracks:
+            track.tracer.resize(window_s)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the probes that do not run already, and draw."""
+        self._said.value = ""
+        self._shown_at = time.monotonic()
+        self._hidden_at = None
+        self.pace.seen_at = None
+        for track in self.tracks:
+            if track.tracer.name and track.tracer.state != "running":
+                track.tracer.start()
+        self.loop.begin()
+
+    def stop(self, why: str = "") -> None:
+        """End the probes; the picture stays."""
+        for track in self.tracks:
+            track.tracer.stop()
+        if why:
+            self._say(why)
+
+    def close(self) -> None:
+        """End everything at once."""
+        for track in self.tracks:
+            track.tracer.close()
+        self.loop.end()
+
+    @property
+    def running(self) -> bool:
+        """Whether any probe is attached, or about to be."""
+        return any(track.tracer.state in ("running", "starting") for track in self.tracks)
+
+    # --- widgets ---------------------------------------------------------------------------------
+
+    def _make_bar(self, window_s: float, rate: float) -> None:
+        slim = widgets.Layout(width="84px")
+        self._go = widgets.Button(description="stop", icon="stop", layout=slim)
+        self._pause = widgets.ToggleButton(
+            description="pause", icon="pause", tooltip="Events still count", layout=slim
+        )
+        self._reset = widgets.Button(
+            description="reset", icon="undo", tooltip="Begin the window anew", layout=slim
+        )
+        wide = widgets.Layout(width="84px")
+        self._window = widgets.Dropdown(
+            options=_with(WINDOWS, window_s, "s"), value=window_s, tooltip="Window", layout=wide
+        )
+        self._rate = widgets.Dropdown(
+            options=_with(RATES, rate, "a second"),
+            value=rate,
+            tooltip="Frames",
+            layout=widgets.Layout(width="112px"),
+        )
+        self._dark = widgets.ToggleButton(
+            self.theme.name == "dark", description="dark", icon="adjust", layout=slim
+        )
+        self._keep = widgets.ToggleButton(description="save", icon="download", layout=slim)
+        more = widgets.Button(
+            description="add", icon="plus", tooltip="One more probe below", layout=slim
+        )
+        shown = [self._go, self._pause, self._reset, self._window, self._rate, self._dark]
+        shown += [self._keep, *([more] if self._add else [])]
+        self._bar = widgets.HBox(shown, layout=widgets.Layout(flex_flow="row wrap"))
+        self._go.on_click(self._guarded(self._start_or_stop))
+        self._reset.on_click(self._guarded(self._clear))
+        more.on_click(self._guarded(self._add_track))
+        self._pause.observe(self._paused, "value")
+        self._window.observe(self._resized, "value")
+        self._rate.observe(self._paced, "value")
+        self._dark.observe(self._themed, "value")
+        self._keep.observe(self._opened, "value")
+
+    def _make_saving(self) -> None:
+        slim = widgets.Layout(width="84px")
+        buttons = []
+        for kind in ("CSV", "Parquet", "PNG"):
+            button = widgets.Button(
+                description=kind, tooltip="Into the notebook's folder", layout=slim
+            )
+            button.on_click(self._guarded(partial(self._save, kind.lower())))
+            buttons.append(button)
+        self._name = widgets.Text(
+            "live", description="variable", layout=widgets.Layout(width="180px")
+        )
+        frame = widgets.Button(description="to DataFrame", layout=widgets.Layout(width="110px"))
+        frame.on_click(self._guarded(self._to_frame))
+        code = widgets.Button(description="copy as code", layout=widgets.Layout(width="110px"))
+        code.on_click(self._guarded(self._show_code))
+        shown = [*buttons, *([self._name, frame] if self._bind else []), code]
+        layout = widgets.Layout(display="none", flex_flow="row wrap")
+        self._keeping = widgets.HBox(shown, layout=layout)
+
+    def _arrange(self) -> None:
+        rows = []
+        for first in range(0, len(self.tracks), self._columns):
+            part = [track.widget for track in self.tracks[first : first + self._columns]]
+            rows.append(part[0] if self._columns == 1 else widgets.HBox(part))
+        self._screens.children = rows
+
+    def _guarded(self, act: Callable[[], None]) -> Callable[[Any], None]:
+        """Return a button's function that shows what went wrong in the view."""
+
+        def acted(_: Any) -> None:
+            try:
+                act()
+            except KernelScopeError as error:
+                hint = f". {error.hint}" if error.hint else ""
+                self._say(f"{error.message}{hint}", wrong=True)
+            except Exception as error:
+                self._failed(error)
+
+        return acted
+
+    # --- what the person does --------------------------------------------------------------------
+
+    def _start_or_stop(self) -> None:
+        if self.running:
+            self.stop()
+        else:
+            self.begin()
+        self._show_state()
+
+    def _clear(self) -> None:
+        for track in self.tracks:
+            track.tracer.clear()
+
+    def _add_track(self) -> None:
+        if self._add is not None:
+            self.tracks.append(self._add())
+            self._arrange()
+
+    def _paused(self, change: dict[str, Any]) -> None:
+        self.loop.paused = bool(change["new"])
+
+    def _resized(self, change: dict[str, Any]) -> None:
+        for track in self.tracks:
+            track.tracer.resize(float(change["new"]))
+
+    def _paced(self, change: dict[str, Any]) -> None:
+        self.pace.wanted = float(change["new"])
+
+    def _themed(self, change: dict[str, Any]) -> None:
+        self.theme = THEMES["dark" if change["new"] else "light"]
+
+    def _opened(self, change: dict[str, Any]) -> None:
+        self._keeping.layout.display = None if change["new"] else "none"
+
+    def _save(self, kind: str) -> None:
+        written = []
+        for track in self.tracks:
+            view = track.chosen
+            if view is None:
+                continue
+            if kind == "png":
+                if track.screen.png:
+                    png = track.screen.png
+                    written.append(saving.write_picture(track.tracer, view.kind, png, Path.cwd()))
+            else:
+                written.append(saving.write_table(track.tracer, view.table, kind, Path.cwd()))
+        self._say("\n".join(f"wrote {path}" for path in written) or "there is nothing to save yet")
+
+    def _to_frame(self) -> None:
+        name = self._name.value.strip()
+        if not name.isidentifier():
+            self._say(f"{name!r} is not a variable's name", wrong=True)
+            return
+        said = []
+        for number, track in enumerate(self.tracks):
+            if track.chosen is None or self._bind is None:
+                continue
+            frame = kept(track.tracer, track.chosen.table)
+            each = name if number == 0 else f"{name}_{track.tracer.name}"
+            self._bind(each, frame)
+            said.append(f"{each}: {len(frame):,} rows of {track.chosen.table}")
+        self._say("\n".join(said) or "there is nothing to keep yet")
+
+    def _show_code(self) -> None:
+        shown = [track for track in self.tracks if track.tracer.name]
+        kinds = {id(track): track.chosen.kind if track.chosen else "" for track in shown}
+        self._say("\n\n".join(saving.code(t.tracer, kinds[id(t)]) for t in shown))
+
+    # --- what the loop does ----------------------------------------------------------------------
+
+    def _draw(self, now: float) -> bool:
+        drawn = [track.draw(self.theme, now) for track in self.tracks]
+        if any(drawn) and self.pace.group != self._sent.value:
+            self._sent.value = self.pace.group
+        return any(drawn)
+
+    def _report(self, now: float) -> None:
+        for track in self.tracks:
+            track.report()
+        self._show_state()
+        found = [status.facts(track.tracer) for track in self.tracks if track.tracer.name]
+        frames = ""
+        if self.running and not self.loop.paused:
+            frames = status.frames_text(self.pace.reached(now), self.pace.wanted, self.pace.dropped)
+        note = _WAITS if self._in_main else ""
+        lines = status.text(found, paused=self.loop.paused, frames=frames, note=note)
+        shown = _status_html(lines, lost=any(each.lost for each in found))
+        if shown != self._status.value:
+            self._status.value = shown
+        self._stop_unseen(now)
+
+    def _show_state(self) -> None:
+        word = "stop" if self.running else "start"
+        if self._go.description != word:
+            self._go.description = word
+            self._go.icon = "stop" if word == "stop" else "play"
+
+    def _failed(self, error: Exception) -> None:
+        self._say(f"{type(error).__name__}: {error}", wrong=True)
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        self._said.value = status.message(text, wrong=wrong)
+
+    # --- whether anybody looks -------------------------------------------------------------------
+
+    def _answered(self, change: dict[str, Any]) -> None:
+        self._in_main = threading.current_thread() is threading.main_thread()
+        self.pace.answered(int(change["new"]), time.monotonic())
+
+    def _looked_at(self, change: dict[str, Any]) -> None:
+        count = change["new"]
+        if count:
+            self._was_seen, self._hidden_at = True, None
+        elif self._was_seen:
+            self._hidden_at = time.monotonic()
+
+    def _stop_unseen(self, now: float) -> None:
+        """Stop what no page shows: the notebook is closed, the output or its cell is gone."""
+        if not self.running:
+            return
+        if self._busy() and self._in_main is not False:
+            self._shown_at = now  # answers wait behind the cell
+            return
+        last = max(self._shown_at, self.pace.seen_at or 0.0)
+        closed = self._hidden_at is not None and now - self._hidden_at > _CLOSED_S
+        silent = not self.loop.paused and now - last > _UNSEEN_S
+        if closed or silent:
+            self.stop("stopped, because no page showed it any more")
+
+
+def _with(known: Mapping[str, float], value: float, unit: str) -> list[tuple[str, float]]:
+    shown = known if value in known.values() else {**known, f"{value:g} {unit}": value}
+    return sorted(shown.items(), key=lambda item: item[1])
+
+
+def _status_html(lines: Sequence[str], *, lost: bool) -> str:
+    body = "<br>".join(html.escape(line) for line in lines)
+    if lost:
+        body = body.replace(" LOST", " <b>LOST</b>")
+        style = "border-left:4px solid #e6a700;padding-left:8px"
+    else:
+        style = "padding-left:12px"
+    return f'<div class="kernelscope-status" style="{style};line-height:1.4">{body}</div>'

@@ -1,0 +1,164 @@
+"""The latest rows of a table, as rows to look at and as a table to keep."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kernelscope import show
+from kernelscope.liveview.tracer import Tracer
+from kernelscope.tables import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernelscope.probe import Column
+    from kernelscope.theme import Theme
+
+SHOWN = 100
+_LOOKED_AT = 2000  # records that sorting and filtering look through
+_CELL = 80
+_NOT_ADDED = ("min", "max", "first", "last")
+
+
+def latest(tracer: Tracer, table: str) -> pd.DataFrame:
+    """Return the latest records of a table, the newest first; of a map, what it counted."""
+    if tracer.run is None or tracer.run.stream.collector is None:
+        return pd.DataFrame()
+    frame = tracer.run.stream.collector.latest(table, _LOOKED_AT)
+    if tracer.run.stream.is_map(table):
+        return since(frame, tracer.baseline.get(table), tracer.run.stream.describe(table)[1])
+    return frame[::-1]
+
+
+def arranged(frame: pd.DataFrame, sort: str = "", words: str = "") -> pd.DataFrame:
+    """Return the rows that hold all the words, sorted by a column, "-" before it for the largest.
+
+    A word is looked for in every column as it is shown, without regard to case.
+    """
+    for word in words.lower().split():
+        columns = [frame[name].astype("str").str.lower() for name in frame.columns]
+        there = [column.str.contains(word, regex=False, na=False) for column in columns]
+        if there:
+            frame = frame[pd.concat(there, axis=1).any(axis=1)]
+    name = sort.removeprefix("-")
+    if name in frame.columns:
+        frame = frame.sort_values(name, ascending=not sort.startswith("-"), kind="stable")
+    return frame
+
+
+def as_html(frame: pd.DataFrame, theme: Theme, size: tuple[int, int], title: str) -> str:
+    """Return the first rows as a table that scrolls in a box of that size."""
+    width, height = size
+    shown = frame.head(SHOWN)
+    numbers = {str(n) for n in frame.columns if pd.api.types.is_numeric_dtype(frame[n])}
+    cell = f"padding:1px 8px;border-bottom:1px solid {theme.grid};white-space:nowrap"
+    head = "".join(
+        f'<th style="{cell};position:sticky;top:0;background:{theme.face};'
+        f'text-align:{"right" if str(name) in numbers else "left"}">{html.escape(str(name))}</th>'
+        for name in frame.columns
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="{cell};text-align:{"right" if name in numbers else "left"}">'
+            f"{html.escape(show.shortened(text, _CELL))}</td>"
+            for name, text in zip(map(str, shown.columns), row, strict=True)
+        )
+        + "</tr>"
+        for row in _texts(shown)
+    )
+    said = f"{min(len(frame), SHOWN):,} of {len(frame):,} rows" if len(frame) else "nothing yet"
+    return (
+        f'<div style="width:{width}px;height:{height}px;overflow:auto;background:{theme.face};'
+        f'color:{theme.ink};font:12px monospace;line-height:18px">'
+        f'<div style="padding:6px 12px;position:sticky;left:0"><b style="font-family:sans-serif;'
+        f'font-size:16px">{html.escape(title)}</b> &nbsp;{said}</div>'
+        f'<table style="border-spacing:0;margin:0 4px"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _texts(frame: pd.DataFrame) -> list[list[str]]:
+    columns = []
+    for name in frame.columns:
+        column = frame[name]
+        if pd.api.types.is_datetime64_any_dtype(column):
+            columns.append(column.dt.strftime("%H:%M:%S.%f").fillna("").tolist())
+        elif pd.api.types.is_float_dtype(column):
+            columns.append([f"{value:,.6g}" for value in column.tolist()])
+        else:
+            columns.append([str(value) for value in column.tolist()])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def since(
+    frame: pd.DataFrame, before: pd.DataFrame | None, columns: Sequence[Column]
+) -> pd.DataFrame:
+    """Return what a map counted since an earlier reading of it.
+
+    Amounts are the difference; the least, the largest, the first and the last stay as they are,
+    because a map does not say what they were in between.
+    """
+    if before is None or not len(before):
+        return frame
+    amounts = [column.name for column in columns if _is_added(column)]
+    keys = [
+        name
+        for column in columns
+        for name in map(str, frame.columns)
+        if _belongs(name, column) and not column.field.startswith("value")
+    ]
+    if not amounts or not keys:
+        return frame
+    known = before.groupby(keys, dropna=False)[amounts].sum()
+    index = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
+    earlier = known.reindex(index).fillna(0).to_numpy()
+    result = frame.copy()
+    for place, name in enumerate(amounts):
+        less = frame[name] - earlier[:, place]
+        left = less.where(less >= 0, frame[name])
+        result[name] = left.astype(frame[name].dtype)
+    result = result[(result[amounts] != 0).any(axis=1)].reset_index(drop=True)
+    result.attrs.update(frame.attrs)
+    return result
+
+
+def _is_added(column: Column) -> bool:
+    amount = column.kind == "count" or (
+        column.field.startswith("value") and column.kind in ("duration", "integer", "float")
+    )
+    return amount and column.name.partition("_")[0] not in _NOT_ADDED
+
+
+def _belongs(name: str, column: Column) -> bool:
+    """Whether a DataFrame's column comes of that one: a slot has two."""
+    if column.kind != "slot":
+        return name == column.name
+    base = column.name.removesuffix(f"_{column.unit}")
+    return name.startswith((f"{base}_low", f"{base}_high"))
+
+
+def kept(tracer: Tracer, table: str) -> pd.DataFrame:
+    """Return a table to keep: the window's records that there still are, or what a map counted.
+
+    Its `attrs` hold the receipt. Raises the run's error where it failed before it began.
+    """
+    run = tracer.run
+    if run is None:
+        return pd.DataFrame()
+    found = run.peek()
+    frame: pd.DataFrame = found[table] if isinstance(found, Tables) else found
+    if run.stream.is_map(table):
+        return since(frame, tracer.baseline.get(table), run.stream.describe(table)[1])
+    engine = tracer.engine
+    if engine is None or "time" not in frame.columns:
+        return frame
+    newest = frame["time"].max()
+    window = pd.Timedelta(engine.window_s, "s")
+    begun = max(pd.Timestamp(engine.begun_ns, tz="UTC"), newest - window)
+    result: pd.DataFrame = frame[frame["time"] >= begun].reset_index(drop=True)
+    result.attrs.update(frame.attrs)
+    return result

@@ -1,0 +1,65 @@
+"""What a live view leaves behind: files beside the notebook, and the lines that ask anew."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kernelscope import export, options
+from kernelscope.errors import ExportError
+from kernelscope.liveview.rows import kept
+from kernelscope.liveview.tracer import Tracer
+
+
+def file_name(tracer: Tracer, kind: str, suffix: str) -> str:
+    """Return a name that no earlier file has: "runqlat-latency-20260101-120000.csv"."""
+    return f"{tracer.name}-{kind}-{datetime.now():%Y%m%d-%H%M%S}.{suffix}"
+
+
+def write_table(tracer: Tracer, table: str, suffix: str, folder: Path) -> Path:
+    """Write the table in view as "csv" or "parquet". Raises ExportError."""
+    writers = {"csv": export.to_csv, "parquet": export.to_parquet}
+    return writers[suffix](kept(tracer, table), folder / file_name(tracer, table, suffix))
+
+
+def write_picture(tracer: Tracer, kind: str, png: bytes, folder: Path) -> Path:
+    """Write the picture in view. Raises ExportError."""
+    path = folder / file_name(tracer, kind, "png")
+    try:
+        path.write_bytes(png)
+    except OSError as error:
+        raise ExportError(f"{path}: {error.strerror}", path=str(path)) from error
+    return path
+
+
+def code(tracer: Tracer, view: str = "") -> str:
+    """Return the lines that look at the same again, and that measure it."""
+    words = _words(tracer, tracer.given)
+    arguments = [repr(tracer.name), *(f"{k}={_plain(v)!r}" for k, v in tracer.given.items())]
+    seen = f" --view {view}" if view else ""
+    return "\n".join(
+        [
+            " ".join(["%ebpf live", tracer.name, *words]) + seen,
+            " ".join(["%ebpf", tracer.name, *words]),
+            f"kernelscope.run({', '.join(arguments)})",
+        ]
+    )
+
+
+def _words(tracer: Tracer, given: Mapping[str, Any]) -> list[str]:
+    probe = tracer.probe
+    own = {p.name: options.flag_of(p) for p in probe.parameters} if probe else {}
+    common = {option.name: option.flags[-1] for option in options.OPTIONS}
+    words = []
+    for name, value in given.items():
+        flag = own.get(name) or common.get(name, f"--{name}")
+        words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+    return words
+
+
+def _plain(value: Any) -> Any:
+    """Return a number as a number: the widgets hold text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value

@@ -1,0 +1,123 @@
+"""What one view is shown on: a picture, replaced as a whole, rows, or a flame graph's page."""
+
+from __future__ import annotations
+
+import html
+import secrets
+from typing import Any
+
+import ipywidgets as widgets
+
+from kernelscope import flamegraph
+from kernelscope.errors import AnalysisError
+from kernelscope.liveview import rows
+from kernelscope.liveview.choice import View
+from kernelscope.liveview.engine import Engine
+from kernelscope.liveview.pictures import PICTURES, Picture
+from kernelscope.liveview.tracer import Tracer
+from kernelscope.theme import Theme
+
+_ROWS_EVERY_S = 0.5
+_FLAMES_EVERY_S = 1.0
+_NEWEST_FIRST = "(newest first)"
+
+
+class Screen:
+    """Shows the view of a tracer. `draw` is called by one thread only."""
+
+    def __init__(self, tracer: Tracer, size: tuple[int, int]) -> None:
+        self.tracer = tracer
+        self.size = size
+        self.png = b""
+        self._fixed = {"width": f"{size[0]}px", "height": f"{size[1]}px"}
+        self._image = widgets.Image(
+            format="png", width=size[0], height=size[1], layout=widgets.Layout(**self._fixed)
+        )
+        self._rows = widgets.HTML()
+        self._sort = widgets.Dropdown(
+            options=[_NEWEST_FIRST], description="sort by", layout=widgets.Layout(width="220px")
+        )
+        self._down = widgets.Checkbox(True, description="largest first", indent=False)
+        self._words = widgets.Text(placeholder="filter rows by words", continuous_update=True)
+        self._flames = widgets.HTML()
+        self._samples = widgets.HTML()
+        self.widget = widgets.VBox([], layout=widgets.Layout(min_height=self._fixed["height"]))
+        self._drawn: tuple[int, View, str] | None = None
+        self._picture: Picture | None = None
+        self._next = 0.0
+
+    def draw(self, engine: Engine, view: View, theme: Theme, window_s: float, now: float) -> None:
+        """Bring the view up to date, and send it to the page."""
+        drawn = (id(engine), view, theme.name)
+        if drawn != self._drawn:
+            self._build(engine, view, theme)
+            self._drawn, self._next = drawn, 0.0
+        if self._picture is not None:
+            with engine.lock:
+                self._picture.update(engine.reducers[view.table], window_s, now)
+            self.png = self._picture.png()
+            self._image.value = self.png
+        elif now >= self._next:
+            if view.kind == "table":
+                self._draw_rows(view, theme)
+                self._next = now + _ROWS_EVERY_S
+            else:
+                self._draw_flames(view, theme)
+                self._next = now + _FLAMES_EVERY_S
+
+    def _build(self, engine: Engine, view: View, theme: Theme) -> None:
+        self._picture = None
+        if view.kind in PICTURES:
+            reducer = engine.reducers[view.table]
+            make = PICTURES[view.kind]
+            self._picture = make(reducer, view.title, size=self.size, theme=theme)
+            children = [self._image]
+        elif view.kind == "table":
+            columns = [str(name) for name in rows.latest(self.tracer, view.table).columns]
+            self._sort.options = [_NEWEST_FIRST, *columns]
+            children = [widgets.HBox([self._sort, self._down, self._words]), self._rows]
+        else:
+            self._open_flames(view, theme)
+            children = [self._flames, self._samples]
+        self.widget.children = children
+
+    def _draw_rows(self, view: View, theme: Theme) -> None:
+        sort = "" if self._sort.value in (None, _NEWEST_FIRST) else str(self._sort.value)
+        if sort and self._down.value:
+            sort = f"-{sort}"
+        frame = rows.arranged(rows.latest(self.tracer, view.table), sort, self._words.value)
+        self._rows.value = rows.as_html(frame, theme, self.size, view.title)
+
+    # The page is loaded once and reads new samples out of a hidden element beside it, so that its
+    # zoom, its search and what the mouse is over stay while the samples come.
+
+    def _open_flames(self, view: View, theme: Theme) -> None:
+        self._id = f"kernelscope-{secrets.token_hex(8)}"
+        page = flamegraph.page("", view.title, theme=theme.name, source=self._id)
+        width, height = self.size[0], max(420, self.size[1])
+        self._flames.value = (
+            f'<iframe srcdoc="{html.escape(page)}" style="width:{width}px;height:{height}px;'
+            f'border:0;background:{theme.face}" title="{html.escape(view.title)}"></iframe>'
+        )
+
+    def _draw_flames(self, view: View, theme: Theme) -> None:
+        collector = self.tracer.run.stream.collector if self.tracer.run is not None else None
+        if collector is None:
+            return
+        frame = rows.since(
+            collector.latest(view.table, 1 << 30),
+            self.tracer.baseline.get(view.table),
+            collector.columns(view.table),
+        )
+        try:
+            text = flamegraph.data(flamegraph.tree(frame, self._value(view)))
+        except AnalysisError:
+            return
+        shown = f'<div hidden id="{self._id}" data-theme="{theme.name}">{html.escape(text)}</div>'
+        if shown != self._samples.value:
+            self._samples.value = shown
+
+    def _value(self, view: View) -> str:
+        plots: list[Any] = [plot for plot in self.tracer.plots if plot.kind == "flamegraph"]
+        named = [plot.value for plot in plots if plot.table in ("", view.table) and plot.value]
+        return named[0] if named else "count"
