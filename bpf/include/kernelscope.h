@@ -190,31 +190,6 @@ KS_INLINE bool ks_in_cgroup(struct task_struct *task)
 #define KS_KEEP_TASK(task)                                                                         \
     (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task))
 
-/* Whether a task is in the cgroup that the run is held to, or in one below it. */
-KS_INLINE bool ks_in_cgroup(struct task_struct *task)
-{
-    struct css_set *set;
-    struct cgroup *group;
-
-    if (!KS_PARAM(filter_cgroup))
-        return true;
-    set = KS_READ(&task->cgroups);
-    group = KS_READ(&set->dfl_cgrp);
-    for (int level = 0; level < 16 && group; level++) {
-        struct kernfs_node *node = KS_READ(&group->kn);
-        struct cgroup_subsys_state *parent = KS_READ(&group->self.parent);
-
-        if (KS_READ(&node->id) == KS_PARAM(filter_cgroup))
-            return true;
-        group = parent ? KS_READ(&parent->cgroup) : 0;
-    }
-    return false;
-}
-
-/* As ks_keep, for a task_struct that a tp_btf hook gave; the only one that knows cgroups. */
-#define KS_KEEP_TASK(task)                                                                         \
-    (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task))
-
 /* What an address holds; 0 where it cannot be read. */
 KS_INLINE u64 ks_u64(const void *from)
 {
@@ -341,6 +316,22 @@ struct ks_call {
         }                                                                                          \
         ks_begun != 0;                                                                             \
     })
+
+/* A call about a file, between its entry and its return. `file` is 0 while it is being opened. */
+struct ks_file_call {
+    u64 at_ns;
+    struct file *file;
+    u64 operation;
+};
+
+/* Fill *call; false for other files than regular ones. */
+KS_INLINE bool ks_file_begin(struct ks_file_call *call, struct file *file, u64 operation)
+{
+    call->at_ns = bpf_ktime_get_ns();
+    call->file = file;
+    call->operation = operation;
+    return !file || ks_is_regular(file);
+}
 
 /* --- records -----------------------------------------------------------------------------------
  * KS_TASK are members that the columns pid, tid, uid and comm read; KS_SET_TASK fills them with the
