@@ -124,9 +124,7 @@ def _show(tokens: list[str]) -> int:
     from kernelscope.session import default_session
 
     probe = describe.named(" ".join(tokens), "kernelscope show")
-    told = describe.description(
-        probe, default_session().check, where="cli", prog="kernelscope run"
-    )
+    told = describe.description(probe, default_session().check, where="cli", prog="kernelscope run")
     print(told.in_colour() if sys.stdout.isatty() else told)
     return 0
 
