@@ -16,8 +16,8 @@ struct made_t {
     u64 at_ns;
     struct dentry *dentry;
     u32 pid;
+    u32 uid;
     char comm[16];
-    u32 unused;
 };
 
 struct life_t {
@@ -53,6 +53,7 @@ int on_opened(struct ks_sys_exit *args)
         return 0;
     file_made.dentry = ks_pointer(&file->f_path.dentry);
     file_made.pid = bpf_get_current_pid_tgid() >> 32;
+    file_made.uid = bpf_get_current_uid_gid();
     bpf_get_current_comm(&file_made.comm, sizeof(file_made.comm));
     ks_file_name(key.name, NAME_BYTES, file);
     for (key.namesake = 0; key.namesake < NAMESAKES - 1; key.namesake++) {
@@ -100,6 +101,9 @@ static inline void report(struct key_t *key, struct made_t *file_made, u64 age)
     struct life_t life = {.at_ns = bpf_ktime_get_ns(), .age_ns = age};
 
     KS_SET_TASK(&life);
+    if (!ks_keep(life.pid, life.uid, life.comm) &&
+        !ks_keep(file_made->pid, file_made->uid, file_made->comm))
+        return;
     life.made_by = file_made->pid;
     __builtin_memcpy(life.made_comm, file_made->comm, sizeof(life.made_comm));
     __builtin_memcpy(life.file, key->name, sizeof(life.file));

@@ -68,7 +68,8 @@ def test_filelife_shows_who_made_and_who_deleted(tmp_path: Path) -> None:
 
 def test_filelife_leaves_out_files_that_lived_long_on_request(tmp_path: Path) -> None:
     with started("files_made_and_deleted", str(tmp_path)) as load:
-        lives, _ = traced("filelife", load, max_age="4ms")
+        lives, _ = traced("filelife", load, max_age="4ms", pid=load.pid)
 
+    assert set(lives["made_by_pid"]) | set(lives["pid"]) == {load.pid}
     assert (lives["age_ms"] <= 4).all()
     assert not lives["file"].str.startswith("ks-heir").any()
