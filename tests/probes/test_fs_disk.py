@@ -25,7 +25,8 @@ def ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     target.mkdir()
     with image.open("wb") as file:
         file.truncate(64 << 20)
-    for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, target]):
+    commands = (f"mkfs.ext4 -q -F {image}", f"mount -o loop {image} {target}")
+    for command in map(str.split, commands):
         try:
             made = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
