@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import Iterator
-
 import pytest
 from probes.checking import one, traced
 from probes.loads import started
@@ -31,13 +27,6 @@ def test_tcplife_shows_both_ends_of_every_connection_with_its_bytes() -> None:
             assert end["duration_ms"] > 0
     refused = lives[lives["error"] == "ECONNREFUSED"]
     assert sorted(refused["remote_port"]) == sorted(facts["refused"])
-
-
-def test_tcplife_keeps_one_port_on_request() -> None:
-    with started("connections") as load, socket_of_its_own() as port:
-        lives, _ = traced("tcplife", load, port=port)
-
-    assert lives.empty
 
 
 def test_bindsnoop_shows_every_bind_with_its_options_and_port() -> None:
@@ -85,11 +74,3 @@ def test_gethostlatency_keeps_those_that_failed_on_request() -> None:
 
     assert set(failed["error"]) == {"EAI_NONAME"}
     assert len(failed) == 7
-
-
-@contextlib.contextmanager
-def socket_of_its_own() -> Iterator[int]:
-    """Hold a port that no other socket uses."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        yield own.getsockname()[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pandas as pd
 import pytest
 from probes.checking import one, traced
@@ -108,11 +110,37 @@ def ends(changes: pd.DataFrame, local: int, remote: int) -> tuple[list[str], pd.
     return list(rows["to"]), rows
 
 
-def test_tcpstates_keeps_one_port_on_request() -> None:
-    with started("connections") as load:
-        changes, _ = traced("tcpstates", load, pid=load.pid, port=9)
+def free_port() -> int:
+    """Return a port that no socket has."""
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return int(own.getsockname()[1])
 
-    assert changes.empty
+
+@pytest.mark.parametrize(
+    ("probe", "rows"),
+    [("tcpconnect", 1), ("tcpaccept", 1), ("tcpconnlat", 1), ("tcptop", 2), ("tcplife", 2)],
+)
+def test_one_port_is_kept_on_request(probe: str, rows: int) -> None:
+    port = free_port()
+    with started("two_ports", str(port)) as load:
+        found, _ = traced(probe, load, pid=load.pid, port=port)
+
+    table = found["connects"] if probe == "tcpconnlat" else found
+    assert len(table) == rows
+    assert ((table["local_port"] == port) | (table["remote_port"] == port)).all()
+
+
+@pytest.mark.parametrize("probe", ["tcpstates", "tcprtt", "bindsnoop"])
+def test_one_port_is_kept_on_request_of_all_processes(probe: str) -> None:
+    port = free_port()
+    with started("two_ports", str(port)) as load:
+        found, _ = traced(probe, load, port=port)
+
+    table = found["connections"] if probe == "tcprtt" else found
+    names = ["bound_port"] if probe == "bindsnoop" else ["local_port", "remote_port"]
+    assert not table.empty
+    assert (table[names] == port).any(axis=1).all()
 
 
 def test_tcprtt_shows_what_tcp_info_says() -> None:

@@ -97,6 +97,21 @@ def binds() -> dict[str, Any]:
     return {"made": made, "taken": taken}
 
 
+def two_ports(port: str) -> dict[str, Any]:
+    """One connection to that port and one to another, with a byte each."""
+    for chosen in (int(port), 0):
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((LOOPBACK[socket.AF_INET], chosen))
+            server.listen()
+            with socket.create_connection(server.getsockname()) as client:
+                accepted, _ = server.accept()
+                with accepted:
+                    client.sendall(b"x")
+                    _receive(accepted, 1)
+    return {}
+
+
 def _failure(address: str, port: int) -> list[Any]:
     with socket.socket() as client:
         error = client.connect_ex((address, port))
