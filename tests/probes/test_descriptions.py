@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from probes import loads
+from probes import loads, record
 
 from kernelscope import catalogue
 from kernelscope.agent import hooks
@@ -16,6 +16,7 @@ from kernelscope.probe import Probe
 from kernelscope.request import from_probe
 
 PROBES = catalogue.catalogue()
+PICTURES = record.PATH.parent / "probes"
 SOURCES = sorted(catalogue.root().rglob("*.[ch]"))
 _MEASURES = {"duration", "slot"}
 _UNIT = re.compile(r"_(ns|us|ms|s|bytes)\Z")
@@ -128,6 +129,28 @@ def test_the_check_is_run_by_a_test_of_the_probes_area(probe: Probe) -> None:
 
     assert re.search(rf"^def test_{probe.name}_", text, re.MULTILINE)
     assert f'"{probe.check.load}"' in text
+
+
+@pytest.mark.skipif(not any(PICTURES.glob("*.png")), reason="no probe has been recorded yet")
+@every_probe
+def test_there_is_a_picture_of_a_run(probe: Probe) -> None:
+    picture = PICTURES / f"{probe.name}.png"
+    assert picture.is_file(), f"run script/record-probes {probe.name}"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert picture.stat().st_size < 64 << 10
+
+
+@pytest.mark.skipif(not record.PATH.is_file(), reason="no probe has been recorded yet")
+@every_probe
+def test_what_it_costs_was_recorded_with_the_hooks_that_it_has_now(probe: Probe) -> None:
+    rows = [kernel["probes"].get(probe.name, {}) for kernel in record.read()["kernels"].values()]
+    measured = [row for row in rows if "overhead" in row]
+    assert measured, f"run script/record-probes {probe.name}"
+    specs = {hook for row in rows for hook in row.get("hooks", ())}
+    options = {name: value for name, value in probe.check.options.items() if "{" not in str(value)}
+    asked = from_probe(probe, {**probe.needed(), **options}).program.hooks
+    kinds = {spec.partition(":")[0] for hook in asked for spec in hook.any_of}
+    assert {hook.partition(":")[0] for hook in specs} <= kinds
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
