@@ -1,6 +1,7 @@
 """Generate the parts of the documents that the code decides: the work of script/make-docs.
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`. The pages about probes are
+generated whole, by probe_pages.py.
 """
 
 from __future__ import annotations
@@ -8,32 +9,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kernelscope import catalogue, options
-from kernelscope.agent import hooks
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "script"))
+
+import probe_pages  # noqa: E402
+
+from kernelscope import options  # noqa: E402
+from kernelscope.agent import hooks  # noqa: E402
+
 KERNELS = ROOT / "docs" / "kernels.json"
 DOCUMENTS = (ROOT / "README.md",)
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines
-    )
-
-
-def probes() -> str:
-    """Return the table of probes, with what tracing costs."""
-    rows = [
-        (probe.area, f"`{probe.name}`", probe.summary, probe.overhead.level)
-        for probe in catalogue.catalogue().values()
-    ]
-    return _table(("Area", "Probe", "Summary", "Overhead"), rows)
 
 
 def option_table() -> str:
@@ -47,7 +35,7 @@ def option_table() -> str:
         )
         for option in options.OPTIONS
     ]
-    return _table(("Option", "What it does", "Where"), rows)
+    return probe_pages.table(("Option", "What it does", "Where"), rows)
 
 
 def hook_grammar() -> str:
@@ -62,11 +50,11 @@ def kernels() -> str:
     record = json.loads(KERNELS.read_text(encoding="utf-8"))
     columns = record["hooks"]
     rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hooks.KINDS]
-    return _table(("Hook", *(f"Linux {series}" for series in columns)), rows)
+    return probe_pages.table(("Hook", *(f"Linux {series}" for series in columns)), rows)
 
 
 PARTS = {
-    "probes": probes,
+    "probes": probe_pages.short_table,
     "options": option_table,
     "hooks": hook_grammar,
     "kernels": kernels,
@@ -80,10 +68,10 @@ def updated(text: str) -> str:
 
 def main() -> int:
     """Write every document whose generated parts have changed, and name it."""
-    for path in DOCUMENTS:
-        text = path.read_text(encoding="utf-8")
-        new = updated(text)
-        if new != text:
+    made = {path: updated(path.read_text(encoding="utf-8")) for path in DOCUMENTS}
+    for path, new in {**made, **probe_pages.pages()}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or new != path.read_text(encoding="utf-8"):
             path.write_text(new, encoding="utf-8")
             print(f"{path.relative_to(ROOT)} is written anew.")
     return 0
