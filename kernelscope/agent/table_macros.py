@@ -58,14 +58,17 @@ def _edits(text: str, tokens: Sequence[Token], macros: _Macros) -> list[tuple[in
         parameters, body = macros[token.text]
         if split is None or len(split[0]) != len(parameters) or not all(split[0]):
             continue  # clang says what is wrong with it
-        given = {
-            name: " ".join(text[part[0].start : part[-1].end].split())
-            for name, part in zip(parameters, split[0])
-        }
+        given = {name: _on_one_line(part) for name, part in zip(parameters, split[0])}
         end = tokens[split[1]].end
         lines = "\n" * text.count("\n", token.start, end)
         edits.append((token.start, end, _substituted(body, given) + lines))
     return edits
+
+
+def _on_one_line(part: Sequence[Token]) -> str:
+    """Return an argument without line ends and comments, one of which could hide what follows."""
+    gaps = [" " * (before.end < token.start) for before, token in zip(part, part[1:])]
+    return part[0].text + "".join(gap + token.text for gap, token in zip(gaps, part[1:]))
 
 
 def _substituted(body: str, given: Mapping[str, str]) -> str:
