@@ -1,0 +1,127 @@
+/* The TCP and UDP sockets there are, as ss shows them, with the processes that hold them.
+ * Runs as iterators: first over all open files, for the holders, then over the sockets. */
+
+struct holder_t {
+    u32 pid;
+    char comm[16];
+};
+
+struct socket_t {
+    u64 at_ns;
+    u64 inode;
+    u32 pid;
+    u32 uid;
+    u32 protocol;
+    u32 state;
+    u32 receive_queue;
+    u32 send_queue;
+    char comm[16];
+    KS_ENDS;
+};
+
+BPF_HASH(holders, u64, struct holder_t, 65536);
+BPF_RINGBUF_OUTPUT(sockets, 8);
+
+/* bpf_iter__task_file: meta, task, fd, file */
+int on_file(u64 *ctx)
+{
+    struct task_struct *task = (struct task_struct *)ctx[1];
+    struct file *file = (struct file *)ctx[3];
+    struct holder_t holder = {};
+    struct socket *socket;
+    u64 sk;
+
+    if (!task || !file)
+        return 0;
+    socket = bpf_sock_from_file(file);
+    if (!socket)
+        return 0;
+    sk = (u64)socket->sk;
+    holder.pid = task->tgid;
+    bpf_probe_read_kernel_str(holder.comm, sizeof(holder.comm), task->comm);
+    holders.update(&sk, &holder);
+    return 0;
+}
+
+static inline void set_holder(struct socket_t *found, u64 sk)
+{
+    struct holder_t *holder = holders.lookup(&sk);
+
+    if (holder) {
+        found->pid = holder->pid;
+        __builtin_memcpy(found->comm, holder->comm, sizeof(found->comm));
+    }
+}
+
+static inline void set_inode(struct socket_t *found, struct sock *sk)
+{
+    struct socket *socket = ks_pointer(&sk->sk_socket);
+    struct socket_alloc *both = (struct socket_alloc *)socket;
+
+    if (socket)
+        found->inode = ks_u64(&both->vfs_inode.i_ino);
+}
+
+/* As tcp_diag_get_info, net/ipv4/tcp_diag.c. */
+static inline void set_tcp_queues(struct socket_t *found, struct tcp_sock *tcp, struct sock *sk)
+{
+    if (found->state == TCP_LISTEN) {
+        found->receive_queue = ks_u32(&sk->sk_ack_backlog);
+        found->send_queue = ks_u32(&sk->sk_max_ack_backlog);
+        return;
+    }
+    found->receive_queue = ks_u32(&tcp->rcv_nxt) - ks_u32(&tcp->copied_seq);
+    if ((s32)found->receive_queue < 0)
+        found->receive_queue = 0;
+    found->send_queue = ks_u32(&tcp->write_seq) - ks_u32(&tcp->snd_una);
+}
+
+static inline void put(struct socket_t *found)
+{
+    u64 state = KS_PARAM(state);
+
+    if (state == 1 && found->state != TCP_LISTEN)
+        return;
+    if (state == 2 && found->state != TCP_ESTABLISHED)
+        return;
+    if (KS_HAS_PORT(found, KS_PARAM(port)) && ks_keep(found->pid, found->uid, found->comm))
+        sockets.ringbuf_output(found, sizeof(*found), 0);
+}
+
+/* bpf_iter__tcp: meta, sk_common, uid. What waits after its end (TIME_WAIT), or is still shaking
+ * hands, is smaller than a sock and belongs to no process. */
+int on_tcp(u64 *ctx)
+{
+    struct sock *sk = (struct sock *)ctx[1];
+    struct socket_t found = {.at_ns = bpf_ktime_get_ns(), .protocol = IPPROTO_TCP, .uid = ctx[2]};
+
+    if (!sk)
+        return 0;
+    found.state = KS_READ((u8 *)&sk->__sk_common.skc_state);
+    KS_SET_ENDS(&found, sk);
+    if (found.state != TCP_TIME_WAIT && found.state != TCP_NEW_SYN_RECV) {
+        set_tcp_queues(&found, (struct tcp_sock *)sk, sk);
+        set_inode(&found, sk);
+        set_holder(&found, (u64)sk);
+    }
+    put(&found);
+    return 0;
+}
+
+/* bpf_iter__udp: meta, udp_sk, uid */
+int on_udp(u64 *ctx)
+{
+    struct sock *sk = (struct sock *)ctx[1];
+    struct socket_t found = {.at_ns = bpf_ktime_get_ns(), .protocol = IPPROTO_UDP, .uid = ctx[2]};
+
+    if (!sk)
+        return 0;
+    found.state = KS_READ((u8 *)&sk->__sk_common.skc_state);
+    found.receive_queue = ks_u32(&sk->sk_backlog.rmem_alloc);
+    found.send_queue = ks_u32(&sk->sk_wmem_alloc) - 1; /* 1 is the socket's own */
+    KS_SET_ENDS(&found, sk);
+    set_inode(&found, sk);
+    set_holder(&found, (u64)sk);
+    put(&found);
+    return 0;
+}
