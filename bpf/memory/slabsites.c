@@ -20,6 +20,21 @@ BPF_STACK_TRACE(stacks, 16384);
 BPF_HASH(sites, struct site_t, struct memory_t);
 BPF_HASH(objects, u64, struct site_t, 131072);
 
+static inline void release(u64 object)
+{
+    struct site_t *site = objects.lookup(&object);
+    struct memory_t *memory;
+
+    if (!site)
+        return;
+    memory = sites.lookup(site);
+    if (memory) {
+        lock_xadd(&memory->held, -1);
+        lock_xadd(&memory->held_bytes, -(s64)site->object_bytes);
+    }
+    objects.delete(&object);
+}
+
 static inline void take(void *ctx, struct site_t *site, u64 object)
 {
     struct memory_t zero = {}, *memory;
@@ -37,6 +52,7 @@ static inline void take(void *ctx, struct site_t *site, u64 object)
     lock_xadd(&memory->bytes, (u64)site->object_bytes);
     lock_xadd(&memory->held, 1);
     lock_xadd(&memory->held_bytes, (s64)site->object_bytes);
+    release(object); /* of frees in bulk the kernel tells nothing */
     objects.update(&object, site);
 }
 
@@ -67,17 +83,6 @@ int on_cache_alloc(u64 *ctx)
 /* Who frees does not matter: often it is another task, or none. */
 int on_free(u64 *ctx)
 {
-    u64 object = ctx[1];
-    struct site_t *site = objects.lookup(&object);
-    struct memory_t *memory;
-
-    if (!site)
-        return 0;
-    memory = sites.lookup(site);
-    if (memory) {
-        lock_xadd(&memory->held, -1);
-        lock_xadd(&memory->held_bytes, -(s64)site->object_bytes);
-    }
-    objects.delete(&object);
+    release(ctx[1]);
     return 0;
 }
