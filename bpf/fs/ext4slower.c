@@ -21,7 +21,7 @@ struct slow_t {
     char file[FILE_BYTES];
 };
 
-BPF_HASH(begun, struct begun_t, u64);
+BPF_HASH(begun, struct begun_t, u64, 65536);
 BPF_RINGBUF_OUTPUT(slow, 8);
 
 static inline int begin(u32 operation)

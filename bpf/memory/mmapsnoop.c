@@ -56,7 +56,7 @@ int on_brk(struct ks_sys_enter *args)
     return 0;
 }
 
-static inline int leave(struct change_t *change, struct ks_call *call, s64 result)
+static inline void leave(struct change_t *change, struct ks_call *call, s64 result)
 {
     change->at_ns = call->at_ns;
     change->duration_ns = bpf_ktime_get_ns() - call->at_ns;
@@ -67,7 +67,6 @@ static inline int leave(struct change_t *change, struct ks_call *call, s64 resul
     change->fd = -1;
     change->protection = -1;
     KS_SET_TASK(change);
-    return 0;
 }
 
 static inline bool wanted(s64 result, s64 bytes)

@@ -58,7 +58,7 @@ def cached_and_not(path: str) -> dict[str, Any]:
     for number in range(211):
         os.pread(fd, 100, number * PAGE)
     for _ in range(7):
-        os.pread(fd, 101 * PAGE, 0)
+        os.preadv(fd, [bytearray(101 * PAGE)], 0)
     os.close(fd)
     return {}
 
