@@ -58,11 +58,11 @@ def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
 
 
 def applies(when: Mapping[str, list[str]], parameters: Mapping[str, Any]) -> bool:
-    """Tell whether every parameter has one of its choices; a format, one of the names."""
+    """Tell whether every parameter has one of its choices; a format, one of its traits."""
     return all(_has(parameters.get(name), choices) for name, choices in when.items())
 
 
 def _has(value: Any, choices: list[str]) -> bool:
     if isinstance(value, formats.Format):
-        return not set(choices).isdisjoint(value.names)
+        return not value.traits.isdisjoint(choices)
     return value in choices

@@ -55,6 +55,17 @@ class Format:
         return [item.name for item in self.items]
 
     @property
+    def traits(self) -> set[str]:
+        """What a description's `when` may ask for.
+
+        The names, "argument" and "ret" for where a value is from, "%s" for a text, "%d" for a
+        number.
+        """
+        kinds = {"%s" if item.kind == _TEXT else "%d" for item in self.items}
+        sources = {"ret" if item.source == _RETURN else "argument" for item in self.items}
+        return {*self.names, *kinds, *sources}
+
+    @property
     def fields(self) -> list[str]:
         """What the items are called in a tracepoint's record."""
         return [item.name for item in self.items if item.source != _RETURN]
@@ -84,9 +95,9 @@ class Format:
                 found.append(Column(name, "text", f"text{texts}", help=where))
                 texts += 1
             elif item.letter in "xXp":
-                found.append(Column(name, "address", f"unsigned[{number}]", help=where))
+                found.append(Column(name, "address", f"unsigned_[{number}]", help=where))
             else:
-                whole = "unsigned" if item.letter == "u" else "number"
+                whole = "unsigned_" if item.letter == "u" else "number"
                 found.append(Column(name, "integer", f"{whole}[{number}]", help=where))
         return found
 

@@ -59,7 +59,7 @@ class Column:
     enum, prefix: for kind "btf_enum": the enum's name in the kernel, and what its words begin with
         and is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
     when: parameter -> its choices with which the table has this column (of a format, the names of
-        its values); empty for always.
+        its values, "%s" for a text among them, "%d" for a number); empty for always.
     """
 
     name: str

@@ -112,11 +112,20 @@ def _read(source: Path) -> dict[str, Any]:
 def _hooks(description: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]:
     """Yield each function and a pattern of a hook that it is for.
 
-    "{name}" stands for a number, and where packets are looked at for an interface: whichever it
-    is, the function reads the packet that it is given.
+    "{name}" stands for a number, for the text that is the default of a parameter of that name, and
+    where packets are looked at for an interface: whichever it is, the function reads the packet
+    that it is given.
     """
+    texts = {
+        re.escape(f"{{{parameter['name']}}}"): re.escape(parameter["default"])
+        for parameter in description.get("parameter", ())
+        if parameter.get("kind") == "text" and "default" in parameter
+    }
     for hook in description.get("hook", ()):
         for spec in hook["any_of"]:
             packets = spec.startswith(_INTERFACE_HOOKS)
-            pattern = _PLACE.sub(r"[^\\s/:]{1,15}" if packets else "[0-9]{1,10}", re.escape(spec))
+            pattern = re.escape(spec)
+            for place, text in ({} if packets else texts).items():
+                pattern = pattern.replace(place, text)
+            pattern = _PLACE.sub(r"[^\\s/:]{1,15}" if packets else "[0-9]{1,10}", pattern)
             yield hook["function"], re.compile(pattern + r"\Z", re.ASCII)

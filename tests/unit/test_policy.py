@@ -154,9 +154,17 @@ def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
         BUILTIN.check(replace(probe_with_a_macro, defines=defines))
 
 
+def test_builtin_only_holds_a_named_library_to_the_default() -> None:
+    BUILTIN.check(installed("mallocdist"))
+    with pytest.raises(AgentRefusedError, match="is not for 'uprobe:/home/x/lib.so:malloc'"):
+        BUILTIN.check(installed("mallocdist", library="/home/x/lib.so"))
+
+
 WATCHER = """
 [[parameter]]
 name = "interface"
+kind = "text"
+default = "lo"
 [[hook]]
 function = "on_packet"
 any_of = ["xdp:{interface}"]
