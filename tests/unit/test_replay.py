@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,18 @@ def replaying(monkeypatch: pytest.MonkeyPatch) -> Session:
     return Session()
 
 
-@pytest.mark.parametrize("name", catalogue.names())
-def test_every_probe_has_a_recording_that_still_decodes(name: str) -> None:
-    result = kernelscope.open(RECORDINGS / f"{name}.ksr")
+@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*.ksr")), ids=lambda path: path.stem)
+def test_every_recording_still_decodes(path: Path) -> None:
+    result = kernelscope.open(path)
     tables = [result] if hasattr(result, "columns") else list(result.values())
     assert sum(len(table) for table in tables) > 0
+
+
+def test_every_probe_of_the_quickstart_has_a_recording() -> None:
+    text = (RECORDINGS.parent / "quickstart.ipynb").read_text(encoding="utf-8")
+    named = set(re.findall(r"%ebpf (\w+)", text)) & set(catalogue.names())
+    assert named
+    assert named <= {path.stem for path in RECORDINGS.glob("*.ksr")}
 
 
 def test_recordings_are_small_enough_for_a_repository() -> None:
