@@ -12,7 +12,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
 
-from kernelscope import catalogue, completion, magics
+from kernelscope import catalogue, completion, magics, show
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.session import Run, Session
 
