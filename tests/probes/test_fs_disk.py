@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
+from probes.disks import disk_of, mounted_ext4
 from probes.loads import started
 
 pytestmark = pytest.mark.kernel
@@ -19,31 +19,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @pytest.fixture(scope="module")
 def ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Mount an ext4 on a disk that nothing else uses."""
-    folder = tmp_path_factory.mktemp("ext4")
-    image, target = folder / "image", folder / "mounted"
-    target.mkdir()
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    commands = (f"mkfs.ext4 -q -F {image}", f"mount -o loop {image} {target}")
-    for command in map(str.split, commands):
-        try:
-            made = subprocess.run(command, capture_output=True, text=True)
-        except FileNotFoundError:
-            pytest.skip(f"there is no {command[0]}")
-        if made.returncode:
-            pytest.skip(f"no ext4 to be had: {made.stderr.strip()}")
-    try:
-        yield target
-    finally:
-        subprocess.run(["umount", target], check=True)
-
-
-def disk_of(path: Path) -> str:
-    """Return the name of the disk that a path is on."""
-    device = path.stat().st_dev
-    link = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
-    return link.resolve().name
+    with mounted_ext4(tmp_path_factory.mktemp("ext4")) as folder:
+        yield folder
 
 
 def test_ext4slower_shows_each_operation_with_its_file(ext4: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from probes.checking import in_one_of_four, one, traced
+from probes.disks import mounted_ext4
 from probes.loads import started
 
 from kernelscope.errors import LostEventsWarning
@@ -103,8 +105,15 @@ def test_oomkill_shows_the_victims_of_one_name_on_request() -> None:
     assert victims.empty
 
 
-def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(tmp_path: Path) -> None:
-    with started("limit_reached", str(tmp_path)) as load:
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Make a folder whose files can be out of memory."""
+    with mounted_ext4(tmp_path) as folder:
+        yield folder
+
+
+def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(disk: Path) -> None:
+    with started("limit_reached", str(disk)) as load:
         reclaims, facts = traced("reclaim", load)
 
     mine = reclaims[reclaims["pid"] == allowed(facts)["child"]]
@@ -117,8 +126,8 @@ def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(tmp_path: Pat
     assert set(mine["comm"]) == {"python"}
 
 
-def test_reclaim_leaves_out_short_rounds_on_request(tmp_path: Path) -> None:
-    with started("limit_reached", str(tmp_path)) as load:
+def test_reclaim_leaves_out_short_rounds_on_request(disk: Path) -> None:
+    with started("limit_reached", str(disk)) as load:
         reclaims, _ = traced("reclaim", load, comm="python", min_us=30)
 
     assert (reclaims["duration_us"] >= 30).all()

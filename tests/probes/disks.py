@@ -1,0 +1,38 @@
+"""A file system of one's own, on a disk that nothing else uses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def mounted_ext4(folder: Path) -> Iterator[Path]:
+    """Mount an ext4 of 64 MiB below a folder; skip the test where that cannot be had."""
+    image, target = folder / "image", folder / "mounted"
+    target.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    for command in (f"mkfs.ext4 -q -F {image}", f"mount -o loop {image} {target}"):
+        try:
+            made = subprocess.run(command.split(), capture_output=True, text=True)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        if made.returncode:
+            pytest.skip(f"no ext4 to be had: {made.stderr.strip()}")
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+def disk_of(path: Path) -> str:
+    """Return the name of the disk that a path is on."""
+    device = path.stat().st_dev
+    link = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    return link.resolve().name
