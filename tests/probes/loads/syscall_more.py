@@ -105,9 +105,9 @@ def signals_sent() -> dict[str, Any]:
     signal.signal(signal.SIGUSR2, lambda *_: None)
     for _ in range(5):
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
-    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
     signal.setitimer(signal.ITIMER_REAL, 0.01)
-    signal.pause()
+    signal.sigwait([signal.SIGALRM])
     reading, writing = os.pipe()
     os.close(reading)
     with contextlib.suppress(BrokenPipeError):
