@@ -33,15 +33,14 @@ BPF_RINGBUF_OUTPUT(gains, 8);
 /* Also where a kernel keeps a capability set as two halves, it is read as one number. */
 static inline struct creds_t creds_now(void)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    const struct cred *cred = 0;
+    struct task_struct *task = bpf_get_current_task_btf();
+    const struct cred *cred = task->cred;
     struct creds_t now = {};
 
-    bpf_probe_read_kernel(&cred, sizeof(cred), &task->cred);
     bpf_probe_read_kernel(&now.capabilities, sizeof(u64), &cred->cap_effective);
-    bpf_probe_read_kernel(&now.user_namespace, sizeof(u64), &cred->user_ns);
-    bpf_probe_read_kernel(&now.euid, sizeof(u32), &cred->euid);
-    bpf_probe_read_kernel(&now.uid, sizeof(u32), &cred->uid);
+    now.user_namespace = (u64)cred->user_ns;
+    now.euid = cred->euid.val;
+    now.uid = cred->uid.val;
     return now;
 }
 
@@ -63,24 +62,15 @@ int on_exec(struct ks_sys_enter *args)
     return 0;
 }
 
-static inline void read_program(struct gain_t *gain)
-{
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    u64 start = task->mm->arg_start;
-
-    gain->program[0] = 0;
-    gain->truncated =
-        bpf_probe_read_user_str(gain->program, PATH_BYTES, (void *)start) == PATH_BYTES;
-}
-
 static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
 {
+    struct task_struct *task = bpf_get_current_task_btf();
     struct creds_t now = creds_now();
     u64 gained = now.capabilities & ~before->capabilities;
     bool root = before->euid && !now.euid;
     struct gain_t *gain;
 
-    if (args->result < 0 || (!gained && !root))
+    if (args->result < 0 || (!gained && !root) || !KS_KEEP_TASK(task))
         return;
     gain = gains.ringbuf_reserve(sizeof(struct gain_t));
     if (!gain)
@@ -89,13 +79,15 @@ static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
     gain->gained = gained;
     gain->capabilities = now.capabilities;
     KS_SET_TASK(gain);
-    gain->ppid = ((struct task_struct *)bpf_get_current_task())->real_parent->tgid;
+    gain->ppid = task->real_parent->tgid;
     gain->uid = before->uid;
     gain->euid_before = before->euid;
     gain->euid = now.euid;
     gain->syscall = args->number;
     gain->own_namespace = now.user_namespace != before->user_namespace;
-    read_program(gain);
+    gain->program[0] = 0;
+    gain->truncated = bpf_probe_read_user_str(gain->program, PATH_BYTES,
+                                              (void *)task->mm->arg_start) == PATH_BYTES;
     gains.ringbuf_submit(gain, 0);
 }
 

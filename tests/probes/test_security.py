@@ -86,8 +86,9 @@ def test_setuids_shows_only_refusals_on_request() -> None:
 
 def test_privsnoop_shows_who_becomes_powerful_and_how() -> None:
     with started("privileges_gained") as load:
-        gains, facts = traced("privsnoop", load, comm="ks-gains")
+        gains, facts = traced("privsnoop", load)
 
+    gains = gains[gains["ppid"] == load.pid]
     everything = all_capabilities()
     programs = gains[gains["syscall"] == "execve"]
     assert programs["pid"].tolist() == facts["started"]
@@ -102,6 +103,13 @@ def test_privsnoop_shows_who_becomes_powerful_and_how() -> None:
     assert len(gains) == 13 + 5 + facts["unshared"]
     if facts["unshared"]:
         assert one(gains, syscall="unshare")["own_namespace"]
+
+
+def test_privsnoop_follows_programs_of_one_name_on_request() -> None:
+    with started("privileges_gained") as load:
+        gains, facts = traced("privsnoop", load, comm="ks-suid", uid=NOBODY)
+
+    assert gains["pid"].tolist() == facts["started"]
 
 
 def assert_became(gains: pd.DataFrame, before: int, after: int) -> None:

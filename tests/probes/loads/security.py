@@ -67,7 +67,7 @@ def privileges_gained() -> dict[str, Any]:
     take_name("ks-gains")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        program = Path(shutil.copy(shutil.which("true") or "/bin/true", f"{folder}/ks-gains"))
+        program = Path(shutil.copy(shutil.which("true") or "/bin/true", f"{folder}/ks-suid"))
         program.chmod(0o4755)
         started = [in_child(lambda: _start(str(program))) for _ in range(13)]
     back = in_child(_back_and_forth)
