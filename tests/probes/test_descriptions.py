@@ -11,7 +11,7 @@ import pytest
 from probes import loads, record
 
 from kernelscope import catalogue
-from kernelscope.agent import hooks
+from kernelscope.agent import hooks, prelude
 from kernelscope.probe import Probe
 from kernelscope.request import from_probe
 
@@ -67,10 +67,10 @@ def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe
 
 
 def with_macros(source: str) -> str:
-    """Return the text with the definitions of the prelude's macros that it uses."""
-    prelude = (catalogue.root() / "include" / "kernelscope.h").read_text().replace("\\\n", "")
-    definitions = re.findall(r"^(#define (KS_\w+)\(.*)$", prelude, re.MULTILINE)
-    return source + "".join(text for text, name in definitions if f"{name}(" in source)
+    """Return the text with what it uses of the prelude, directly or not."""
+    return source + prelude.needed(
+        (catalogue.root() / "include" / "kernelscope.h").read_text(), source
+    )
 
 
 @every_probe
