@@ -23,13 +23,10 @@ int on_issue(u64 *ctx)
 int on_complete(u64 *ctx)
 {
     struct request *request = (struct request *)ctx[0];
-    u64 key = ctx[0], now = bpf_ktime_get_ns(), *since;
+    u64 key = ctx[0], now = bpf_ktime_get_ns(), *since = started.lookup(&key);
     struct cell_t cell = {.operation = request->cmd_flags & 0xff};
 
-    if (!KS_IS_WHOLE(request, ctx[2]))
-        return 0;
-    since = started.lookup(&key);
-    if (!since)
+    if (!since || !KS_IS_WHOLE(request, ctx[2]))
         return 0;
     cell.slot = ks_slot(now - *since);
     cell.at_ns = now - now % KS_PARAM(interval);

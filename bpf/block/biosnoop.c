@@ -32,10 +32,7 @@ int on_issue(u64 *ctx)
     struct ks_issuer issuer = {};
     u64 key = ctx[0];
 
-    if (!KS_OF_DISK(request))
-        return 0;
-    KS_ISSUER_OF(issuers, request, &issuer);
-    if (!issuer.kept)
+    if (!KS_ISSUER_OF(issuers, request, &issuer))
         return 0;
     if (issuer.at_ns < io.at_ns)
         io.queued_ns = io.at_ns - issuer.at_ns;
@@ -54,13 +51,10 @@ int on_issue(u64 *ctx)
 /* block_rq_complete(request, error, bytes) */
 int on_complete(u64 *ctx)
 {
-    struct io_t *io;
     u64 key = ctx[0];
+    struct io_t *io = issued.lookup(&key);
 
-    if (!KS_IS_WHOLE((struct request *)ctx[0], ctx[2]))
-        return 0;
-    io = issued.lookup(&key);
-    if (!io)
+    if (!io || !KS_IS_WHOLE((struct request *)ctx[0], ctx[2]))
         return 0;
     io->device_ns = bpf_ktime_get_ns() - io->at_ns;
     io->status = ctx[1] & 0xff;

@@ -40,10 +40,7 @@ int on_issue(u64 *ctx)
     struct io_t io = {};
     u64 key = ctx[0];
 
-    if (!KS_OF_DISK(request))
-        return 0;
-    KS_ISSUER_OF(issuers, request, &issuer);
-    if (!issuer.kept)
+    if (!KS_ISSUER_OF(issuers, request, &issuer))
         return 0;
     if (issuer.kernel_stack == -1 && issuer.user_stack == -1)
         KS_STACKS(&issuer, stacks, ctx);
@@ -62,13 +59,10 @@ int on_issue(u64 *ctx)
 int on_complete(u64 *ctx)
 {
     struct origin_t origin;
-    struct io_t *io;
     u64 key = ctx[0];
+    struct io_t *io = issued.lookup(&key);
 
-    if (!KS_IS_WHOLE((struct request *)ctx[0], ctx[2]))
-        return 0;
-    io = issued.lookup(&key);
-    if (!io)
+    if (!io || !KS_IS_WHOLE((struct request *)ctx[0], ctx[2]))
         return 0;
     u64 duration = bpf_ktime_get_ns() - io->at_ns;
 

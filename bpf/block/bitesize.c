@@ -26,10 +26,7 @@ int on_issue(u64 *ctx)
     struct ks_issuer issuer = {};
     struct bite_t bite = {};
 
-    if (!KS_OF_DISK(request))
-        return 0;
-    KS_ISSUER_OF(issuers, request, &issuer);
-    if (!issuer.kept)
+    if (!KS_ISSUER_OF(issuers, request, &issuer))
         return 0;
     bite.operation = request->cmd_flags & 0xff;
     bite.slot = ks_slot(request->__data_len);

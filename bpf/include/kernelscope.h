@@ -479,8 +479,9 @@ KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
         table.update(&ks_bio, &ks_new);                                                            \
     })
 
-/* A merge at the front changes the first bio, one at the end the last. What has no bio that was
- * seen, such as a flush that the kernel adds, is the current task's. */
+/* Its value is whether the filters and the parameter `disk` keep the request. A merge at the front
+ * changes the first bio, one at the end the last. What has no bio that was seen, such as a flush
+ * that the kernel adds, is the current task's. */
 #define KS_ISSUER_OF(table, request, into)                                                         \
     ({                                                                                             \
         u64 ks_bio = (u64)(request)->bio;                                                          \
@@ -493,6 +494,7 @@ KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
             *(into) = *ks_found;                                                                   \
         else                                                                                       \
             ks_set_issuer(into);                                                                   \
+        (into)->kept ? KS_OF_DISK(request) : 0;                                                    \
     })
 
 /* --- functions that the user chose -------------------------------------------------------------
