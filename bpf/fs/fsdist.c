@@ -1,4 +1,5 @@
-/* How long operations on files took, by file system type and operation. */
+/* How long operations on files took, by file system type and operation. An operation's kind is told
+ * by the hook at its end. */
 
 enum { READ = 1, WRITE, OPEN, FSYNC, LIST };
 
@@ -11,50 +12,40 @@ struct operation_t {
 BPF_HASH(entered, u32, struct ks_file_call);
 KS_HISTOGRAM(latency, struct operation_t);
 
-static inline int enter(struct file *file, u64 operation)
+int on_call(struct ks_sys_enter *args)
 {
     u32 tid = bpf_get_current_pid_tgid();
+    struct file *file = ks_file(args->args[0]);
     struct ks_file_call call;
 
-    if (ks_file_begin(&call, file, operation))
+    if (file && ks_file_begin(&call, file, 0))
         entered.update(&tid, &call);
     return 0;
-}
-
-int on_read(struct ks_sys_enter *args)
-{
-    return enter(ks_file(args->args[0]), READ);
-}
-
-int on_write(struct ks_sys_enter *args)
-{
-    return enter(ks_file(args->args[0]), WRITE);
-}
-
-int on_fsync(struct ks_sys_enter *args)
-{
-    return enter(ks_file(args->args[0]), FSYNC);
-}
-
-int on_open(struct ks_sys_enter *args)
-{
-    return enter(0, OPEN);
 }
 
 int on_list(struct ks_sys_enter *args)
 {
-    struct ks_file_call call = {.file = ks_file(args->args[0]), .operation = LIST};
     u32 tid = bpf_get_current_pid_tgid();
+    struct ks_file_call call;
 
-    call.at_ns = bpf_ktime_get_ns();
-    if (call.file)
-        entered.update(&tid, &call);
+    ks_file_begin(&call, ks_file(args->args[0]), 0);
+    entered.update(&tid, &call);
     return 0;
 }
 
-static inline void add(struct ks_file_call *call, u64 duration, struct file *file)
+int on_open(void *args)
 {
-    struct operation_t key = {.operation = call->operation, .slot = ks_slot(duration)};
+    u32 tid = bpf_get_current_pid_tgid();
+    struct ks_file_call call;
+
+    ks_file_begin(&call, 0, 0);
+    entered.update(&tid, &call);
+    return 0;
+}
+
+static inline void add(u32 operation, u64 duration, struct file *file)
+{
+    struct operation_t key = {.operation = operation, .slot = ks_slot(duration)};
     struct inode *inode = ks_pointer(&file->f_inode);
     struct super_block *super = ks_pointer(&inode->i_sb);
     struct file_system_type *type = ks_pointer(&super->s_type);
@@ -63,7 +54,7 @@ static inline void add(struct ks_file_call *call, u64 duration, struct file *fil
     KS_COUNT(latency, &key);
 }
 
-int on_exit(struct ks_sys_exit *args)
+static inline int leave(s64 result, u32 operation)
 {
     u64 now = bpf_ktime_get_ns();
     u32 tid = bpf_get_current_pid_tgid();
@@ -74,10 +65,35 @@ int on_exit(struct ks_sys_exit *args)
         return 0;
     struct ks_file_call call = *found;
     entered.delete(&tid);
-    if (args->result < 0)
+    if (result < 0)
         return 0;
-    file = call.file ? call.file : ks_file(args->result);
+    file = operation == OPEN ? ks_file(result) : call.file;
     if (file && (!KS_PARAM(disk) || KS_PARAM(disk) == ks_device(file)))
-        add(&call, now - call.at_ns, file);
+        add(operation, now - call.at_ns, file);
     return 0;
+}
+
+int on_read_end(struct ks_sys_exit *args)
+{
+    return leave(args->result, READ);
+}
+
+int on_write_end(struct ks_sys_exit *args)
+{
+    return leave(args->result, WRITE);
+}
+
+int on_open_end(struct ks_sys_exit *args)
+{
+    return leave(args->result, OPEN);
+}
+
+int on_fsync_end(struct ks_sys_exit *args)
+{
+    return leave(args->result, FSYNC);
+}
+
+int on_list_end(struct ks_sys_exit *args)
+{
+    return leave(args->result, LIST);
 }
