@@ -60,6 +60,8 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
         return [name for name in cgroups.names() if name.startswith(word)]
     if word.startswith("-"):
         return [flag for flag in _flags(probe) if flag.startswith(word)]
+    if last in _hook_flags(probe):
+        return _chosen_hooks(word, session)
     choices = _choices(probe, last)
     if choices is not None:
         return [choice for choice in choices if choice.startswith(word)]
@@ -83,6 +85,22 @@ def hooks(word: str, session: Session) -> list[str]:
         return []  # completion has nowhere to say why; running the cell will
     lead = f"{kind}:{target}{separator}"
     return [name if name.startswith(lead) else lead + name for name in names]
+
+
+def _chosen_hooks(word: str, session: Session) -> list[str]:
+    """As `hooks`, for what a probe is to trace, where "c:malloc" will do for "uprobe:c:malloc"."""
+    before, comma, last = word.rpartition(",")
+    kind = last.partition(":")[0]
+    if ":" not in last or kind in HOOK_KINDS:
+        found = hooks(last, session)
+    else:
+        found = [name.removeprefix("uprobe:") for name in hooks(f"uprobe:{last}", session)]
+    return [f"{before}{comma}{name}" for name in found]
+
+
+def _hook_flags(probe: Probe | None) -> list[str]:
+    own = probe.parameters if probe else ()
+    return [options.flag_of(parameter) for parameter in own if parameter.kind == "hook"]
 
 
 def _probe(name: str) -> Probe | None:

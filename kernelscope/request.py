@@ -230,8 +230,8 @@ def _with_defaults(probe: Probe, own: Mapping[str, Any]) -> dict[str, Any]:
         if value is None and parameter.example:
             flag = options.flag_of(parameter)
             raise ParameterError(
-                f"{probe.name} needs {flag}: {parameter.help[0].lower()}{parameter.help[1:]}",
-                hint=f"for example {probe.name} {flag} {parameter.example}",
+                f"{probe.name} needs {flag}",
+                hint=f"for example {flag} {parameter.example}. {parameter.help}",
                 name=parameter.name,
             )
         if value is not None:

@@ -252,6 +252,17 @@ def test_tracepoints_and_symbols_are_completed_from_this_machine(session):
     assert "uprobe:c:malloc" in hooks("uprobe:c:mallo", session)
 
 
+def test_what_a_probe_is_to_trace_is_completed_as_it_is_written(session):
+    from kernelscope.completion import complete
+
+    before = ["funccount", "--function"]
+    assert "c:malloc" in complete(before, "c:mallo", session, cell=False)
+    assert "c:free,c:malloc" in complete(before, "c:free,c:mallo", session, cell=False)
+    assert "tracepoint:sched:sched_switch" in complete(
+        before, "tracepoint:sched:sched_sw", session, cell=False
+    )
+
+
 def command(*arguments: str, **how: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "kernelscope", *arguments],

@@ -104,7 +104,7 @@ def require(function: str) -> None:
         (
             None,
             ParameterError,
-            "funccount needs --function.*for example funccount --function c:mal",
+            "funccount needs --function.*for example --function c:malloc",
         ),
         ("c:", AttachError, "needs a library or program, and a symbol"),
         ("c:malloq", AttachError, "has no function 'malloq'.*Did you mean .*malloc"),

@@ -210,7 +210,8 @@ def test_a_cell_becomes_a_program():
 
 def test_every_program_passes_the_agents_gate():
     for probe in catalogue.catalogue().values():
-        program = request.from_probe(probe, {"duration": "inf"}).program
+        given = {"duration": "inf", **probe.needed()}
+        program = request.from_probe(probe, given).program
         assert type(program).from_json(program.to_json()) == program
 
 
