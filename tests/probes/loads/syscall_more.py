@@ -129,11 +129,11 @@ def _receiver() -> tuple[int, int]:
 
 
 def locks_waited_for() -> dict[str, Any]:
-    """43 waits of 2 ms for one lock, 5 for another, and 11 calls that find the lock free."""
-    take_name("ks-locks")
+    """43 waits of 2 ms for one lock, as "ks-lock-a", 5 as "ks-lock-b" for another; 11 no waits."""
     locks = [ctypes.c_uint32(7), ctypes.c_uint32(7)]
     limit = (ctypes.c_int64 * 2)(0, 2_000_000)
-    for lock, times in zip(locks, (43, 5), strict=True):
+    for lock, name, times in zip(locks, ("ks-lock-a", "ks-lock-b"), (43, 5), strict=True):
+        take_name(name)
         for _ in range(times):
             C.syscall(SYS_futex, ctypes.byref(lock), 0, 7, limit, None, 0)
     for _ in range(11):
