@@ -255,6 +255,7 @@ def test_tracepoints_and_symbols_are_completed_from_this_machine(session):
 def test_what_a_probe_is_to_trace_is_completed_as_it_is_written(session):
     from kernelscope.completion import complete
 
+    assert session.agent.alive
     before = ["funccount", "--function"]
     assert "c:malloc" in complete(before, "c:mallo", session, cell=False)
     assert "c:free,c:malloc" in complete(before, "c:free,c:mallo", session, cell=False)
