@@ -12,6 +12,8 @@ struct file_t {
     u64 inode;
     u32 device;
     u32 pid;
+    u32 kind;
+    u32 unused;
     char comm[16];
     char file[64];
 };
@@ -52,6 +54,7 @@ static inline void read_file(struct file_t *key, struct file *file)
 
     key->inode = ks_u64(&inode->i_ino);
     key->device = ks_device(file);
+    key->kind = (ks_u32(&inode->i_mode) & 0170000) >> 12; /* S_IFMT */
     ks_file_name(key->file, sizeof(key->file), file);
 }
 
