@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from probes.checking import in_one_of_four, one, traced
+from probes.checking import one, traced
 from probes.loads import started
 
 import kernelscope
@@ -76,7 +76,6 @@ def test_qdisclat_counts_a_wait_for_each_packet_of_a_queue() -> None:
     assert mine["count"].sum() == facts["counted"] == 229
 
 
-@in_one_of_four  # a timer lets the packets go
 def test_qdisclat_shows_the_wait_that_a_limited_rate_makes() -> None:
     rate = 200_000
     with started("queued_datagrams", str(rate)) as load:
@@ -84,7 +83,8 @@ def test_qdisclat_shows_the_wait_that_a_limited_rate_makes() -> None:
 
     if "refused" not in facts:  # a kernel without tbf says so
         mine = waits[waits["qdisc"] == "tbf"]
-        assert mine["count"].sum() == 229
+        # A timer lets them go: an interrupt, of which some may not be seen (see in_one_of_four).
+        assert 0.9 * 229 <= mine["count"].sum() <= 229
         last_ms = (229 * (109 + 42) - 1600) / rate * 1e3  # after a first burst of 1600 bytes
         assert mine["latency_high_us"].max() / 1e3 >= last_ms * 0.9
 
