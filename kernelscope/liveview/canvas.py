@@ -28,6 +28,7 @@ from kernelscope.theme import Theme
 
 DPI = 100
 _TICK_POINTS = 10
+_TICK_PIXELS = 72  # that a time's label takes
 _SHRINK_AFTER_S = 4.0
 
 
@@ -50,6 +51,15 @@ class Label:
 def _font(points: float) -> ImageFont.FreeTypeFont:
     path = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     return ImageFont.truetype(str(path), points * DPI / 72)
+
+
+def fitted(text: str, pixels: float, points: float = _TICK_POINTS) -> str:
+    """Return the text, its middle left out where it takes more than that many pixels."""
+    font, limit = _font(points), len(text)
+    while font.getlength(text) > pixels and limit > 4:
+        limit -= 1
+        text = figure.shortened(text, limit)
+    return text
 
 
 class Canvas:
@@ -214,7 +224,8 @@ def count_ticks(axes: Axes, which: str, ceiling: float, unit: str = "") -> None:
 def time_ticks(axes: Axes, window_s: float, labels: bool = True) -> None:
     """Let the axis run from the window's begin to now."""
     axes.set_xlim(-window_s, 0)
-    step = next(s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300) if window_s / s <= 6)
+    room = max(2.0, axes.bbox.width / _TICK_PIXELS)
+    step = next(s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if window_s / s <= room)
     ticks = [-step * k for k in range(int(window_s / step), -1, -1)]
     axes.set_xticks(ticks)
     axes.set_xticklabels([_ago(-at) if labels else "" for at in ticks])

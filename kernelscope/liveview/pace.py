@@ -67,7 +67,7 @@ class Pace:
             self._drawn.popleft()
         if len(self._drawn) < 2:
             return 0.0
-        return (len(self._drawn) - 1) / max(now - self._drawn[0], 1e-9)
+        return (len(self._drawn) - 1) / max(self._drawn[-1] - self._drawn[0], 1e-9)
 
     def _is_behind(self, now: float) -> bool:
         """A page that answered before and now does not is slow; after a while, try once more."""

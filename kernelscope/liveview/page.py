@@ -25,13 +25,13 @@ from kernelscope.session import Session, default_session
 from kernelscope.theme import THEMES
 
 # What `%ebpf live` without a name shows: a first look at the machine.
-DASHBOARD: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("syscount", {"by": "syscall"}, "bars"),
-    ("runqlat", {}, "heatmap"),
-    ("biolatency", {}, "heatmap"),
-    ("tcplife", {}, "table"),
-    ("profile", {}, "bars"),
-    ("syscount", {"by": "process"}, "bars"),
+DASHBOARD = (
+    ("syscount", "bars", "syscall"),
+    ("syscount", "bars", "comm"),
+    ("runqlat", "heatmap", ""),
+    ("biolatency", "heatmap", ""),
+    ("profile", "bars", "comm"),
+    ("tcplife", "table", ""),
 )
 _USAGE = f"""Usage: %ebpf live [NAME...] [options]   (until stopped, or for --duration)
 
@@ -46,7 +46,7 @@ Shows probes while they run; without a name, a first look at the whole machine.
 
 All options of a run, and of the probes themselves: %ebpf NAME --help
 """
-_TILE = (500, 250)
+_TILE = (460, 230)
 _LEAST, _MOST = (320, 200), (2000, 1200)
 
 _views: dict[str, LiveView] = {}
@@ -164,8 +164,10 @@ def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: L
     if not names:
         if given:
             raise ParameterError("which probe? There are options and no name", name="probe")
+        tracers = {name: Tracer(session, name) for name, _, _ in DASHBOARD}
         tiles = [
-            Track(Tracer(session, name, own), _TILE, kind=kind) for name, own, kind in DASHBOARD
+            Track(tracers[name], _TILE, kind=kind, label=label, bare=True)
+            for name, kind, label in DASHBOARD
         ]
         return _show(tiles, replace(look, rate=min(look.rate, 2)), session, columns=2)
     probes = [catalogue.find(name) for name in names]

@@ -83,7 +83,7 @@ class Panel:
         self._hidden_at = None
         self.pace.seen_at = None
         for track in self.tracks:
-            if track.tracer.name and track.tracer.state != "running":
+            if track.tracer.name and track.tracer.state not in ("running", "starting"):
                 track.tracer.start()
         self.loop.begin()
 
@@ -266,7 +266,8 @@ class Panel:
         for track in self.tracks:
             track.report()
         self._show_state()
-        found = [status.facts(track.tracer) for track in self.tracks if track.tracer.name]
+        tracers = dict.fromkeys(t.tracer for t in self.tracks if t.tracer.name)
+        found = [status.facts(tracer) for tracer in tracers]
         frames = ""
         if self.running and not self.loop.paused:
             frames = status.frames_text(self.pace.reached(now), self.pace.wanted, self.pace.dropped)

@@ -16,6 +16,7 @@ from kernelscope.liveview.canvas import (
     Label,
     Span,
     count_ticks,
+    fitted,
     log_ticks,
     time_ticks,
 )
@@ -41,6 +42,7 @@ class Picture:
         reducer: Reducer,
         title: str,
         *,
+        label: str = "",
         size: tuple[int, int] = SIZE,
         theme: Theme = LIGHT,
         top: int = 12,
@@ -49,6 +51,7 @@ class Picture:
         self.canvas = Canvas(size, theme)
         self.axes = self.canvas.axes(*self.margins)
         self.top = top
+        self.label = label
         measure = reducer.shape.measure
         self.unit = measure.unit if measure else ""
         self._window_s = 0.0
@@ -177,7 +180,7 @@ class Distribution(Picture):
                 found.setdefault(key[0], np.zeros(width))[key[1]] += amount
         largest = sorted(found, key=lambda name: -found[name].sum())[: self._GROUPS]
         parts = [self.octaves.counts(found[name]) for name in largest]
-        return [figure.shortened(name, 24) for name in largest], parts
+        return [fitted(name, 180) for name in largest], parts
 
     def _mark(self, grid: Grid, slots: Numbers) -> None:
         said = []
@@ -346,7 +349,7 @@ class Throughput(Picture):
 class Bars(Picture):
     """The largest groups of the window."""
 
-    margins = (190, 12, 70, TOP)
+    margins = (210, 12, 70, TOP)
 
     def make(self, reducer: Reducer) -> None:
         """Make the artists."""
@@ -372,7 +375,7 @@ class Bars(Picture):
 
     def update(self, reducer: Reducer, window_s: float, now: float) -> None:  # noqa: ARG002
         """Move the artists to what the table has now."""
-        largest, others = reducer.tops.largest(self.shown)
+        largest, others = reducer.tops[self.label].largest(self.shown)
         if self.ceiling.fit(max((amount for _, amount in largest), default=0), now):
             self.axes.set_xlim(0, self.ceiling.value)
             self.canvas.stale = True
@@ -382,7 +385,7 @@ class Bars(Picture):
         for index in range(self.shown):
             name, amount = largest[index] if index < len(largest) else ("", 0.0)
             self.rects[index].set_width(amount)
-            self.names[index].text = figure.shortened(str(name), 24) if amount else ""
+            self.names[index].text = fitted(str(name), left - 18) if amount else ""
             self.amounts[index].text = write(round(amount)) if amount else ""
             self.amounts[index].x = left + 6 + amount / self.ceiling.value * width
         whole = others + sum(amount for _, amount in largest)

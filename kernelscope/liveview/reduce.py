@@ -20,6 +20,8 @@ _NAMES = (
     "syscall", "path", "text", "enum", "device", "errno", "signal", "ip", "ipv4", "ipv6",
     "pid", "tid", "uid", "port", "port_be", "address", "mac", "bool", "bytes",
 )  # fmt: skip
+_USUAL = ("comm", "path", "syscall")
+_LABELS = 3
 _AMOUNTS = ("count", "duration", "integer", "float")
 _GROUPED = 2048
 
@@ -29,8 +31,8 @@ class Shape:
     """Which columns of a table are counted.
 
     time: of an event, "" where it has none. measure: whose values are spread out. amount: of a map,
-    what says how many events an entry stands for. group: the measure's groups. label, value: what
-    bars stand for and how long they are, "" for the number of events. stacks: columns of stacks.
+    what says how many events an entry stands for. group: the measure's groups. labels, value: what
+    bars can stand for and how long they are, "" for the number of events. stacks: their columns.
     """
 
     table: str
@@ -39,16 +41,15 @@ class Shape:
     measure: Column | None = None
     amount: str = ""
     group: str = ""
-    label: str = ""
-    value: str = ""
     labels: tuple[str, ...] = ()
+    value: str = ""
     stacks: tuple[str, ...] = ()
 
     @property
     def needed(self) -> set[str]:
         """The columns to decode."""
         measure = self.measure.name if self.measure else ""
-        names = {self.time, measure, self.amount, self.group, self.label, self.value}
+        names = {self.time, measure, self.amount, self.group, *self.labels, self.value}
         return names - {""}
 
     @property
@@ -68,7 +69,7 @@ def shape_of(
     """Return what of a table is counted: what its plots show, else what its columns are."""
     by_name = {column.name: column for column in columns}
     plots = [plot for plot in plots if plot.table in ("", table)]
-    labels = tuple(
+    texts = tuple(
         column.name
         for kind in _NAMES
         for column in columns
@@ -77,7 +78,8 @@ def shape_of(
     counts = [column.name for column in columns if column.kind == "count"]
     amounts = counts or [column.name for column in columns if column.kind in _AMOUNTS]
     wanted = [plot.x for plot in plots if plot.kind == "bars"]
-    wanted += [plot.by for plot in plots] + list(labels)
+    wanted += [name for name in _USUAL if name in texts] or list(texts[:1])
+    wanted += [plot.by for plot in plots]
     return Shape(
         table,
         is_map,
@@ -85,9 +87,8 @@ def shape_of(
         measure=_measure(by_name, plots, is_map),
         amount=amounts[0] if is_map and amounts else "",
         group=_first([plot.by for plot in plots if plot.kind == "histogram"], by_name),
-        label=_first(wanted, by_name),
+        labels=tuple(dict.fromkeys(name for name in wanted if name in by_name))[:_LABELS],
         value=_first([plot.value for plot in plots if plot.kind == "bars"], by_name),
-        labels=labels,
         stacks=tuple(c.name for c in columns if c.kind.endswith("_stack")),
     )
 
@@ -113,33 +114,33 @@ class Reducer:
         self.shape = shape
         self.grid = Grid.of(shape.measure, histogram) if shape.measure else None
         self.window = Window(len(self.grid) if self.grid else 0)
-        self.tops = Tops(window_s=window_s)
+        self.tops = {label: Tops(window_s=window_s) for label in shape.labels}
         self.groups = Tops(_GROUPED, window_s)
         self.events = 0
         self.counted = 0
         self._read_ns = begun_ns
         self._slots: Numbers = np.zeros(len(self.grid) if self.grid else 0)
-        self._named: dict[Hashable, float] = {}
+        self._named: dict[str, dict[Hashable, float]] = {}
         self._grouped: dict[Hashable, float] = {}
         self._amount = 0.0
 
     def advance(self, at_ns: int) -> None:
         """Let time go on."""
         self.window.advance(at_ns)
-        self.tops.advance(at_ns)
-        self.groups.advance(at_ns)
+        for tops in (*self.tops.values(), self.groups):
+            tops.advance(at_ns)
 
     def clear(self, at_ns: int) -> None:
         """Begin anew; what a map has counted so far is known and not counted again."""
         self.window.clear(at_ns)
-        self.tops.clear()
-        self.groups.clear()
+        for tops in (*self.tops.values(), self.groups):
+            tops.clear()
         self.events = 0
 
     def resize(self, window_s: float, at_ns: int) -> None:
         """Let names be those of another window."""
-        self.tops.resize(window_s, at_ns)
-        self.groups.resize(window_s, at_ns)
+        for tops in (*self.tops.values(), self.groups):
+            tops.resize(window_s, at_ns)
 
     def take_records(self, frame: pd.DataFrame, at_ns: int) -> None:
         """Count single events."""
@@ -152,8 +153,8 @@ class Reducer:
         self.window.add(times, slots)
         self.events += len(frame)
         self.counted += len(frame)
-        if shape.label:
-            self.tops.add(at_ns, _by(frame, shape.label, shape.value))
+        for label, tops in self.tops.items():
+            tops.add(at_ns, _by(frame, label, shape.value))
         if shape.group and slots is not None:
             self.groups.add(at_ns, _by_slot(frame[shape.group], slots, None))
 
@@ -171,10 +172,10 @@ class Reducer:
             found = _by_slot(frame[shape.group], slots, weights)
             self.groups.add(at_ns, _new_in(found, self._grouped))
             self._grouped = found
-        if shape.label:
-            named = _by(frame, shape.label, shape.value or shape.amount)
-            self.tops.add(at_ns, _new_in(named, self._named))
-            self._named = named
+        for label, tops in self.tops.items():
+            named = _by(frame, label, shape.value or shape.amount)
+            tops.add(at_ns, _new_in(named, self._named.get(label, {})))
+            self._named[label] = named
         amount = float(weights.sum())
         events = max(0.0, amount - self._amount) if new is None else float(new.sum())
         self._amount, self._read_ns = amount, at_ns

@@ -23,10 +23,11 @@ _NEWEST_FIRST = "(newest first)"
 
 
 class Screen:
-    """Shows the view of a tracer. `draw` is called by one thread only."""
+    """Shows the view of a tracer; bare: without controls of rows. One thread calls `draw`."""
 
-    def __init__(self, tracer: Tracer, size: tuple[int, int]) -> None:
+    def __init__(self, tracer: Tracer, size: tuple[int, int], *, bare: bool = False) -> None:
         self.tracer = tracer
+        self._bare = bare
         self.size = size
         self.png = b""
         self._fixed = {"width": f"{size[0]}px", "height": f"{size[1]}px"}
@@ -42,6 +43,7 @@ class Screen:
         self._flames = widgets.HTML()
         self._samples = widgets.HTML()
         self.widget = widgets.VBox([], layout=widgets.Layout(min_height=self._fixed["height"]))
+        self.widget.layout.min_width = self._fixed["width"]
         self._drawn: tuple[int, View, str] | None = None
         self._picture: Picture | None = None
         self._next = 0.0
@@ -70,12 +72,13 @@ class Screen:
         if view.kind in PICTURES:
             reducer = engine.reducers[view.table]
             make = PICTURES[view.kind]
-            self._picture = make(reducer, view.title, size=self.size, theme=theme)
+            self._picture = make(reducer, view.title, label=view.label, size=self.size, theme=theme)
             children = [self._image]
         elif view.kind == "table":
             columns = [str(name) for name in rows.latest(self.tracer, view.table).columns]
             self._sort.options = [_NEWEST_FIRST, *columns]
-            children = [widgets.HBox([self._sort, self._down, self._words]), self._rows]
+            sorting = widgets.HBox([self._sort, self._down, self._words])
+            children = [self._rows] if self._bare else [sorting, self._rows]
         else:
             self._open_flames(view, theme)
             children = [self._flames, self._samples]

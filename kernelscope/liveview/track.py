@@ -19,9 +19,10 @@ from kernelscope.theme import Theme
 
 
 class Track:
-    """A tracer with its widgets. kind: which view to begin with, None for the probe's own.
+    """A tracer with its widgets.
 
-    acted: called when the person did something that the whole view must know of.
+    kind, label: which view to begin with, None and "" for the probe's own. bare: without a row of
+    controls. acted: called when the person did something that the whole view must know of.
     """
 
     def __init__(
@@ -30,11 +31,14 @@ class Track:
         size: tuple[int, int],
         *,
         kind: str | None = None,
+        label: str = "",
+        bare: bool = False,
         acted: Callable[[], None] = lambda: None,
     ) -> None:
         self.tracer = tracer
-        self.screen = Screen(tracer, size)
+        self.screen = Screen(tracer, size, bare=bare)
         self._kind = kind
+        self._label = label
         self._acted = acted
         self._views: list[View] = []
         self._chosen: View | None = None
@@ -58,7 +62,9 @@ class Track:
         self.said = widgets.HTML()
         self._options = widgets.VBox([], layout=widgets.Layout(display="none"))
         self.row = widgets.HBox([self.picker, self.view, self.open])
-        self.widget = widgets.VBox([self.row, self._options, self.said, self.screen.widget])
+        shown = [self.said, self.screen.widget]
+        shown = shown if bare else [self.row, self._options, *shown]
+        self.widget = widgets.VBox(shown, layout=widgets.Layout(flex="0 0 auto"))
         self.picker.observe(self._picked, "value")
         self.view.observe(self._chose, "value")
         self.open.observe(self._opened, "value")
@@ -119,7 +125,8 @@ class Track:
             return
         self.tracer.stop()
         self.tracer.name, self.tracer.given = name, {}
-        self._kind, self._views, self._chosen, self._controls = None, [], None, None
+        self._kind, self._label, self._controls = None, "", None
+        self._views, self._chosen = [], None
         self.said.value = ""
         if self.open.value:
             self._fill_options()
@@ -130,7 +137,7 @@ class Track:
         place = change["new"]
         if not self._filling and place is not None:
             self._chosen = self._views[place]
-            self._kind = self._chosen.kind
+            self._kind, self._label = self._chosen.kind, self._chosen.label
 
     def _opened(self, change: dict[str, Any]) -> None:
         if change["new"]:
@@ -163,7 +170,7 @@ class Track:
         if views == self._views or not views:
             return bool(views)
         try:
-            first = chosen(views, self._kind)
+            first = chosen(views, self._kind, self._label)
         except ParameterError as error:
             self._kind = None
             first = views[0]
