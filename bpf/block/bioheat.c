@@ -29,7 +29,7 @@ int on_complete(u64 *ctx)
     if (!since || !KS_IS_WHOLE(request, ctx[2]))
         return 0;
     cell.slot = ks_slot(now - *since);
-    cell.at_ns = now - now % KS_PARAM(interval);
+    cell.at_ns = now - now % KS_PARAM(moment);
     started.delete(&key);
     KS_COUNT(heat, &cell);
     return 0;

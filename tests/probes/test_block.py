@@ -214,7 +214,7 @@ def test_biostacks_takes_only_the_stacks_and_the_requests_asked_for(loop: str) -
 @in_one_of_four
 def test_bioheat_counts_each_moment_by_itself(loop: str) -> None:
     with started("reads_in_two_bursts", loop) as load:
-        heat, facts = traced("bioheat", load, disk=Path(loop).name, interval=0.02)
+        heat, facts = traced("bioheat", load, disk=Path(loop).name, moment=0.02)
 
     reads = heat[heat["operation"] == "read"]
     at = reads["time"].astype("int64") / 1e9
