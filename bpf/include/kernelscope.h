@@ -618,8 +618,9 @@ KS_INLINE s64 ks_text(char *to, u32 size, u64 address)
 /* A call of a function that the user chose, from its entry to its return: a recursive one gets a
  * key of its own. In a BPF_HASH(table, struct ks_frame, struct ks_nesting); *frame is the key.
  *
- * A call that was left by longjmp or an exception never returns. Its stack is gone by the time that
- * another call begins above the outermost one. */
+ * A program's call that was left by longjmp or an exception never returns. Its stack is gone by the
+ * time that another call begins above the outermost one. (The kernel has none, but interrupts on
+ * stacks of their own.) */
 struct ks_frame {
     u32 tid;
     u32 hook;
@@ -646,7 +647,7 @@ KS_INLINE u64 ks_stack_pointer(void *context)
         u64 ks_stack = ks_stack_pointer(context);                                                  \
         *(frame) = ks_thread;                                                                      \
         if (ks_calls) {                                                                            \
-            if (ks_stack && ks_stack >= ks_calls->outermost)                                       \
+            if ((s64)ks_stack > 0 && ks_stack >= ks_calls->outermost)                              \
                 ks_calls->depth = 0;                                                               \
             if (!ks_calls->depth)                                                                  \
                 ks_calls->outermost = ks_stack;                                                    \
