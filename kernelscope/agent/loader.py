@@ -205,7 +205,7 @@ def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
     if hook.kind in links.KINDS and filters != Filters():
         raise AttachError(
             f"{hook.spec!r} fires for no process, so the run cannot be held to one",
-            hint="Leave --pid, --comm, --uid and --cgroup out, and test in the C what the hook gives.",
+            hint="Leave out --pid, --comm, --uid and --cgroup; test in the C what the hook gives.",
             hook=hook.spec,
             matches=[],
         )
