@@ -124,12 +124,7 @@ class Matches(Sequence[Match]):
 
 def search(*words: str) -> Matches:
     """Find built-in probes by a question or some words of it: search("who opens files")."""
-    return among(catalogue.catalogue().values(), " ".join(words))
-
-
-def among(probes: Iterable[Probe], question: str) -> Matches:
-    """Find those of the probes that the question may be about."""
-    pages = [_Page(probe) for probe in probes]
+    question, pages = " ".join(words), _pages()
     asked = _corrected(stems(question), pages)
     rarity = _rarity(pages, asked)
     matches = [page.match(asked, rarity) for page in pages]
@@ -141,6 +136,11 @@ def among(probes: Iterable[Probe], question: str) -> Matches:
     best = max((match.score for match in found), default=0.0)
     kept = tuple(match for match in found if match.score >= best * _LEAST_SHARE)[:MOST]
     return Matches(question, kept, () if kept else _close(pages, question))
+
+
+@lru_cache(maxsize=1)
+def _pages() -> tuple[_Page, ...]:
+    return tuple(_Page(probe) for probe in catalogue.catalogue().values())
 
 
 class _Page:
