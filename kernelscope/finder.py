@@ -128,10 +128,10 @@ def search(*words: str) -> Matches:
     asked = _corrected(stems(question), pages)
     rarity = _rarity(pages, asked)
     matches = [page.match(asked, rarity) for page in pages]
-    words = re.findall(r"\w+", question.lower())
+    said = re.findall(r"\w+", question.lower())
     found = sorted(
         (match for match in matches if match.score > 0),
-        key=lambda match: (match.name not in words, -match.score, match.name),
+        key=lambda match: (match.name not in said, -match.score, match.name),
     )
     best = max((match.score for match in found), default=0.0)
     kept = tuple(match for match in found if match.score >= best * _LEAST_SHARE)[:MOST]
