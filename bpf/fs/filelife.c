@@ -56,7 +56,9 @@ int on_opened(struct ks_sys_exit *args)
     file_made.uid = bpf_get_current_uid_gid();
     bpf_get_current_comm(&file_made.comm, sizeof(file_made.comm));
     ks_file_name(key.name, NAME_BYTES, file);
-    for (key.namesake = 0; key.namesake < NAMESAKES - 1; key.namesake++) {
+#pragma unroll /* a loop over what lies in memory has no end that every verifier sees */
+    for (u32 i = 0; i < NAMESAKES; i++) {
+        key.namesake = i;
         other = made.lookup(&key);
         if (!other || other->dentry == file_made.dentry || is_gone(other->dentry))
             break;
@@ -125,7 +127,9 @@ int on_unlinked(struct ks_sys_exit *args)
     if (args->result < 0)
         return 0;
     bpf_probe_read_user_str(key.name, NAME_BYTES, (void *)name);
-    for (key.namesake = 0; key.namesake < NAMESAKES; key.namesake++) {
+#pragma unroll
+    for (u32 i = 0; i < NAMESAKES; i++) {
+        key.namesake = i;
         found = made.lookup(&key);
         if (!found || !is_gone(found->dentry))
             continue;
