@@ -1,4 +1,4 @@
-/* The TCP and UDP sockets there are, as ss shows them, with the processes that hold them.
+/* The sockets there are, as ss shows them, with the processes that hold them.
  * Runs as iterators: first over all open files, for the holders, then over the sockets. */
 
 struct holder_t {
@@ -19,8 +19,24 @@ struct socket_t {
     KS_ENDS;
 };
 
+#define PATH_BYTES 128 /* a power of two above the 108 of struct sockaddr_un */
+
+struct local_t {
+    u64 at_ns;
+    u64 inode;
+    u32 pid;
+    u32 uid;
+    u32 type;
+    u32 state;
+    u32 waiting;
+    u32 send_queue;
+    char comm[16];
+    char path[PATH_BYTES];
+};
+
 BPF_HASH(holders, u64, struct holder_t, 65536);
 BPF_RINGBUF_OUTPUT(sockets, 8);
+BPF_RINGBUF_OUTPUT(unix_sockets, 8);
 
 /* bpf_iter__task_file: meta, task, fd, file */
 int on_file(u64 *ctx)
@@ -37,29 +53,29 @@ int on_file(u64 *ctx)
     if (!socket)
         return 0;
     sk = (u64)socket->sk;
+    if ((KS_READ(&((struct sock *)sk)->__sk_common.skc_family) == AF_UNIX) != KS_PARAM(family))
+        return 0;
     holder.pid = task->tgid;
     bpf_probe_read_kernel_str(holder.comm, sizeof(holder.comm), task->comm);
     holders.update(&sk, &holder);
     return 0;
 }
 
-static inline void set_holder(struct socket_t *found, u64 sk)
+static inline void set_holder(u32 *pid, char *comm, u64 sk)
 {
     struct holder_t *holder = holders.lookup(&sk);
 
     if (holder) {
-        found->pid = holder->pid;
-        __builtin_memcpy(found->comm, holder->comm, sizeof(found->comm));
+        *pid = holder->pid;
+        __builtin_memcpy(comm, holder->comm, sizeof(holder->comm));
     }
 }
 
-static inline void set_inode(struct socket_t *found, struct sock *sk)
+static inline u64 inode_of(struct sock *sk)
 {
     struct socket *socket = ks_pointer(&sk->sk_socket);
-    struct socket_alloc *both = (struct socket_alloc *)socket;
 
-    if (socket)
-        found->inode = ks_u64(&both->vfs_inode.i_ino);
+    return socket ? ks_u64(&((struct socket_alloc *)socket)->vfs_inode.i_ino) : 0;
 }
 
 /* As tcp_diag_get_info, net/ipv4/tcp_diag.c. */
@@ -101,8 +117,8 @@ int on_tcp(u64 *ctx)
     KS_SET_ENDS(&found, sk);
     if (found.state != TCP_TIME_WAIT && found.state != TCP_NEW_SYN_RECV) {
         set_tcp_queues(&found, (struct tcp_sock *)sk, sk);
-        set_inode(&found, sk);
-        set_holder(&found, (u64)sk);
+        found.inode = inode_of(sk);
+        set_holder(&found.pid, found.comm, (u64)sk);
     }
     put(&found);
     return 0;
@@ -120,8 +136,46 @@ int on_udp(u64 *ctx)
     found.receive_queue = ks_u32(&sk->sk_backlog.rmem_alloc);
     found.send_queue = ks_u32(&sk->sk_wmem_alloc) - 1; /* 1 is the socket's own */
     KS_SET_ENDS(&found, sk);
-    set_inode(&found, sk);
-    set_holder(&found, (u64)sk);
+    found.inode = inode_of(sk);
+    set_holder(&found.pid, found.comm, (u64)sk);
     put(&found);
+    return 0;
+}
+
+/* The path, with an @ for the NUL that begins the name of what is in no folder. */
+static inline void set_path(struct local_t *found, struct unix_sock *unix_sk)
+{
+    struct unix_address *address = ks_pointer(&unix_sk->addr);
+    struct sockaddr_un *name = address->name;
+    u32 length;
+
+    if (!address)
+        return;
+    length = (ks_u32(&address->len) - offsetof(struct sockaddr_un, sun_path)) & (PATH_BYTES - 1);
+    bpf_probe_read_kernel(found->path, length, name->sun_path);
+    if (length && !found->path[0])
+        found->path[0] = '@';
+}
+
+/* bpf_iter__unix: meta, unix_sk, uid */
+int on_unix(u64 *ctx)
+{
+    struct sock *sk = (struct sock *)ctx[1];
+    struct local_t found = {.at_ns = bpf_ktime_get_ns(), .uid = ctx[2]};
+    u64 state = KS_PARAM(state);
+
+    if (!sk)
+        return 0;
+    found.state = KS_READ((u8 *)&sk->__sk_common.skc_state);
+    if ((state == 1 && found.state != TCP_LISTEN) || (state == 2 && found.state != TCP_ESTABLISHED))
+        return 0;
+    found.type = KS_READ(&sk->sk_type);
+    found.waiting = ks_u32(&sk->sk_receive_queue.qlen);
+    found.send_queue = ks_u32(&sk->sk_wmem_alloc) - 1;
+    found.inode = inode_of(sk);
+    set_holder(&found.pid, found.comm, (u64)sk);
+    set_path(&found, (struct unix_sock *)sk);
+    if (ks_keep(found.pid, found.uid, found.comm))
+        unix_sockets.ringbuf_output(&found, sizeof(found), 0);
     return 0;
 }

@@ -239,3 +239,19 @@ def test_sockstat_takes_snapshots_until_the_end_on_request() -> None:
 
     assert set(sockets.groupby("inode").size()) & {3, 4, 5}
     assert sockets["inode"].nunique() == 53
+
+
+def test_sockstat_shows_unix_sockets_on_request(tmp_path: Path) -> None:
+    with started("unix_sockets", str(tmp_path)) as load:
+        facts = load.go()
+        sockets = snapshot(pid=load.pid, family="unix")
+        listening = snapshot(pid=load.pid, family="unix", state="listening")
+
+    assert len(sockets) == len(facts["sockets"]) == 19
+    for wanted in facts["sockets"]:
+        seen = one(sockets, inode=wanted["inode"])
+        assert {name: seen[name] for name in wanted} == wanted
+        assert (seen["pid"], seen["comm"]) == (load.pid, "python")
+        sending = wanted["type"] == "DGRAM" and wanted["waiting"] == 0
+        assert sending or seen["send_queue_bytes"] == 0
+    assert len(listening) == 5

@@ -185,3 +185,30 @@ def _kept(sock: socket.socket, state: str, received: int, sent: int) -> dict[str
         "send_queue_bytes": sent,
         "protocol": "TCP" if sock.type == socket.SOCK_STREAM else "UDP",
     }
+
+
+def unix_sockets(folder: str) -> dict[str, Any]:
+    """19 Unix domain sockets: some with a path, some listen, some with messages that wait."""
+    found = []
+    for number in range(5):
+        name = (f"{folder}/socket-{number}", f"\0load-{os.getpid()}-{number}")[number % 2]
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(name)
+        server.listen()
+        found.append(_of_unix(server, "STREAM", "LISTEN", name, 0))
+    for number in range(7):
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for _ in range(number):
+            ends[0].send(b"x" * 101)
+        found += [
+            _of_unix(end, "DGRAM", "ESTABLISHED", "", waiting)
+            for end, waiting in zip(ends, (0, number), strict=True)
+        ]
+    return {"sockets": found}
+
+
+def _of_unix(sock: socket.socket, kind: str, state: str, name: str, waiting: int) -> dict[str, Any]:
+    kept.append(sock)
+    inode = os.fstat(sock.fileno()).st_ino
+    path = name.replace("\0", "@")
+    return {"type": kind, "state": state, "path": path, "waiting": waiting, "inode": inode}
