@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import export
-from kernelscope.tables import Results, Tables, by_name
+from kernelscope.tables import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +41,3 @@ def _targets(
     result: pd.DataFrame | Tables | Results, path: Path
 ) -> list[tuple[Path, pd.DataFrame]]:
     return [(with_name(path, name), table) for name, table in by_name(result).items()]
-
-
-def with_name(path: Path, name: str) -> Path:
-    """Return the path with a name put in before its suffix; as it is where that is empty."""
-    return path.with_name(f"{path.stem}.{name}{path.suffix}") if name else path

@@ -36,6 +36,7 @@ class Request:
     probe: its name, None for C of one's own. parameters: the probe's own, in seconds and bytes.
     duration_s: math.inf until stopped. max_rows: rows kept of each table, None for what fits.
     max_bytes: what the raw data may take instead, None for a quarter of the memory.
+    sharing: how many runs share that quarter.
     types: column -> kind, for a cell's own tables.
     """
 
@@ -46,6 +47,7 @@ class Request:
     duration_s: float = CELL_DURATION_S
     max_rows: int | None = None
     max_bytes: int | None = None
+    sharing: int = 1
     offsets: bool = False
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     table: str | None = None

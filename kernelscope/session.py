@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
-from kernelscope import catalogue, group_options, outputs, replay, request
+from kernelscope import catalogue, group_options, replay, request
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
 from kernelscope.group import Runs, named
@@ -18,7 +18,7 @@ from kernelscope.probe import Probe
 from kernelscope.request import Request
 from kernelscope.run_handle import Run
 from kernelscope.stream import Source
-from kernelscope.tables import Results, Tables
+from kernelscope.tables import Results, Tables, with_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class Session:
         source: str | None = None,
         **options: Any,
     ) -> Run | Runs:
-        """Attach and return at once with the Run (several probes: the Runs); options as in `run`."""
+        """Attach and return at once with the Run (of several probes, the Runs); see `run`."""
         if isinstance(probe, list | tuple):
             if source is not None:
                 raise ParameterError("several probes run without C of your own", name="source")
@@ -169,9 +169,9 @@ class Session:
                 made = request.from_probe(probe, share, where=where)
             except KernelScopeError as error:
                 raise named(error, probe.name) from None
-            record = made.record and outputs.with_name(made.record, probe.name)
+            record = made.record and with_name(made.record, probe.name)
             program = replace(made.program, hold=True)
-            asked.append(replace(made, record=record, program=program))
+            asked.append(replace(made, record=record, program=program, sharing=len(probes)))
         return asked
 
     def submit_all(self, asked: Sequence[Request]) -> Runs:

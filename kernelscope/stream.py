@@ -280,13 +280,16 @@ class Stream:
 
     def _collector(self) -> Collector:
         from kernelscope.frame import Collector  # pandas, which costs 0.3 s, is needed from here on
+        from kernelscope.store import available_bytes
 
-        request = self.request
+        request, max_bytes = self.request, self.request.max_bytes
+        if max_bytes is None and request.max_rows is None and request.sharing > 1:
+            max_bytes = available_bytes() // 4 // request.sharing
         return Collector.from_attached(
             self.attached,
             request.tables,
             max_rows=request.max_rows,
-            max_bytes=request.max_bytes,
+            max_bytes=max_bytes,
             per_cpu=request.program.per_cpu,
             offsets=request.offsets,
             types=request.types,

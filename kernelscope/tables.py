@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 
@@ -78,6 +80,11 @@ class Results(_Shown["pd.DataFrame | Tables"]):
 def by_name(result: pd.DataFrame | Tables | Results) -> dict[str, pd.DataFrame]:
     """Return a result's tables by name; a single one has the name ""."""
     return result.flat() if isinstance(result, _Shown) else {"": result}
+
+
+def with_name(path: Path, name: str) -> Path:
+    """Return a file's path with a table's or probe's name put in before its suffix, if any."""
+    return path.with_name(f"{path.stem}.{name}{path.suffix}") if name else path
 
 
 def _title(name: str, table: pd.DataFrame) -> str:

@@ -54,6 +54,12 @@ def test_the_import_loads_nothing_of_what_it_will_need():
         assert f" {heavy}\n" not in shown.stderr
 
 
+def test_a_session_is_made_without_what_decodes_and_draws():
+    code = "import sys, kernelscope.session; print({'pandas', 'numpy'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "set()\n"
+
+
 def test_the_version_is_the_projects():
     path = Path(__file__).resolve().parents[2] / "pyproject.toml"
     assert tomllib.loads(path.read_text())["project"]["version"] == kernelscope.__version__
