@@ -74,8 +74,8 @@ int on_cache_alloc(u64 *ctx)
 
     if (!ctx[1] || !KS_KEEP_CURRENT())
         return 0;
-    site.object_bytes = cache->size;
-    bpf_probe_read_kernel_str(site.cache, sizeof(site.cache), cache->name);
+    site.object_bytes = ks_u32(&cache->size);
+    bpf_probe_read_kernel_str(site.cache, sizeof(site.cache), ks_pointer(&cache->name));
     take(ctx, &site, ctx[1]);
     return 0;
 }

@@ -108,8 +108,11 @@ def test_oomkill_shows_the_victims_of_one_name_on_request() -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Make a folder whose files can be out of memory."""
-    with mounted_ext4(tmp_path) as folder:
-        yield folder
+    if os.major(tmp_path.stat().st_dev):
+        yield tmp_path
+    else:
+        with mounted_ext4(tmp_path) as folder:
+            yield folder
 
 
 def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(disk: Path) -> None:
@@ -119,7 +122,7 @@ def test_reclaim_counts_the_pages_that_a_limit_makes_a_reader_free(disk: Path) -
     mine = reclaims[reclaims["pid"] == allowed(facts)["child"]]
     counted = facts["counted"]
     left = counted.get("cache", counted.get("file")) // os.sysconf("SC_PAGE_SIZE")
-    freed = 8191 + counted["workingset_refault_file"] - left
+    freed = 4093 + counted["workingset_refault_file"] - left
     assert set(mine["kind"]) == {"limit"}
     assert int(mine["freed_pages"].sum()) == pytest.approx(freed, rel=0.05)
     assert (mine["duration_us"] > 0).all()

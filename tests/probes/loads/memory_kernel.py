@@ -71,12 +71,12 @@ def memory_run_out() -> dict[str, Any]:
 
 
 def limit_reached(folder: str) -> dict[str, Any]:
-    """Read a file of 8,191 pages that is not in memory within a limit of 2,048 pages."""
+    """Read a file of 4,093 pages that is not in memory within a limit of 1,024 pages."""
     page = os.sysconf("SC_PAGE_SIZE")
     path = Path(folder, "ks-large")
-    path.write_bytes(b"x" * (8191 * page))
+    path.write_bytes(b"x" * (4093 * page))
     try:
-        group = _make_group(2048 * page)
+        group = _make_group(1024 * page)
     except OSError as error:
         return {"refused": str(error)}
     fd = os.open(path, os.O_RDONLY)
@@ -92,6 +92,7 @@ def limit_reached(folder: str) -> dict[str, Any]:
     os.waitpid(child, 0)
     os.close(fd)
     counted = _statistics(group)
+    path.unlink()
     _remove_group(group)
     return {"child": child, "counted": counted}
 
