@@ -24,6 +24,7 @@ TRACEFS = Path("/sys/kernel/tracing")
 _PMU = Path("/sys/bus/event_source/devices")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _CLOSERS = 32
+_ENOTSUPP = 524  # of the kernel's own; errno has no name for it
 # Of one function, not of all that a pattern matches; EBADF: its program could not be loaded.
 _REFUSALS = (
     errno.EADDRNOTAVAIL,
@@ -32,9 +33,10 @@ _REFUSALS = (
     errno.EINVAL,
     errno.ENOENT,
     errno.EOPNOTSUPP,
+    _ENOTSUPP,
 )
 # Kernels before 5.15 have no links for perf events; they attach by ioctl.
-_NO_LINKS = (errno.EINVAL, errno.EOPNOTSUPP, 524)
+_NO_LINKS = (errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,8 @@ def _hint(hook: ParsedHook, code: int) -> str | None:
         return "The offset must be where an instruction begins."
     if code == errno.EINVAL and hook.kind == "usdt":
         return "Another tracer holds this probe with another semaphore: stop that one first."
+    if code == _ENOTSUPP and hook.kind in ("uprobe", "uretprobe"):
+        return "It begins with an instruction that the kernel can put no breakpoint on."
     if code == errno.EMFILE:
         return "Too many files are open: attach fewer hooks at once."
     if code in (errno.E2BIG, errno.ENOSPC):

@@ -58,6 +58,14 @@ def test_funccount_counts_several_hooks_of_different_kinds_by_process() -> None:
     assert calls["comm"].unique().tolist() == ["python"]
 
 
+def test_funccount_leaves_out_what_the_kernel_refuses_of_a_pattern() -> None:
+    with started("library_calls") as load:  # pthread_spin_lock begins with a locked instruction
+        calls, _ = traced("funccount", load, function="c:pthread_*", pid=load.pid)
+
+    traced_hooks = calls.attrs["kernelscope"]["hooks"]
+    assert any("pthread_create=" in hook for hook in traced_hooks)
+
+
 def test_funccount_counts_tracepoints_by_pattern() -> None:
     with started("library_calls") as load:
         function = "tracepoint:syscalls:sys_*_getppid"
