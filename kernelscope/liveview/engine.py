@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelscope.liveview.reduce import Reducer, shape_of
-from kernelscope.liveview.window import BIN_NS, BINS
 
 if TYPE_CHECKING:
     from kernelscope.probe import Plot
     from kernelscope.run_handle import Run
     from kernelscope.stream import Batch
 
-_RATE_BINS = 8
+_RATE_S = 2.0
 
 
 class Engine:
@@ -31,6 +31,7 @@ class Engine:
         self.error: BaseException | None = None
         self.window_s = window_s
         self.readings = 0
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self.begun_ns = time.time_ns()
         stream = run.stream
         clock = stream.attached["clock"]
@@ -99,16 +100,14 @@ class Engine:
 
     @property
     def rate(self) -> float:
-        """Events a second, over the last two."""
-        found = []
+        """Events a second that came, over the last two or since it was last asked."""
+        now, counted = time.monotonic(), self.counted
         with self.lock:
-            for reducer in self.reducers.values():
-                window = reducer.window
-                first = max(window.since, window.newest - _RATE_BINS)
-                rows = [at % BINS for at in range(first, window.newest)]
-                seconds = max(1, len(rows)) * BIN_NS / 1e9
-                found.append((reducer.shape.is_map, float(window.events[rows].sum()) / seconds))
-        return _whole(found)
+            while len(self._marks) > 1 and self._marks[1][0] <= now - _RATE_S:
+                self._marks.popleft()
+            self._marks.append((now, counted))
+            first_at, first = self._marks[0]
+        return (counted - first) / (now - first_at) if now > first_at else 0.0
 
     def _pump(self) -> None:
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64 << 20  # of raw data, for the table of last events and for files
 _ALL = 1 << 30
-_READ_EVERY_S = 0.2
+_READ_EVERY_S = 0.1
 _SLOWEST_S = 2.0
 
 
