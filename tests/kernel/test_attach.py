@@ -181,6 +181,11 @@ def test_a_missing_library_and_a_dead_process_are_targets() -> None:
         "hardware:cpu-cycles:1000000",
         "profile:hz:49",
         "profile:hz:99999999",
+        "iter:task",
+        "iter:no_such",
+        "xdp:lo",
+        "tcx_ingress:lo",
+        "tcx_egress:no_such",
     ],
 )
 def test_why_not_says_what_attaching_says(spec: str) -> None:
