@@ -38,6 +38,12 @@ BPF_HASH(holders, u64, struct holder_t, 65536);
 BPF_RINGBUF_OUTPUT(sockets, 8);
 BPF_RINGBUF_OUTPUT(unix_sockets, 8);
 
+/* What tells a socket from all that there were; its address is used again. */
+static inline u64 inode_of(struct socket *socket)
+{
+    return socket ? ks_u64(&((struct socket_alloc *)socket)->vfs_inode.i_ino) : 0;
+}
+
 /* bpf_iter__task_file: meta, task, fd, file */
 int on_file(u64 *ctx)
 {
@@ -45,37 +51,32 @@ int on_file(u64 *ctx)
     struct file *file = (struct file *)ctx[3];
     struct holder_t holder = {};
     struct socket *socket;
-    u64 sk;
+    struct sock *sk;
+    u64 inode;
 
     if (!task || !file)
         return 0;
     socket = bpf_sock_from_file(file);
     if (!socket)
         return 0;
-    sk = (u64)socket->sk;
-    if ((KS_READ(&((struct sock *)sk)->__sk_common.skc_family) == AF_UNIX) != KS_PARAM(family))
+    sk = ks_pointer(&socket->sk);
+    if ((KS_READ(&sk->__sk_common.skc_family) == AF_UNIX) != KS_PARAM(family))
         return 0;
     holder.pid = task->tgid;
     bpf_probe_read_kernel_str(holder.comm, sizeof(holder.comm), task->comm);
-    holders.update(&sk, &holder);
+    inode = inode_of(socket);
+    holders.update(&inode, &holder);
     return 0;
 }
 
-static inline void set_holder(u32 *pid, char *comm, u64 sk)
+static inline void set_holder(u32 *pid, char *comm, u64 inode)
 {
-    struct holder_t *holder = holders.lookup(&sk);
+    struct holder_t *holder = holders.lookup(&inode);
 
     if (holder) {
         *pid = holder->pid;
         __builtin_memcpy(comm, holder->comm, sizeof(holder->comm));
     }
-}
-
-static inline u64 inode_of(struct sock *sk)
-{
-    struct socket *socket = ks_pointer(&sk->sk_socket);
-
-    return socket ? ks_u64(&((struct socket_alloc *)socket)->vfs_inode.i_ino) : 0;
 }
 
 /* As tcp_diag_get_info, net/ipv4/tcp_diag.c. */
@@ -117,8 +118,8 @@ int on_tcp(u64 *ctx)
     KS_SET_ENDS(&found, sk);
     if (found.state != TCP_TIME_WAIT && found.state != TCP_NEW_SYN_RECV) {
         set_tcp_queues(&found, (struct tcp_sock *)sk, sk);
-        found.inode = inode_of(sk);
-        set_holder(&found.pid, found.comm, (u64)sk);
+        found.inode = inode_of(ks_pointer(&sk->sk_socket));
+        set_holder(&found.pid, found.comm, found.inode);
     }
     put(&found);
     return 0;
@@ -136,8 +137,8 @@ int on_udp(u64 *ctx)
     found.receive_queue = ks_u32(&sk->sk_backlog.rmem_alloc);
     found.send_queue = ks_u32(&sk->sk_wmem_alloc) - 1; /* 1 is the socket's own */
     KS_SET_ENDS(&found, sk);
-    found.inode = inode_of(sk);
-    set_holder(&found.pid, found.comm, (u64)sk);
+    found.inode = inode_of(ks_pointer(&sk->sk_socket));
+    set_holder(&found.pid, found.comm, found.inode);
     put(&found);
     return 0;
 }
@@ -172,8 +173,8 @@ int on_unix(u64 *ctx)
     found.type = KS_READ(&sk->sk_type);
     found.waiting = ks_u32(&sk->sk_receive_queue.qlen);
     found.send_queue = ks_u32(&sk->sk_wmem_alloc) - 1;
-    found.inode = inode_of(sk);
-    set_holder(&found.pid, found.comm, (u64)sk);
+    found.inode = inode_of(ks_pointer(&sk->sk_socket));
+    set_holder(&found.pid, found.comm, found.inode);
     set_path(&found, (struct unix_sock *)sk);
     if (ks_keep(found.pid, found.uid, found.comm))
         unix_sockets.ringbuf_output(&found, sizeof(found), 0);
