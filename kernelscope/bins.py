@@ -52,6 +52,32 @@ def seconds(times: pd.Series[Any], since: pd.Series[Any]) -> Numbers:
     return result
 
 
+def columns(times: Numbers, most: int, *, in_moments: bool) -> Numbers:
+    """Return edges over seconds from 0 on, for at most `most` columns of equal width.
+
+    in_moments: the times are those of moments in which events were counted. Where they are of one
+    length each column has as many of them, so that none shows twice the events of its neighbour.
+    """
+    step = _moment(times) if in_moments else 0.0
+    if not step:
+        edges: Numbers = np.linspace(0, max(float(times.max()), 1e-6), most + 1)
+        return edges
+    moments = round(float(times.max()) / step) + 1
+    each = math.ceil(moments / most)
+    wide: Numbers = np.arange(math.ceil(moments / each) + 1, dtype=np.float64) * (each * step)
+    return wide
+
+
+def _moment(times: Numbers) -> float:
+    """Return the length of the moments that the times begin; 0 where they have none in common."""
+    distinct = np.unique(times)
+    if len(distinct) < 3:
+        return 0.0
+    step = float(np.diff(distinct).min())
+    places = distinct / step
+    return step if float(np.abs(places - np.round(places)).max()) < 1e-3 else 0.0
+
+
 def over_time(df: pd.DataFrame, at: Numbers, y: str | None, edges: Numbers) -> Numbers:
     """Return events a second, or the median of `y`, in each bin; NaN where it has no median."""
     place = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(edges) - 2)

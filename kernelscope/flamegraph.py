@@ -19,6 +19,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from kernelscope import figure
+from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
 
 STACKS = ("user_stack", "kernel_stack")  # outermost first
@@ -180,6 +181,7 @@ def _stacks(root: Node) -> Iterator[tuple[tuple[Node, ...], int]]:
 def draw(df: pd.DataFrame, value: str = "count", title: str = "") -> figure.Figure:
     """Return the flame graph of a table with stacks. Raises AnalysisError where it has none."""
     root = tree(df, value)
+    root.name = _whole_text(value if value in df.columns else "", root.count)
     boxes = list(_boxes(root, 0, 0, root.count * _LEAST_SHARE))
     depth = max((level for _, level, _ in boxes), default=0) + 1
     height = 1.5 + depth * _ROW_INCHES
@@ -206,13 +208,19 @@ def _boxes(node: Node, level: int, left: int, least: float) -> Iterator[tuple[No
         left += child.count
 
 
+def _whole_text(value: str, whole: int) -> str:
+    unit = value.rpartition("_")[2]
+    amount = figure.text_in(unit)(whole) if unit in UNITS else f"{whole:,} samples"
+    return f"all: {amount}"
+
+
 def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
     colour = _shade(_COLOURS.get(node.kind, _COLOURS["user_stack"]), node.name)
     axes.add_patch(
         Rectangle((left, level), node.count, 0.94, facecolor=colour, edgecolor="white", lw=0.5)
     )
     room = int(node.count / whole * (_WIDTH_INCHES - 0.4) / _CHARACTER_INCHES) - 1
-    label = node.name if level else f"all: {node.count:,} samples"
+    label = node.name
     if len(label) > room:
         label = f"{label[: room - 1]}…" if room >= 4 else ""
     if label:

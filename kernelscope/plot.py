@@ -309,7 +309,7 @@ def _draw_cells(
 ) -> None:
     times, low, high, count = cells
     edges = bins.edges([(low, high, count)], measure)
-    columns = np.linspace(0, max(times.max(), 1e-6), _TIME_BINS + 1)
+    columns = bins.columns(times, _TIME_BINS, in_moments=measure.is_histogram)
     middle = np.clip(
         np.sqrt(np.maximum(low, edges[0]) * np.maximum(high, edges[0])), *edges[[0, -1]]
     )

@@ -110,6 +110,27 @@ def test_a_heatmap_holds_every_event(events: pd.DataFrame) -> None:
     assert axes.collections[0].get_array().sum() == 50
 
 
+@pytest.mark.parametrize(("moments", "columns"), [(5, 5), (59, 59), (100, 50), (130, 44)])
+def test_a_heatmap_gives_each_column_as_many_of_the_moments_counted(
+    moments: int, columns: int
+) -> None:
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    table = pd.DataFrame(
+        {
+            "time": [start + pd.Timedelta(0.1 * number, "s") for number in range(moments)],
+            "latency_low_us": 8.0,
+            "latency_high_us": 9.0,
+            "count": 7,
+        }
+    )
+
+    counts = plot.heatmap(table).axes[0].collections[0].get_array().sum(axis=0)
+
+    assert len(counts) == columns
+    assert set(counts[:-1]) == {7.0 * -(-moments // columns)}
+    assert counts.sum() == 7 * moments
+
+
 def test_bars_are_the_largest_groups_and_the_rest_in_words(events: pd.DataFrame) -> None:
     events["comm"] = ["a"] * 30 + ["b"] * 15 + ["c"] * 5
 
@@ -146,6 +167,13 @@ def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     assert app.child("user_stack", "main").child("kernel_stack", "read").count == 4
     widths = {box.get_width() for box in plot.flamegraph(stacks).axes[0].patches}
     assert widths == {12, 7, 5, 4, 3}
+    assert "all: 12 samples" in texts(plot.flamegraph(stacks))
+
+
+def test_a_flame_graph_of_times_says_how_long(stacks: pd.DataFrame) -> None:
+    drawn = plot.flamegraph(stacks.assign(total_us=stacks["count"] * 1000), "total_us")
+
+    assert "all: 12 ms" in texts(drawn)
 
 
 # --- units, captions, layout ---------------------------------------------------------------------
