@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,23 +53,42 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
     if not cell and before[:1] in (["show"], ["search"]):
         names = catalogue.names() if before == ["show"] else []
         return [name for name in names if name.startswith(word)]
-    probe = next((_probe(name) for name in before if name in catalogue.names()), None)
+    probes = [found for name in before if name in catalogue.names() and (found := _probe(name))]
     last = before[-1] if before else ""
+    probe, last = _meant(probes, last)
     if last == "--attach":
         return hooks(word, session)
     if last == "--cgroup":
         return [name for name in cgroups.names() if name.startswith(word)]
     if word.startswith("-"):
-        return [flag for flag in _flags(probe) if flag.startswith(word)]
+        flags = _flags(probe) if len(probes) < 2 else _group_flags(probes)
+        return [flag for flag in flags if flag.startswith(word)]
     if last in _hook_flags(probe):
         return _chosen_hooks(word, session)
     choices = _choices(probe, last)
     if choices is not None:
         return [choice for choice in choices if choice.startswith(word)]
-    if probe is None and not cell and not last.startswith("-"):
+    named = [found.name for found in probes]
+    if not cell and (last in named or not (probes or last.startswith("-"))):
         names = [*catalogue.names(), *(COMMANDS if not before else ())]
-        return [name for name in names if name.startswith(word)]
+        return [name for name in names if name.startswith(word) and name not in named]
     return []
+
+
+def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
+    """Return the probe that a flag is about, and the flag without its name: --syscount.by."""
+    name, dot, own = flag.removeprefix("--").partition(".")
+    for probe in probes:
+        if dot and probe.name == name:
+            return probe, f"--{own}"
+    having = [p for p in probes if flag in [options.flag_of(own) for own in p.parameters]]
+    return next(iter(having or probes), None), flag
+
+
+def _group_flags(probes: Sequence[Probe]) -> list[str]:
+    actions = options.parser(probes)._actions
+    offered = [action for action in actions if action.help != argparse.SUPPRESS]
+    return [flag for action in offered for flag in action.option_strings if flag[:2] == "--"]
 
 
 def hooks(word: str, session: Session) -> list[str]:

@@ -285,6 +285,16 @@ def test_completion_works_through_ipython(notebook: Notebook, line: str, expecte
     }
 
 
+def test_completion_offers_further_probes_and_the_options_of_each(notebook: Notebook):
+    assert completions(notebook, "%ebpf runqlat sysc") == ["syscount"]
+    assert "runqlat" not in completions(notebook, "%ebpf runqlat ")
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.b") == ["--syscount.by"]
+    assert completions(notebook, "%ebpf runqlat syscount --fai") == ["--failed"]
+    assert completions(notebook, "%ebpf runqlat syscount --b") == ["--bg"]  # --by is of both
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.by s") == ["syscall"]
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.table c") == ["calls"]
+
+
 def test_search_and_show_answer_without_running_anything(notebook: Notebook):
     assert notebook.run("%ebpf search who's opening files").result[0].name == "opensnoop"
     shown = repr(notebook.run("%ebpf show runqlat").result)
