@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kernelscope import receipt
 from kernelscope.errors import KernelScopeError
-from kernelscope.run_handle import Run
+from kernelscope.run_handle import Run, Stoppable
 from kernelscope.tables import Results, Tables
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 
 
-class Runs(Mapping[str, Run]):
+class Runs(Mapping[str, Run], Stoppable):
     """The runs of several probes by name; their programs were loaded before the first attached.
 
     A context manager that stops them at its end. Each Run can be polled and iterated by itself.
@@ -196,16 +196,6 @@ class Runs(Mapping[str, Run]):
         except KeyboardInterrupt:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.stop()
-            self.wait()
-        else:
-            self.close()
 
     def __repr__(self) -> str:
         return "\n".join(repr(run) for run in self.values())

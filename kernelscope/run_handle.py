@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +28,33 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 
 
-class Run:
+class Stoppable(ABC):
+    """What goes on until it is stopped: a context manager that stops it at its end."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it early, with what there is."""
+
+    @abstractmethod
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end and return whether it is over."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop it at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.stop()
+            self.wait()
+        else:
+            self.close()
+
+
+class Run(Stoppable):
     """One attached program. Iterate it for batches, stop it, read its result.
 
     A context manager that stops the run at its end. A Run that nobody holds any more is closed.
@@ -190,16 +217,6 @@ class Run:
     def __iter__(self) -> Iterator[Batch]:
         """Yield the latest batches so far, then each as it arrives, until the run's end."""
         return self._stream.batches()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.stop()
-            self.wait()
-        else:
-            self.close()
 
     def __repr__(self) -> str:
         facts = self._facts()
