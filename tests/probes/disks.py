@@ -29,6 +29,7 @@ def mounted_ext4(folder: Path) -> Iterator[Path]:
         yield target
     finally:
         subprocess.run(["umount", target], check=True)
+        image.unlink()
 
 
 def disk_of(path: Path) -> str:
