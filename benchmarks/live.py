@@ -164,7 +164,7 @@ def measure(notebook: Notebook, probe: str, view: str, rate: int, seconds: float
 def table(found: list[Figures]) -> str:
     """Return the figures as Markdown."""
     lines = [
-        "| probe | view | events/s | frames/s | CPU of the kernel's process | KB a frame | MB more|",
+        "| probe | view | events/s | frames/s | CPU of the kernel's process | KB a frame | + MB |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [

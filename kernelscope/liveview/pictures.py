@@ -241,7 +241,8 @@ class Heatmap(Picture):
         rows = (edges[:-1] >= self.span.low) & (edges[1:] <= self.span.high)
         shown = cells[:, rows].T if rows.any() else np.zeros((1, 1))
         self.image.set_data(artists.shades(np.rint(shown + 0.49), self.ceiling.value, self.theme))
-        self.image.set_extent((-window_s, 0, self.span.low, self.span.high))
+        high = max(self.span.high, self.span.low + 1)
+        self.image.set_extent((-window_s, 0, self.span.low, high))
         events = float(slots.sum())
         self.note.text = f"{figure.count_text(round(events))} events in the window"
 

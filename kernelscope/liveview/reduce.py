@@ -20,7 +20,7 @@ _NAMES = (
     "syscall", "path", "text", "enum", "device", "errno", "signal", "ip", "ipv4", "ipv6",
     "pid", "tid", "uid", "port", "port_be", "address", "mac", "bool", "bytes",
 )  # fmt: skip
-_USUAL = ("comm", "path", "syscall")
+_USUAL = ("comm", "path", "syscall", "pid")
 _LABELS = 3
 _AMOUNTS = ("count", "duration", "integer", "float")
 _GROUPED = 2048
@@ -33,6 +33,7 @@ class Shape:
     time: of an event, "" where it has none. measure: whose values are spread out. amount: of a map,
     what says how many events an entry stands for. group: the measure's groups. labels, value: what
     bars can stand for and how long they are, "" for the number of events. stacks: their columns.
+    first: the table's first column, which is there where nothing else is needed.
     """
 
     table: str
@@ -44,13 +45,14 @@ class Shape:
     labels: tuple[str, ...] = ()
     value: str = ""
     stacks: tuple[str, ...] = ()
+    first: str = ""
 
     @property
     def needed(self) -> set[str]:
         """The columns to decode."""
         measure = self.measure.name if self.measure else ""
         names = {self.time, measure, self.amount, self.group, *self.labels, self.value}
-        return names - {""}
+        return (names - {""}) or {self.first}
 
     @property
     def low(self) -> str:
@@ -76,9 +78,10 @@ def shape_of(
         if column.kind == kind and not (column.name == "tid" and "pid" in by_name)
     )
     counts = [column.name for column in columns if column.kind == "count"]
-    amounts = counts or [column.name for column in columns if column.kind in _AMOUNTS]
+    amounts = counts or [c.name for c in columns if c.kind in _AMOUNTS and _is_value(c)]
     wanted = [plot.x for plot in plots if plot.kind == "bars"]
-    wanted += [name for name in _USUAL if name in texts] or list(texts[:1])
+    keys = tuple(c.name for c in columns if is_map and not _is_value(c) and c.kind != "slot")
+    wanted += [name for name in _USUAL if name in by_name] or list((texts or keys)[:1])
     wanted += [plot.by for plot in plots]
     return Shape(
         table,
@@ -90,6 +93,7 @@ def shape_of(
         labels=tuple(dict.fromkeys(name for name in wanted if name in by_name))[:_LABELS],
         value=_first([plot.value for plot in plots if plot.kind == "bars"], by_name),
         stacks=tuple(c.name for c in columns if c.kind.endswith("_stack")),
+        first=columns[0].name if columns else "",
     )
 
 
@@ -101,6 +105,10 @@ def _measure(columns: dict[str, Column], plots: Sequence[Plot], is_map: bool) ->
         if name in columns and columns[name].kind in ("duration", "integer", "float"):
             return columns[name]
     return next((column for column in columns.values() if column.kind == "duration"), None)
+
+
+def _is_value(column: Column) -> bool:
+    return (column.field or column.name).startswith("value")
 
 
 def _first(names: Sequence[str], known: dict[str, Column]) -> str:
