@@ -106,7 +106,10 @@ def _list(tokens: list[str]) -> int:
         raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
     from kernelscope.session import default_session
 
-    how = "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it."
+    how = (
+        "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it;"
+        " kernelscope search WORD... finds one."
+    )
     print(show.listing(catalogue.catalogue().values(), default_session().check, how))
     return 0
 

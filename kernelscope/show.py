@@ -31,7 +31,10 @@ class Listing(Sequence[Entry]):
 
     entries: tuple[Entry, ...]
     unchecked: str | None = None
-    how: str = "%ebpf NAME runs one for a while, %ebpf NAME --help tells all about it."
+    how: str = (
+        "%ebpf NAME runs one for a while, %ebpf show NAME tells all about it,"
+        " %ebpf search WORD... finds one."
+    )
 
     def __getitem__(self, index: int) -> Entry:  # type: ignore[override]
         return self.entries[index]

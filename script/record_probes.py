@@ -185,7 +185,7 @@ def cost(session: Session, probe: Probe) -> str:
         felt = costs.overhead(lambda: session.start(probe, duration=60, **options))
     if ns is not None:
         _edit(probe, lambda toml: _with_cost(toml, ns))
-    receipt = seen[0].receipt
+    receipt = trace(session, probe).receipt
     row = {
         "hooks": sorted({hook.partition("=")[0] for hook in receipt["hooks"]}),
         "rows": sum(receipt["rows"].values()),

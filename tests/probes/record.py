@@ -6,8 +6,11 @@ check gave, and where it was measured what it costs.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +29,28 @@ def note(
     series: str, release: str, probes: Mapping[str, Mapping[str, Any]], path: Path = PATH
 ) -> None:
     """Write what was seen of some probes on a kernel; what is known of others stays."""
-    record = read(path)
-    kernel = record["kernels"].setdefault(series, {"release": release, "probes": {}})
-    kernel["release"] = release
-    for name, seen in probes.items():
-        kernel["probes"][name] = {**kernel["probes"].get(name, {}), **seen}
-    kernel["probes"] = dict(sorted(kernel["probes"].items()))
-    record["kernels"] = dict(sorted(record["kernels"].items(), key=lambda item: version(item[0])))
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with alone(path.parent):
+        record = read(path)
+        kernel = record["kernels"].setdefault(series, {"probes": {}})
+        kernel["release"] = release
+        for name, seen in probes.items():
+            kernel["probes"][name] = {**kernel["probes"].get(name, {}), **seen}
+        kernel["probes"] = dict(sorted(kernel["probes"].items()))
+        kernels = sorted(record["kernels"].items(), key=lambda item: version(item[0]))
+        record["kernels"] = dict(kernels)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep others that record from writing meanwhile."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def version(series: str) -> tuple[int, ...]:
