@@ -68,3 +68,10 @@ def test_a_mark_says_where_and_when_it_was_recorded() -> None:
 
 def test_a_table_without_a_receipt_is_marked_all_the_same() -> None:
     assert "not measured on this machine" in marks.sentence(None)
+
+
+def test_the_recordings_of_several_probes_stand_in_for_a_run_of_all(replaying: Session) -> None:
+    results = replaying.run(["runqlat", "biolatency"], duration=3)
+    assert list(results) == ["runqlat", "biolatency"]
+    assert results.receipt["recorded"] is True
+    assert not replaying.started
