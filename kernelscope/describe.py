@@ -53,7 +53,9 @@ class Description:
 
         told = html.escape(self.text(f"{self.probe.path.stem}.c:"))
         coloured = highlight(
-            self.probe.source.rstrip(), CLexer(), HtmlFormatter(noclasses=True, cssstyles=_CODE)
+            self.probe.source.rstrip(),
+            CLexer(),
+            HtmlFormatter(noclasses=True, nobackground=True, cssstyles=_CODE),
         )
         return f'<pre style="white-space:pre-wrap">{told}</pre>{coloured}'
 

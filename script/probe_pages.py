@@ -30,7 +30,7 @@ AREAS = {
     "syscall": "system calls, processes, threads, signals and locks",
 }
 _GENERATED = "<!-- Written by script/make-docs; edit the probes' descriptions instead. -->\n"
-_INTRODUCTION = """A probe answers one question with DataFrames that have units.
+_INTRODUCTION = """{count} probes, each of which answers one question with DataFrames that have units.
 `%ebpf search slow disk` finds one by the question, `%ebpf show NAME` tells all about it,
 `%ebpf NAME NAME ...` runs several together.
 
@@ -100,6 +100,7 @@ def _index(seen: Mapping[str, Any]) -> str:
     for series in others:
         head += [f"{series}: hooks", "rows"]
     intro = _INTRODUCTION.format(
+        count=len(catalogue.names()),
         native=" and ".join(native) or "?",
         flood=" ".join(probe_costs.FLOOD),
         calls=probe_costs.CALLS,
