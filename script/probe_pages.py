@@ -30,7 +30,7 @@ AREAS = {
     "syscall": "system calls, processes, threads, signals and locks",
 }
 _GENERATED = "<!-- Written by script/make-docs; edit the probes' descriptions instead. -->\n"
-_INTRODUCTION = """{count} probes, each of which answers one question with DataFrames that have units.
+_INTRODUCTION = """{count} probes. Each answers one question with DataFrames that have units.
 `%ebpf search slow disk` finds one by the question, `%ebpf show NAME` tells all about it,
 `%ebpf NAME NAME ...` runs several together.
 
