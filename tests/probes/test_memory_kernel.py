@@ -149,7 +149,8 @@ def test_compaction_shows_every_zone_each_time() -> None:
     assert set(mine["order"]) == {-1}
     assert compactions["migrate_scanned"].sum() == after[0] - before[0]
     assert compactions["free_scanned"].sum() == after[1] - before[1]
-    assert set(mine["result"]) == {"COMPLETE"}
+    # COMPLETE, unless somebody else wants the same pages
+    assert set(mine["result"]) <= {"COMPLETE", "CONTENDED", "PARTIAL_SKIPPED"}
 
 
 def test_compaction_keeps_one_process_and_what_took_long_on_request() -> None:
