@@ -38,6 +38,7 @@ What the columns say, for each kernel:
 
 - *hooks*: those that the probe took there, how many of which kind. Linux {native} is the machine
   that these pages were made on; the others are Debian's stock kernels in an emulated machine.
+  *refused* means that the kernel has none of those that would serve.
 - *rows*: what the load of the probe's check gave. Each check is a known load whose count and values
   are verified against another source.
 - *ns per event*: the time that the probe's programs took for one event, by the kernel's own BPF
@@ -131,6 +132,8 @@ def _row(
 
 
 def _hooks(row: Mapping[str, Any]) -> str:
+    if "refused" in row:
+        return "refused"
     kinds = Counter(hook.partition(":")[0] for hook in row.get("hooks", ()))
     return ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items()) or "-"
 
@@ -222,7 +225,7 @@ def _hook_list(probe: Probe, seen: Mapping[str, Any]) -> str:
     taken = {
         series: kernel["probes"][probe.name]["hooks"]
         for series, kernel in seen.items()
-        if probe.name in kernel["probes"]
+        if kernel["probes"].get(probe.name, {}).get("hooks")
     }
     if len({tuple(hooks) for hooks in taken.values()}) > 1:
         lines.append("")

@@ -28,7 +28,7 @@ from probes import record  # noqa: E402
 from probes.loads import Load, started  # noqa: E402
 
 from kernelscope import catalogue, plot, terminal  # noqa: E402
-from kernelscope.errors import KernelScopeError  # noqa: E402
+from kernelscope.errors import AttachError, KernelScopeError  # noqa: E402
 from kernelscope.probe import Probe  # noqa: E402
 from kernelscope.session import Session  # noqa: E402
 from kernelscope.tables import Tables  # noqa: E402
@@ -155,14 +155,14 @@ def _with_example(toml: str, text: str) -> str:
 
 
 def picture(session: Session, probe: Probe) -> str:
-    """Write the probe's first plot to docs/probes."""
+    """Write the plot that the probe's first plotted table has by default to docs/probes."""
     seen = trace(session, probe)
     wanted = probe.plots[0]
     table = seen.tables[wanted.table] if wanted.table else next(iter(seen.tables.values()))
     receipt = {**table.attrs["kernelscope"], "started": "", "host": ""}
     table.attrs["kernelscope"] = receipt
     drawn = io.BytesIO()
-    plot.draw(table, wanted).savefig(drawn, format="png", dpi=100)
+    plot.default(table).savefig(drawn, format="png", dpi=100)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{probe.name}.png"
     with Image.open(drawn) as image:
@@ -192,11 +192,16 @@ def cost(session: Session, probe: Probe) -> str:
         "ns_per_event": ns,
         "overhead": felt,
     }
+    note(probe, row)
+    return f"{ns} ns an event, a flood of system calls takes {felt['ratio']} times as long"
+
+
+def note(probe: Probe, row: dict[str, Any]) -> None:
+    """Write what was seen of a probe on this kernel into docs/probes.json."""
     release = re.match(r"\d+\.\d+(\.\d+)?", platform.release())
     assert release is not None
     series = ".".join(release[0].split(".")[:2])
     record.note(series, release[0], {probe.name: row})
-    return f"{ns} ns an event, a flood of system calls takes {felt['ratio']} times as long"
 
 
 def _with_cost(toml: str, ns: float) -> str:
@@ -236,6 +241,9 @@ def main() -> int:
             for part in asked.parts or PARTS:
                 try:
                     print(f"{name}: {PARTS[part](session, catalogue.find(name))}", flush=True)
+                except AttachError as error:
+                    note(catalogue.find(name), {"refused": error.message})
+                    print(f"{name}: this kernel refuses it: {error.message}", flush=True)
                 except (KernelScopeError, AssertionError, OSError, ValueError, KeyError) as error:
                     print(f"{name}: no {part}: {type(error).__name__}: {error}", file=sys.stderr)
                     failed = True

@@ -28,14 +28,19 @@ def read(path: Path = PATH) -> dict[str, Any]:
 def note(
     series: str, release: str, probes: Mapping[str, Mapping[str, Any]], path: Path = PATH
 ) -> None:
-    """Write what was seen of some probes on a kernel; what is known of others stays."""
+    """Write what was seen of some probes on a kernel; what is known of others stays.
+
+    A probe that the kernel refuses has nothing but "refused": why.
+    """
     path.parent.mkdir(exist_ok=True)
     with alone(path.parent):
         record = read(path)
         kernel = record["kernels"].setdefault(series, {"probes": {}})
         kernel["release"] = release
         for name, seen in probes.items():
-            kernel["probes"][name] = {**kernel["probes"].get(name, {}), **seen}
+            known = kernel["probes"].get(name, {})
+            whole = "refused" in seen or "refused" in known
+            kernel["probes"][name] = dict(seen) if whole else {**known, **seen}
         kernel["probes"] = dict(sorted(kernel["probes"].items()))
         kernels = sorted(record["kernels"].items(), key=lambda item: version(item[0]))
         record["kernels"] = dict(kernels)
