@@ -1,4 +1,4 @@
-"""A file system of one's own, on a disk that nothing else uses."""
+"""A file system of one's own, on a disk that nothing else uses; what a process read and wrote."""
 
 from __future__ import annotations
 
@@ -37,3 +37,9 @@ def disk_of(path: Path) -> str:
     device = path.stat().st_dev
     link = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     return link.resolve().name
+
+
+def io_of(pid: int) -> dict[str, int]:
+    """Return what the kernel itself counted of a process: proc_pid_io(5)."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return {name: int(number) for name, _, number in (line.partition(":") for line in lines)}

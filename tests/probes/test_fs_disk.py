@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.disks import disk_of, mounted_ext4
+from probes.disks import disk_of, io_of, mounted_ext4
 from probes.loads import started
 
 pytestmark = pytest.mark.kernel
@@ -82,11 +82,14 @@ def cold(ext4: Path) -> Iterator[Path]:
 
 def test_cachestat_tells_hits_from_misses(cold: Path) -> None:
     with started("cached_and_not", str(cold)) as load:
+        before = io_of(load.pid)
         pages, _ = traced("cachestat", load, pid=load.pid, by="file")
+        after = io_of(load.pid)
 
     mine = pages[pages["file"] == cold.name]
     assert (mine["misses"].sum(), mine["hits"].sum()) == (211, 7 * 101)
     assert mine["readahead"].sum() == 0
+    assert mine["misses"].sum() * PAGE == after["read_bytes"] - before["read_bytes"]
     assert mine["read_bytes"].sum() == 211 * 100 + 7 * 101 * PAGE
 
 

@@ -7,17 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from probes.checking import one, traced
+from probes.disks import io_of
 from probes.loads import started
 
 from kernelscope.session import default_session
 
 pytestmark = pytest.mark.kernel
-
-
-def io_of(pid: int) -> dict[str, int]:
-    """Return what the kernel itself counted of a process: proc_pid_io(5)."""
-    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    return {name: int(number) for name, _, number in (line.partition(":") for line in lines)}
 
 
 def file_system(path: Path) -> str:
