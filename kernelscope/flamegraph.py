@@ -191,7 +191,7 @@ def draw(df: pd.DataFrame, value: str = "count", title: str = "") -> figure.Figu
     axes.set_xlim(0, max(root.count, 1))
     axes.set_ylim(0, depth)
     axes.axis("off")
-    shown = dict.fromkeys(node.kind for node, _, _ in boxes if node.kind in _NAMES)
+    shown = dict.fromkeys(_part(node.kind) for node, _, _ in boxes)
     patches = [Rectangle((0, 0), 1, 1, color=_COLOURS[kind]) for kind in shown]
     names = [_NAMES[kind] for kind in shown]
     figure.legend(result, handles=patches, labels=names, loc="outside upper right", ncols=3)
@@ -208,6 +208,13 @@ def _boxes(node: Node, level: int, left: int, least: float) -> Iterator[tuple[No
         left += child.count
 
 
+def _part(kind: str) -> str:
+    """Return which part of a stack a column holds: "waker_kernel_stack" is the kernel's too."""
+    if kind == "comm":
+        return kind
+    return "kernel_stack" if kind.endswith("kernel_stack") else "user_stack"
+
+
 def _whole_text(value: str, whole: int) -> str:
     unit = value.rpartition("_")[2]
     amount = figure.text_in(unit)(whole) if unit in UNITS else f"{whole:,} samples"
@@ -215,7 +222,7 @@ def _whole_text(value: str, whole: int) -> str:
 
 
 def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
-    colour = _shade(_COLOURS.get(node.kind, _COLOURS["user_stack"]), node.name)
+    colour = _shade(_COLOURS[_part(node.kind)], node.name)
     axes.add_patch(
         Rectangle((left, level), node.count, 0.94, facecolor=colour, edgecolor="white", lw=0.5)
     )

@@ -170,6 +170,16 @@ def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     assert "all: 12 samples" in texts(plot.flamegraph(stacks))
 
 
+def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> None:
+    table = pd.DataFrame({"kernel_stack": ["read"], "waker_kernel_stack": ["write"], "count": [1]})
+
+    boxes = plot.flamegraph(table).axes[0].patches
+    blue = [box for box in boxes if box.get_facecolor()[0] < box.get_facecolor()[2]]
+
+    assert len(boxes) == 3
+    assert not blue
+
+
 def test_a_flame_graph_of_times_says_how_long(stacks: pd.DataFrame) -> None:
     drawn = plot.flamegraph(stacks.assign(total_us=stacks["count"] * 1000), "total_us")
 
