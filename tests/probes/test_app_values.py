@@ -89,10 +89,11 @@ def test_trace_reads_text_within_and_behind_a_tracepoints_record() -> None:
     assert (run["filename"] == more["program"]).sum() >= 3
 
 
-def test_trace_reads_the_arguments_of_a_raw_tracepoint() -> None:
+@pytest.mark.parametrize("kind", ["rawtracepoint", "tp_btf"])
+def test_trace_reads_the_arguments_of_a_raw_tracepoint(kind: str) -> None:
     with started("library_calls") as load:
         calls, _ = traced(
-            "trace", load, function="rawtracepoint:sys_exit", format="result=%2$ld", pid=load.pid
+            "trace", load, function=f"{kind}:sys_exit", format="result=%2$ld", pid=load.pid
         )
 
     assert (calls["result"] == os.getpid()).sum() == 53  # what getppid gives
