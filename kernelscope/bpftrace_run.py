@@ -17,11 +17,12 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import bpftrace_output, values
+from kernelscope import bpftrace_output, catalogue, options, values
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -30,6 +31,7 @@ from kernelscope.errors import (
     RequirementError,
     RunError,
 )
+from kernelscope.request import unknown_table
 from kernelscope.tables import Tables
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ _MOUNT = (
     "mount -t tracefs tracefs /sys/kernel/tracing && "
     '{ mount -t debugfs debugfs /sys/kernel/debug || true; } 2>/dev/null && exec "$@"'
 )
+_OPTIONS = ("duration", "pid", "table", "out", "csv", "parquet", "json", "quiet")
+_ADVICE = "a filter in the script (/.../) makes fewer, a map counts them all"
 _PLACE = re.compile(r"^stdin:(\d+):(\d+)(?:-(\d+))?: (?:ERROR: )?(.*)")
 
 
@@ -54,14 +58,16 @@ def run(
     *,
     duration: float | str = DURATION_S,
     pid: int | None = None,
+    table: str | None = None,
     progress: Shown | None = None,
     warn: bool = True,
 ) -> pd.DataFrame | Tables:
     """Run a bpftrace script for `duration` seconds, or until it exits; Ctrl-C ends it early.
 
-    pid: bpftrace's -p, for probes of one process. The result has one table for each map, named as
-    the map without its @ ("map" where it has no name), and "printf"; a single one is a DataFrame.
-    `attrs["kernelscope"]` holds the receipt, with the events that bpftrace lost.
+    pid: bpftrace's -p, for probes of one process. table: the only table that is wanted.
+    The result has one table for each map, named as the map without its @ ("map" where it has no
+    name), and "printf"; a single one is a DataFrame. `attrs["kernelscope"]` holds the receipt, with
+    the events that bpftrace lost.
 
     Raises RequirementError where there is no bpftrace or no privilege, CompileError at the script's
     line, AttachError, RunError; warns with LostEventsWarning.
@@ -81,7 +87,38 @@ def run(
         with Path(folder, "out").open("w+b") as out, Path(folder, "err").open("w+b") as errors:
             traced = _Traced(_command(file, seconds, pid), out, errors, seconds)
             traced.wait(progress)
-            return _result(script, traced, warn=warn)
+            tables = _tables(script, traced, warn=warn)
+    if table is not None and table not in tables:
+        raise unknown_table(table, list(tables))
+    if table is not None:
+        return tables[table]
+    return next(iter(tables.values())) if len(tables) == 1 else tables
+
+
+def checked(words: Sequence[str]) -> dict[str, Any]:
+    """Read a %%bpftrace line's options. Raises ParameterError for those that do not go with it."""
+    parsed = options.parse(words, catalogue.find, prog="%%bpftrace")
+    if parsed.target is not None:
+        raise ParameterError(
+            f"unexpected {parsed.target!r}",
+            hint="the script stands in the cell, below the line",
+            name=parsed.target,
+        )
+    for name in parsed.given:
+        if name not in _OPTIONS:
+            raise ParameterError(
+                f"bpftrace has nothing like --{name.replace('_', '-')}",
+                hint=f"%%bpftrace takes {', '.join(_OPTIONS)}; a /filter/ belongs in the script",
+                name=name,
+            )
+    return options.checked(parsed.given)[0]
+
+
+def loss(result: pd.DataFrame | Tables) -> tuple[str, str] | None:
+    """Return what was lost and what would help; None for no loss."""
+    receipt = result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
+    lost = sum(receipt["lost"].values())
+    return (f"bpftrace lost {lost:,} events", _ADVICE) if lost else None
 
 
 class Shown(Protocol):
@@ -204,7 +241,7 @@ def _no_privilege(why: str) -> RequirementError:
     )
 
 
-def _result(script: str, traced: _Traced, *, warn: bool) -> pd.DataFrame | Tables:
+def _tables(script: str, traced: _Traced, *, warn: bool) -> Tables:
     errors = traced.text(traced.errors)
     output = bpftrace_output.read(traced.text(traced.out).splitlines(), script)
     complaints = re.findall(r"^WARNING: (.*)", errors, re.MULTILINE)
@@ -214,15 +251,10 @@ def _result(script: str, traced: _Traced, *, warn: bool) -> pd.DataFrame | Table
     receipt = {**_receipt(script, traced, output), "warnings": complaints}
     for name, table in output.tables.items():
         table.attrs["kernelscope"] = {**receipt, "table": name}
-    if output.lost and warn:
-        warnings.warn(
-            f"bpftrace lost {output.lost:,} events; a filter in the script (/.../) makes fewer",
-            LostEventsWarning,
-            stacklevel=3,
-        )
-    if len(output.tables) == 1:
-        return next(iter(output.tables.values()))
-    return Tables(output.tables, receipt)
+    found = Tables(output.tables, receipt)
+    if warn and (lost := loss(found)) is not None:
+        warnings.warn("; ".join(lost), LostEventsWarning, stacklevel=3)
+    return found
 
 
 def _receipt(script: str, traced: _Traced, output: bpftrace_output.Output) -> dict[str, Any]:

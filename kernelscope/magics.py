@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
@@ -43,6 +43,7 @@ _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a Data
     %ebpf show NAME                all about a probe, with its C
     %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
     %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
+    %%bpftrace [options]           run the bpftrace script in the cell, with real bpftrace
 
     %%ebpf -d 5 -o reads
     BPF_HASH(reads, u32);
@@ -131,6 +132,38 @@ class KernelScope(Magics):
             asked = self.session.request(parsed.target, cell, given, where="magic")
         wanted = options.of_output(parsed.given)
         return self._background(asked, wanted) if wanted.get("bg") else self._run(asked, wanted)
+
+    @cell_magic
+    def bpftrace(self, line: str, cell: str) -> Any:
+        """Run the bpftrace script in the cell with real bpftrace: %%bpftrace -d 5 -o reads.
+
+        Each map becomes a DataFrame, its keys' parts columns of their own; printf's lines become
+        rows where one format made them. -d TIME (10 s), -o NAME, --pid PID, --table NAME, --csv,
+        --parquet, --json PATH, --quiet: as %ebpf has them.
+        """
+        try:
+            return self._bpftrace(line, cell)
+        except KernelScopeError as error:
+            raise _brief(error, cell) from None
+
+    def _bpftrace(self, line: str, cell: str) -> Any:
+        from kernelscope import bpftrace_run
+
+        wanted = bpftrace_run.checked(options.split(line))
+        result = bpftrace_run.run(
+            cell,
+            duration=wanted.get("duration", bpftrace_run.DURATION_S),
+            pid=wanted.get("pid"),
+            table=wanted.get("table"),
+            progress=None if wanted.get("quiet") or not self.progress else Progress(),
+            warn=False,
+        )
+        self._bind(wanted, result)
+        if (lost := bpftrace_run.loss(result)) is not None:
+            _say_loss(*lost)
+        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
+            _export(result, wanted)
+        return result
 
     def _live(self, line: str) -> None:
         """Show a view that moves; it is displayed here, so that the cell may go on below it."""

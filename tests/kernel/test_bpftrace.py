@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from probes.loads import Load, started
 
 from kernelscope import bpftrace_run
@@ -96,3 +97,22 @@ def test_it_needs_a_script_and_an_end() -> None:
         bpftrace_run.run("  ")
     with pytest.raises(ParameterError, match="needs an end"):
         bpftrace_run.run("BEGIN {}", duration="inf")
+
+
+def test_a_cell_of_it_binds_its_tables_and_refuses_what_does_not_go_with_it() -> None:
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        shell.run_cell("%load_ext kernelscope").raise_error()
+        cell = 'BEGIN { @answer[comm] = 42; printf("x=%d\\n", 7); exit(); }'
+        shell.run_cell(f"%%bpftrace -d 5 -o found --quiet\n{cell}").raise_error()
+        found = shell.user_ns["found"]
+        assert found["answer"]["value"].tolist() == [42]
+        assert found["printf"]["x"].tolist() == [7]
+        shell.run_cell(f"%%bpftrace --table answer -o one --quiet\n{cell}").raise_error()
+        assert shell.user_ns["one"]["comm"].tolist() == ["bpftrace"]
+        refused = shell.run_cell(f"%%bpftrace --comm x\n{cell}").error_in_exec
+        assert isinstance(refused, ParameterError)
+        assert "nothing like --comm" in str(refused)
+    finally:
+        InteractiveShell.clear_instance()
