@@ -130,6 +130,7 @@ def bars(
         table = table.iloc[:-1]
     values = table[name].to_numpy(np.float64)
     drawn = artists.bars(axes, values)
+    axes.set_ylim(max(3, len(values)) - 0.4, -0.6)  # few bars are not thick ones
     axes.bar_label(drawn, [write(each) for each in values], padding=4, fontsize=11)
     labels = [figure.shortened(_joined(row)) for row in table[keys].to_numpy()]
     axes.set_yticks(np.arange(len(table)), labels)

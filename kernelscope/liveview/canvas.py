@@ -28,7 +28,7 @@ from kernelscope.theme import Theme
 
 DPI = 100
 _TICK_POINTS = 10
-_TICK_PIXELS = 72  # that a time's label takes
+_TICK_PIXELS = 84  # that a time's label takes
 _SHRINK_AFTER_S = 4.0
 
 
