@@ -166,7 +166,8 @@ class HookSpec:
 class Overhead:
     """What tracing costs: class "low", "medium" or "high", and measured ns an event.
 
-    ns_per_event: the run time of all the probe's programs together for one event. Events are what
+    ns_per_event: the run time of all the probe's programs together for one event, in the least
+        disturbed of five runs under its check's load (script/record-probes). Events are what
         the tables count (rows, where they do not count), but at least the runs of the program that
         ran most often (a threshold hides events that were looked at) and at most those of all.
     """

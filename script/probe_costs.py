@@ -17,7 +17,7 @@ import pandas as pd
 from kernelscope.agent import kernel
 from kernelscope.tables import Tables
 
-ROUNDS = 5
+ROUNDS = 7
 CALLS = 400_000
 # The system-call-bound load: half of the calls are reads, half are writes, of one byte each.
 FLOOD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={CALLS // 2}", "status=none")

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +36,7 @@ PICTURES = ROOT / "docs" / "probes"
 ROWS = 12
 WIDTHS = (100, 120, 140, 160)  # an example is as narrow as it can be without being folded
 SETTLE_S = 0.2
-COST_ROUNDS = 3
+COST_ROUNDS = 5
 LARGEST_PICTURE = 40 << 10
 _FILTERS = ("pid", "comm", "uid", "cgroup")
 
@@ -180,7 +179,7 @@ def cost(session: Session, probe: Probe) -> str:
         seen = [trace(session, probe, filtered=False) for _ in range(COST_ROUNDS)]
     found = [costs.ns_per_event(each.result, each.runs) for each in seen]
     known = [ns for ns in found if ns is not None]
-    ns = costs.rounded(median(known)) if known else None
+    ns = costs.rounded(min(known)) if known else None
     with load_of(probe, filtered=False) as (_, options):
         felt = costs.overhead(lambda: session.start(probe, duration=60, **options))
     if ns is not None:
