@@ -17,8 +17,10 @@ struct victim_t {
     u32 tid;
     u32 uid;
     u32 asked_by;
+    u32 wanted; /* by the run's filters */
     char comm[16];
     char asking_comm[16];
+    u32 unused;
 };
 
 /* struct oom:mark_victim: what all kernels have of it. */
@@ -55,6 +57,7 @@ int on_signal(u64 *ctx)
     victim.uid = task->cred->uid.val;
     bpf_probe_read_kernel_str(victim.comm, sizeof(victim.comm), task->comm);
     victim.score_adjustment = task->signal->oom_score_adj;
+    victim.wanted = KS_KEEP_TASK(task);
     mm = task->mm;
     if (mm) {
         victim.total_bytes = ks_u64(&mm->total_vm) * PAGE_SIZE;
@@ -66,20 +69,29 @@ int on_signal(u64 *ctx)
     return 0;
 }
 
+/* Of a victim that was ending already, and so got no signal, only the id can be compared. */
+static inline bool is_wanted(u32 pid)
+{
+    if (KS_PARAM(filter_uid) || KS_PARAM(filter_comm_0) || KS_PARAM(filter_cgroup))
+        return false;
+    return !KS_PARAM(filter_pid) || KS_PARAM(filter_pid) == pid;
+}
+
 int on_victim(struct mark_t *args)
 {
     u32 killer = bpf_get_current_pid_tgid();
     struct victim_t *found = killed.lookup(&killer);
-    struct victim_t victim = {};
+    struct victim_t victim = {.pid = args->pid, .tid = args->pid};
 
     if (found && found->tid == args->pid)
         victim = *found;
     else
-        victim.pid = victim.tid = args->pid; /* it was ending already, and got no signal */
+        victim.wanted = is_wanted(args->pid);
+    if (!victim.wanted)
+        return 0;
     victim.at_ns = bpf_ktime_get_ns();
     victim.asked_by = bpf_get_current_pid_tgid() >> 32;
     bpf_get_current_comm(&victim.asking_comm, sizeof(victim.asking_comm));
-    if (ks_keep(victim.pid, victim.uid, victim.comm))
-        victims.ringbuf_output(&victim, sizeof(victim), 0);
+    victims.ringbuf_output(&victim, sizeof(victim), 0);
     return 0;
 }

@@ -14,6 +14,7 @@ from probes.checking import in_one_of_four, one, traced
 from probes.disks import mounted_ext4
 from probes.loads import started
 
+from kernelscope import cgroups
 from kernelscope.errors import LostEventsWarning
 
 pytestmark = pytest.mark.kernel
@@ -100,9 +101,27 @@ def test_oomkill_shows_the_victims_of_a_limit() -> None:
 def test_oomkill_shows_the_victims_of_one_name_on_request() -> None:
     with started("memory_run_out") as load:
         victims, facts = traced("oomkill", load, comm="ks-other")
-
-    allowed(facts)
     assert victims.empty
+    with started("memory_run_out") as load:
+        victims, facts = traced("oomkill", load, comm="ks-victim")
+    assert len(victims) == len(allowed(facts)["ended"])
+
+
+@pytest.mark.skipif(cgroups.mount() is None, reason="no cgroups of version 2 are mounted")
+def test_oomkill_shows_the_victims_of_one_cgroup_on_request() -> None:
+    root = cgroups.mount()
+    assert root is not None
+    other = root / f"ks-other-{os.getpid()}"
+    other.mkdir()
+    try:
+        with started("memory_run_out") as load:
+            victims, facts = traced("oomkill", load, cgroup=str(other))
+        assert victims.empty
+        with started("memory_run_out") as load:
+            victims, facts = traced("oomkill", load, cgroup=str(root))
+    finally:
+        other.rmdir()
+    assert (victims["comm"] == "ks-victim").sum() == len(allowed(facts)["ended"])
 
 
 @pytest.fixture
