@@ -16,7 +16,7 @@ struct made_t {
     u64 at_ns;
     struct dentry *dentry;
     u32 pid;
-    u32 uid;
+    u32 wanted; /* by the run's filters */
     char comm[16];
 };
 
@@ -53,7 +53,7 @@ int on_opened(struct ks_sys_exit *args)
         return 0;
     file_made.dentry = ks_pointer(&file->f_path.dentry);
     file_made.pid = bpf_get_current_pid_tgid() >> 32;
-    file_made.uid = bpf_get_current_uid_gid();
+    file_made.wanted = KS_KEEP_CURRENT();
     bpf_get_current_comm(&file_made.comm, sizeof(file_made.comm));
     ks_file_name(key.name, NAME_BYTES, file);
 #pragma unroll /* a loop over what lies in memory has no end that every verifier sees */
@@ -103,9 +103,6 @@ static inline void report(struct key_t *key, struct made_t *file_made, u64 age)
     struct life_t life = {.at_ns = bpf_ktime_get_ns(), .age_ns = age};
 
     KS_SET_TASK(&life);
-    if (!ks_keep(life.pid, life.uid, life.comm) &&
-        !ks_keep(file_made->pid, file_made->uid, file_made->comm))
-        return;
     life.made_by = file_made->pid;
     __builtin_memcpy(life.made_comm, file_made->comm, sizeof(life.made_comm));
     __builtin_memcpy(life.file, key->name, sizeof(life.file));
@@ -134,7 +131,8 @@ int on_unlinked(struct ks_sys_exit *args)
         if (!found || !is_gone(found->dentry))
             continue;
         u64 age = bpf_ktime_get_ns() - found->at_ns;
-        if (!KS_PARAM(max_age) || age <= KS_PARAM(max_age))
+        bool wanted = found->wanted || KS_KEEP_CURRENT();
+        if (wanted && (!KS_PARAM(max_age) || age <= KS_PARAM(max_age)))
             report(&key, found, age);
         made.delete(&key);
         break;

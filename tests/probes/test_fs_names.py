@@ -9,6 +9,8 @@ import pytest
 from probes.checking import one, traced
 from probes.loads import started
 
+from kernelscope import cgroups
+
 pytestmark = pytest.mark.kernel
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -73,3 +75,23 @@ def test_filelife_leaves_out_files_that_lived_long_on_request(tmp_path: Path) ->
     assert set(lives["made_by_pid"]) | set(lives["pid"]) == {load.pid}
     assert (lives["age_ms"] <= 4).all()
     assert not lives["file"].str.startswith("ks-heir").any()
+
+
+@needs_root
+@pytest.mark.skipif(cgroups.mount() is None, reason="no cgroups of version 2 are mounted")
+@pytest.mark.parametrize(("inside", "count"), [(True, 53 + 7 + 11), (False, 0)])
+def test_filelife_is_held_to_a_cgroup(tmp_path: Path, inside: bool, count: int) -> None:
+    root = cgroups.mount()
+    assert root is not None
+    group = root / f"ks-files-{os.getpid()}"
+    group.mkdir()
+    try:
+        with started("files_made_and_deleted", str(tmp_path)) as load:
+            if inside:
+                (group / "cgroup.procs").write_text(str(load.pid))
+            lives, _ = traced("filelife", load, cgroup=str(group))
+            (root / "cgroup.procs").write_text(str(load.pid))
+    finally:
+        group.rmdir()
+
+    assert len(lives) == count
