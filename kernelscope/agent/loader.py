@@ -97,30 +97,23 @@ def load(
         guard = _guard(parsed, program.filters, exclude)
         values = {**program.params, **(own_params[number] if own_params else {})}
         code = guard + _code(functions[hook.function], obj, values, loaded.map_fds)
+        explain = partial(
+            _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
+        )
         try:
             target = program_target(parsed)
-        except AttachError:
+            key = hook.function, target, code
+            if key not in variants:
+                whole = with_verdict(code, parsed)
+                variants[key] = _load_one(whole, target, obj, hook.function, explain)
+                taken = hook.function in loaded.programs
+                name = f"{hook.function} ({parsed.spec})" if taken else hook.function
+                loaded.programs[name] = variants[key]
+            loaded.fds.append(variants[key])
+        except RunError:
             if not hooks.of_pattern(hook):
                 raise
             loaded.fds.append(-1)
-            continue
-        key = hook.function, target, code
-        if key not in variants:
-            code = with_verdict(code, parsed)
-            explain = partial(
-                _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
-            )
-            try:
-                variants[key] = _load_one(code, target, obj, hook.function, explain)
-            except RunError:
-                if not hooks.of_pattern(hook):
-                    raise
-                loaded.fds.append(-1)
-                continue
-            taken = hook.function in loaded.programs
-            name = f"{hook.function} ({parsed.spec})" if taken else hook.function
-            loaded.programs[name] = variants[key]
-        loaded.fds.append(variants[key])
     return loaded
 
 
