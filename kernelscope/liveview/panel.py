@@ -13,7 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope.errors import KernelScopeError
-from kernelscope.liveview import saving, status
+from kernelscope.liveview import answers, saving, status
 from kernelscope.liveview.loop import Loop
 from kernelscope.liveview.pace import Pace
 from kernelscope.liveview.rows import kept
@@ -71,6 +71,7 @@ class Panel:
         self.widget.observe(self._looked_at, "_view_count")
         self.loop = Loop(self.pace, self._draw, self._report, self._failed)
         self._arrange()
+        answers.anywhere(self.widget, self._seen)
         for track in self.tracks:
             track.tracer.resize(window_s)
 
@@ -79,6 +80,7 @@ class Panel:
     def begin(self) -> None:
         """Start the probes that do not run already, and draw."""
         self._said.value = ""
+        self._pause.value = False
         self._shown_at = time.monotonic()
         self._hidden_at = None
         self.pace.seen_at = None

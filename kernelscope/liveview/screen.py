@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from kernelscope import flamegraph
 from kernelscope.errors import AnalysisError
-from kernelscope.liveview import rows
+from kernelscope.liveview import answers, rows
 from kernelscope.liveview.choice import View
 from kernelscope.liveview.engine import Engine
 from kernelscope.liveview.pictures import PICTURES, Picture
@@ -44,6 +44,7 @@ class Screen:
         self._samples = widgets.HTML()
         self.widget = widgets.VBox([], layout=widgets.Layout(min_height=self._fixed["height"]))
         self.widget.layout.min_width = self._fixed["width"]
+        answers.anywhere(self._sort, self._down, self._words)
         self._drawn: tuple[int, View, str] | None = None
         self._picture: Picture | None = None
         self._next = 0.0

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from kernelscope import catalogue, finder
 from kernelscope.errors import ParameterError
-from kernelscope.liveview import status
+from kernelscope.liveview import answers, status
 from kernelscope.liveview.choice import View, chosen
 from kernelscope.liveview.controls import Controls
 from kernelscope.liveview.screen import Screen
@@ -65,6 +65,7 @@ class Track:
         shown = [self.said, self.screen.widget]
         shown = shown if bare else [self.row, self._options, *shown]
         self.widget = widgets.VBox(shown, layout=widgets.Layout(flex="0 0 auto"))
+        answers.anywhere(self.widget)
         self.picker.observe(self._picked, "value")
         self.view.observe(self._chose, "value")
         self.open.observe(self._opened, "value")
@@ -152,6 +153,7 @@ class Track:
         if self._controls is None:
             self._controls = Controls(probe, self.tracer.given, self._changed)
         told = widgets.HTML(f"<small>{html.escape(probe.summary)}</small>")
+        answers.anywhere(self._controls.widget)
         self._options.children = [told, self._controls.widget]
 
     def _changed(self) -> None:
