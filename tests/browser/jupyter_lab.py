@@ -1,4 +1,7 @@
-"""JupyterLab as a person meets it: a server of its own, and a notebook in a headless Chromium."""
+"""JupyterLab as a person meets it: a server of its own, and a notebook in a headless Chromium.
+
+Notebook 7 is made of the same parts, and is driven in the same way.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,10 @@ _SETTINGS = {
     "completer-extension/inline-completer": {"providers": {}},
 }
 
+# Each is a module to start, and where it shows a notebook.
+_LAB = ("jupyterlab", "doc/tree/")
+NOTEBOOK_7 = ("notebook", "notebooks/")
+
 _READY = """() => {
     const context = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
     const kernel = context?.session?.kernel;
@@ -54,7 +61,7 @@ def browser() -> str | None:
 
 
 class Lab:
-    """A notebook, opened in JupyterLab. Its cells are counted from 0."""
+    """A notebook, opened in JupyterLab or in Notebook 7. Its cells are counted from 0."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -106,21 +113,24 @@ class Lab:
 
 
 @contextmanager
-def opened(folder: Path, cells: Sequence[str], **how: Any) -> Iterator[Lab]:
+def opened(
+    folder: Path, cells: Sequence[str], *, app: tuple[str, str] = _LAB, **how: Any
+) -> Iterator[Lab]:
     """Open a notebook of these cells. how: what the browser's page is made with (its size)."""
+    module, place = app
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(text) for text in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(notebook, folder / "notebook.ipynb")
-    with _server(folder) as (url, token), sync_playwright() as playwright:
+    with _server(folder, module) as (url, token), sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             folder / "browser", executable_path=browser(), args=_ARGUMENTS, **how
         )
         try:
             context.set_default_timeout(PATIENCE_S * 1000)
             page = context.pages[0]
-            page.goto(f"{url}doc/tree/notebook.ipynb?token={token}&reset")
+            page.goto(f"{url}{place}notebook.ipynb?token={token}&reset")
             lab = Lab(page)
             lab.cell(len(cells) - 1).wait_for()
             lab.ready()
@@ -130,7 +140,7 @@ def opened(folder: Path, cells: Sequence[str], **how: Any) -> Iterator[Lab]:
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[tuple[str, str]]:
+def _server(folder: Path, module: str) -> Iterator[tuple[str, str]]:
     """Start a server that leaves nothing outside the folder: its address and its token."""
     for name, settings in _SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -149,7 +159,7 @@ def _server(folder: Path) -> Iterator[tuple[str, str]]:
         "IPYTHONDIR": str(folder / "ipython"),
         "MPLCONFIGDIR": str(folder / "matplotlib"),
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command = [sys.executable, "-m", module, "--no-browser", "--allow-root"]
     command += ["--expose-app-in-browser"]  # how the page is asked whether the kernel is ready
     command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
     with (folder / "jupyter.log").open("w") as log:
@@ -171,4 +181,4 @@ def _address(process: subprocess.Popen[bytes], folder: Path) -> str:
             except ValueError:
                 continue  # it is being written
         time.sleep(0.1)
-    raise RuntimeError("JupyterLab did not start:\n" + (folder / "jupyter.log").read_text())
+    raise RuntimeError("the server did not start:\n" + (folder / "jupyter.log").read_text())
