@@ -19,6 +19,7 @@ NAMES = [
     "__version__",
     "doctor",
     "errors",
+    "live",
     "load_ipython_extension",
     "open",
     "probes",
