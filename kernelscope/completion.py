@@ -22,7 +22,7 @@ HOOK_KINDS = (
     "iter", "xdp", "tcx_ingress", "tcx_egress",
 )  # fmt: skip
 _USER_KINDS = ("uprobe", "uretprobe", "usdt")
-COMMANDS = ("search", "show")  # what %ebpf takes in a probe's place
+COMMANDS = ("live", "search", "show")  # what %ebpf takes in a probe's place
 
 
 def install(shell: InteractiveShell, session: Session) -> None:

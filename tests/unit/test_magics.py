@@ -242,7 +242,8 @@ def completions(notebook: Notebook, line: str) -> list[str]:
 
 def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf sysc") == ["syscount"]
-    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), "search", "show"}
+    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), *completion.COMMANDS}
+    assert completions(notebook, "%ebpf live runql") == ["runqlat", "runqlen"]
     assert completions(notebook, "%ebpf show sysc") == ["syscount"]
     assert all(name.startswith("/") for name in completions(notebook, "%ebpf syscount --cgroup "))
     assert completions(notebook, "%ebpf syscount --dur") == ["--duration"]
