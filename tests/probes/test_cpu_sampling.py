@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from probes.checking import SAMPLING, traced
+from probes.checking import SAMPLING, in_one_of_four, traced
 from probes.loads import started
 
 pytestmark = pytest.mark.kernel
@@ -36,6 +36,7 @@ def test_runqlen_adds_up_all_cpus() -> None:
     assert samples.loc[samples["runnable"] >= 3, "count"].sum() >= 10
 
 
+@in_one_of_four
 def test_cpuwalk_finds_each_cpu_that_a_process_ran_on() -> None:
     with started("walks_two_cpus") as load:
         samples, facts = traced("cpuwalk", load, pid=load.pid, hz=499)
@@ -59,13 +60,14 @@ def test_cpuwalk_counts_idle_cpus_where_asked() -> None:
     assert idle["comm"].str.startswith("swapper").all()
 
 
+@in_one_of_four
 def test_cpufreq_samples_programs_at_the_frequency_that_is_known() -> None:
     with started("walks_two_cpus") as load:
-        tables, facts = traced("cpufreq", load, pid=load.pid, by="comm", hz=499)
+        tables, facts = traced("cpufreq", load, pid=load.pid, by="comm")
 
     samples = tables["samples"]
     cpu_s = sum(facts["cpu_s"].values())
-    assert samples["count"].sum() == pytest.approx(499 * cpu_s, rel=SAMPLING)
+    assert samples["count"].sum() == pytest.approx(99 * cpu_s, rel=SAMPLING)
     assert set(samples["comm"]) == {"python"}
     if not FREQUENCIES:
         assert set(samples["mhz"]) == {0.0}
