@@ -32,7 +32,7 @@ _SETTLE_S = 3.0
 _TICK = os.sysconf("SC_CLK_TCK")
 
 # Each event is one openat: as many as are due are made every 5 ms, or one whenever it is due.
-_LOAD = """
+LOAD = """
 import os, sys, time
 rate, path = float(sys.argv[1]), b"/dev/null"
 begun, made = time.monotonic(), 0
@@ -64,7 +64,7 @@ class Figures:
 @contextmanager
 def load(rate: int) -> Iterator[int]:
     """Make that many events a second; gives the process."""
-    command = [sys.executable, "-I", "-S", "-c", _LOAD, str(rate)]
+    command = [sys.executable, "-I", "-S", "-c", LOAD, str(rate)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
