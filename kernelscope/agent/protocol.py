@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kernelscope.agent.arena import Arena
 from kernelscope.agent.checks import NAME, Checker, integer, known, refuse
 from kernelscope.errors import AgentDiedError
 
@@ -311,6 +312,7 @@ class FrameReader:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._pending = bytearray()
+        self._arena = Arena()
 
     def read(self) -> Frame | None:
         """Return the next frame, or None at the stream's end.
@@ -320,6 +322,7 @@ class FrameReader:
         """
         line = self._line()
         if line is None:
+            self._arena = Arena()  # what nobody looks at any more may go
             return None
         header, size = decode_header(line)
         return Frame(header, self._payload(size) if size else b"")
@@ -342,8 +345,8 @@ class FrameReader:
                 return None
             self._pending += chunk
 
-    def _payload(self, size: int) -> bytearray:
-        payload = bytearray(size)
+    def _payload(self, size: int) -> bytearray | memoryview:
+        payload = self._arena.take(size)
         have = min(size, len(self._pending))
         payload[:have] = self._pending[:have]
         del self._pending[:have]
