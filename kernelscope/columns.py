@@ -16,7 +16,7 @@ import platform
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -48,6 +48,8 @@ _KERNEL_ERRORS = {
     529: "EIOCBQUEUED",
 }
 _LAST_ERROR = 4095
+_LONGEST_ALIKE = 64  # bytes of text that are looked at for whether all rows have the same
+_MOST_ALIKE = 1 << 16  # rows of a block of which that is asked
 _REAL_TIME_SIGNALS = 34  # glibc's SIGRTMIN
 
 
@@ -135,7 +137,26 @@ def text_of(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
+def _all_alike(values: Array) -> bool:
+    """Tell whether all items are the same bytes; looks at eight at a time."""
+    width = values.dtype.itemsize
+    if values.ndim != 1 or not len(values) or width % 8 or width > _LONGEST_ALIKE:
+        return False
+    names = [f"f{at}" for at in range(0, width, 8)]
+    words = values.view([(name, "<u8") for name in names])
+    return all(bool((words[name] == words[name][0]).all()) for name in names)
+
+
+@lru_cache(maxsize=8)
+def _repeated(text: str, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.large_string()), count)
+
+
 def _text(source: Source) -> Values:
+    if len(source.values) <= _MOST_ALIKE and _all_alike(source.values):
+        # The blocks of one process's events then share one array of its name.
+        text = text_of(source.values[:1].tobytes())
+        return pd.array(_repeated(text, _MOST_ALIKE)[: len(source.values)], dtype="str")
     encoded = _fixed(source.values).dictionary_encode()
     raw = encoded.dictionary.cast(pa.large_binary())
     cut = pyarrow.compute.list_element(pyarrow.compute.split_pattern(raw, b"\0", max_splits=1), 0)
@@ -161,7 +182,7 @@ def _integer(source: Source) -> Values:
     if values.dtype.kind not in "iuf":
         return _wide(source)
     if scale == 1:
-        return np.ascontiguousarray(values)
+        return values
     if scale.is_integer() and values.dtype.kind in "iu":
         return values.astype(np.int64) * int(scale)
     return _scaled(values.astype(np.float64), scale)

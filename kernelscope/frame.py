@@ -26,7 +26,7 @@ _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_
 _RECORDS = ("ring", "perf", "printk")
 PRINTK = "printk"  # the table of what the program printed
 # Decoded at a time: little enough that a block's memory is used again for the next.
-_BLOCK_ROWS = 1 << 15
+_BLOCK_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)

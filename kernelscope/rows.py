@@ -85,8 +85,9 @@ class Rows:
         for part in self.parts:
             for field in part.fields:
                 if _named(part, field, name):
-                    arrays = part.arrays or [part.empty]
-                    values = np.concatenate([decode.column(rows, field) for rows in arrays])
+                    columns = [decode.column(rows, field) for rows in part.arrays or [part.empty]]
+                    # One batch's field is read where it lies: whoever keeps it copies it anyway.
+                    values = columns[0] if len(columns) == 1 else np.concatenate(columns)
                     return values if self.order is None else values[self.order]
         return None
 
