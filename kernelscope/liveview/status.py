@@ -55,8 +55,9 @@ def facts(tracer: Tracer) -> Facts:
     share = made["cpu_share"]
     seconds = run.elapsed_s
     whole = engine.counted / seconds if seconds > 0 else 0.0
+    recorded = " (RECORDED earlier, not live)" if made["recorded"] else ""
     return Facts(
-        tracer.name,
+        tracer.name + recorded,
         tracer.state,
         engine.events,
         engine.rate,
