@@ -156,7 +156,7 @@ def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
 
 def test_builtin_only_holds_a_named_library_to_the_default() -> None:
     BUILTIN.check(installed("mallocdist"))
-    with pytest.raises(AgentRefusedError, match="is not for 'uprobe:/home/x/lib.so:malloc'"):
+    with pytest.raises(AgentRefusedError, match=r"is not for 'uprobe:/home/x/lib.so:malloc'"):
         BUILTIN.check(installed("mallocdist", library="/home/x/lib.so"))
 
 
