@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import kernel, maps, perfbuf
 from kernelscope.agent.protocol import Layout, Program
-from kernelscope.agent.ringbuf import Ring
+from kernelscope.agent.ringbuf import Chunk, Ring
 from kernelscope.agent.symbols import StackResolver
 from kernelscope.errors import AgentRefusedError
 
@@ -51,7 +51,7 @@ class Reading:
             self.layouts.append(PRINTK)
         self._maps = _wanted_maps(self.layouts, program.tables)
         self._rings = {
-            item.table: Ring(map_fds[item.table], item.max_entries)
+            item.table: Ring(map_fds[item.table], item.max_entries, item.record_size)
             for item in self.layouts
             if item.kind == "ring"
         }
@@ -110,9 +110,7 @@ class Reading:
         self._spool.push(header, payload, always=True)
 
     def _drain_ring(self, table: str, ring: Ring) -> int:
-        taken = 0
-        for chunk in ring.drain():
-            taken += len(chunk.data)
+        def take(chunk: Chunk) -> None:
             header = {
                 "type": "batch",
                 "table": table,
@@ -121,10 +119,12 @@ class Reading:
                 "records": chunk.records,
                 "at_ns": time.monotonic_ns(),
             }
-            self._push(header, chunk.data)
+            data = memoryview(chunk.data)
             if self._stacks is not None:
-                self._stacks.observe_records(table, chunk.data, chunk.stride)
-        return taken
+                self._stacks.observe_records(table, data, chunk.stride)
+            self._spool.pass_on(header, data)
+
+        return ring.pass_on(take)
 
     # --- maps ------------------------------------------------------------------------------------
 

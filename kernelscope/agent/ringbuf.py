@@ -16,15 +16,17 @@ import ctypes
 import mmap
 import struct
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 PAGE = mmap.PAGESIZE
 CHUNK = 1 << 20  # larger pieces leave the CPU's cache between check and copy: 7% slower at 4 MiB
 BUSY, DISCARDED = 1 << 31, 1 << 30
 _LENGTH = DISCARDED - 1
 _HEADER = 8
+_LONG_RUN = 64 << 10  # bytes: what the walker costs to make is worth it
 _SHORT_RUN = 256  # records: below this a chunk of its own costs more than walking does
 
 _lock = threading.Lock()
@@ -45,14 +47,14 @@ def stride_of(header: int) -> int:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole records as they stood in the ring, headers included.
+    """Whole records as they stand in the ring, headers included.
 
     stride: bytes from one record to the next, when all are alike and none was discarded; else 0,
         and the records must be walked (a discarded one, bit 30, is to be skipped).
     records: how many there are, discarded ones not counted.
     """
 
-    data: bytes
+    data: Union[bytes, memoryview]
     stride: int
     records: int
 
@@ -63,9 +65,10 @@ class Ring:
     source: a ring-buffer map's fd; or anything that `mmap` takes, for tests (an fd whose file
         has the same layout).
     size: the map's max_entries, in bytes.
+    record_size: the payload's bytes where all records are known to have as many; else 0.
     """
 
-    def __init__(self, map_fd: int, size: int) -> None:
+    def __init__(self, map_fd: int, size: int, record_size: int = 0) -> None:
         read_write = mmap.PROT_READ | mmap.PROT_WRITE
         self.capacity = size
         self._fd = map_fd
@@ -79,6 +82,7 @@ class Ring:
         self._data = memoryview(self._producer_map)[PAGE:]
         self._words = self._data.cast("I")
         self._alike: tuple[int, memoryview] = (-1, memoryview(b""))
+        self._stride = stride_of(record_size) if record_size else 0
         self._walker: _Walker | None = None
         self._walker_wanted = True
 
@@ -91,7 +95,15 @@ class Ring:
 
         limit: stop after about this many bytes (never within a record).
         """
-        chunks = []
+        chunks: list[Chunk] = []
+        self.pass_on(lambda chunk: chunks.append(replace(chunk, data=bytes(chunk.data))), limit)
+        return chunks
+
+    def pass_on(self, take: Callable[[Chunk], object], limit: int = 1 << 62) -> int:
+        """Give `take` what `drain` would return, uncopied; return how many bytes there were.
+
+        A chunk's data is the ring's own memory: `take` must have done with it when it returns.
+        """
         start = position = self._consumer[0]
         end = self._producer[0]
         fence()
@@ -100,11 +112,11 @@ class Ring:
             if not taken:
                 break
             if chunk is not None:
-                chunks.append(chunk)
+                take(chunk)
             position += taken
             fence()
             self._consumer[0] = position
-        return chunks
+        return position - start
 
     def close(self) -> None:
         """Unmap the ring."""
@@ -123,6 +135,8 @@ class Ring:
         if header & BUSY:
             return None, 0
         span = min(end - position, CHUNK)
+        if span >= _LONG_RUN and self._stride and self._has_walker():
+            return self._walk_alike(position, span)
         if not header & DISCARDED:
             stride = stride_of(header)
             possible = max(span // stride, 1)
@@ -130,11 +144,18 @@ class Ring:
             taken = records * stride
             if records >= min(_SHORT_RUN, possible) or self._words[at + taken >> 2] & BUSY:
                 fence()
-                return Chunk(bytes(self._data[at : at + taken]), stride, records), taken
+                return Chunk(self._data[at : at + taken], stride, records), taken
         records, taken = self._walk(position, span)
         fence()
-        data = bytes(self._data[at : at + taken]) if records else b""
-        return (Chunk(data, 0, records) if records else None), taken
+        return (Chunk(self._data[at : at + taken], 0, records) if records else None), taken
+
+    def _walk_alike(self, position: int, span: int) -> tuple[Chunk | None, int]:
+        """Do what `_next` does where all records have one size: with one call, discarded or not."""
+        records, taken = self._walk(position, span)
+        fence()
+        at = position & (self.capacity - 1)
+        stride = self._stride if taken == records * self._stride else 0
+        return (Chunk(self._data[at : at + taken], stride, records) if records else None), taken
 
     def _run(self, at: int, header: int, stride: int, possible: int) -> int:
         """Count the records from `at` on whose header is `header`, up to `possible`."""
@@ -156,12 +177,15 @@ class Ring:
 
     def _walk(self, position: int, span: int) -> tuple[int, int]:
         """Find the end of the finished records: (records, bytes) of about `span` bytes at most."""
+        if self._has_walker() and self._walker is not None:
+            return self._walker.walk(position, position + span)
+        return self._walk_slowly(position & (self.capacity - 1), span)
+
+    def _has_walker(self) -> bool:
         if self._walker_wanted:
             self._walker_wanted = False
             self._walker = _Walker.make(self._fd)
-        if self._walker is not None:
-            return self._walker.walk(position, position + span)
-        return self._walk_slowly(position & (self.capacity - 1), span)
+        return self._walker is not None
 
     def _walk_slowly(self, start: int, span: int) -> tuple[int, int]:
         words = self._words

@@ -33,7 +33,7 @@ from kernelscope.agent.checks import integer
 from kernelscope.agent.failure import as_error
 from kernelscope.agent.protocol import Hook, Program, decode_header
 from kernelscope.agent.reading import Reading
-from kernelscope.agent.spool import Spool
+from kernelscope.agent.spool import Spool, widen
 from kernelscope.agent.stats import RunStats
 from kernelscope.errors import AttachError, KernelScopeError
 
@@ -54,6 +54,7 @@ class Run:
         self.context = context
         self.timings: dict[str, float] = {}
         self.stopped_by = ""
+        widen(sock)
         self.spool = Spool(sock, program.spool_bytes)
         self.attachments: list[attach.Attachment] = []
         self._doing = "preparing the program"

@@ -17,7 +17,18 @@ from kernelscope.agent.protocol import encode_header
 
 _PIECES = 64  # a call's iovec; the kernel allows 1,024, a socket's buffer never takes that many
 
+_SOCKET_BYTES = 2 << 20  # what a ring gives at a time fits in
+_SO_SNDBUFFORCE = 32  # include/uapi/asm-generic/socket.h; past the system's limit
+
 Payload = Union[bytes, bytearray, memoryview]
+
+
+def widen(sock: socket.socket) -> None:
+    """Have the socket take a whole batch, so that one that stands in a ring need not be copied."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SOCKET_BYTES)
+    except OSError:  # not root: as much as the system lets anybody have
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
 
 
 class Spool:
@@ -57,17 +68,36 @@ class Spool:
         self.bytes += len(line) + size
         return True
 
+    def pass_on(self, header: Mapping[str, Any], payload: memoryview) -> None:
+        """Send what the socket takes of a frame now, and queue a copy of the rest, always.
+
+        The payload may change afterwards. Raises as `flush` does.
+        """
+        line = encode_header(header, len(payload))
+        sent = self._send([line, payload]) if self.flush() else 0
+        if sent < len(line):
+            self._queue(line[sent:])
+        self._queue(bytes(payload[max(sent - len(line), 0) :]))
+
+    def _queue(self, piece: Payload) -> None:
+        if piece:
+            self._pieces.append(memoryview(piece))
+            self.bytes += len(piece)
+
+    def _send(self, pieces: list[Any]) -> int:
+        try:
+            return self.sock.sendmsg(pieces, [], socket.MSG_NOSIGNAL)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
     def flush(self) -> bool:
         """Send what the socket takes now; True when nothing waits any more.
 
         Raises BrokenPipeError or ConnectionResetError when the reader is gone.
         """
         while self._pieces:
-            try:
-                sent = self.sock.sendmsg(
-                    list(islice(self._pieces, _PIECES)), [], socket.MSG_NOSIGNAL
-                )
-            except (BlockingIOError, InterruptedError):
+            sent = self._send(list(islice(self._pieces, _PIECES)))
+            if not sent:
                 return False
             self._drop(sent)
         return True
