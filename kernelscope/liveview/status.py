@@ -10,12 +10,16 @@ from kernelscope import figure
 from kernelscope.liveview.tracer import Tracer
 
 
+_ENOUGH = 1000  # events, for a mean to say something
+
+
 @dataclass(frozen=True)
 class Facts:
     """How one run fares.
 
     lost: events that did not arrive. kept: how many of the records there still are as rows, None
-    for all of them. ns_per_event, cpu_share: what tracing costs, None where it is not known yet.
+    for all of them. ns_per_event, ns_per_run, cpu_share: what tracing costs, of an event that is
+    shown and each time a program runs; None where that is not known.
     """
 
     name: str
@@ -26,6 +30,7 @@ class Facts:
     kept: int | None = None
     ns_per_event: float | None = None
     cpu_share: float | None = None
+    ns_per_run: float | None = None
 
     def text(self, *, paused: bool = False) -> str:
         """Return the facts in one line."""
@@ -39,7 +44,9 @@ class Facts:
         if self.kept is not None:
             parts.append(f"the latest {self.kept:,} kept as rows")
         if self.cpu_share is not None:
-            each = f"{self.ns_per_event:,.0f} ns an event, " if self.ns_per_event else ""
+            each = f"{self.ns_per_run:,.0f} ns a run of its programs, " if self.ns_per_run else ""
+            if self.ns_per_event is not None:
+                each = f"{self.ns_per_event:,.0f} ns an event, "
             parts.append(f"tracing costs {each}{self.cpu_share:.2%} of one CPU")
         return " · ".join(parts)
 
@@ -53,8 +60,10 @@ def facts(tracer: Tracer) -> Facts:
     dropped = lost.pop("dropped_rows", 0)
     made = run.receipt
     share = made["cpu_share"]
-    seconds = run.elapsed_s
-    whole = engine.counted / seconds if seconds > 0 else 0.0
+    # Programs also run for what a filter or a threshold leaves out: that is no event's cost.
+    each = None
+    if share is not None and not tracer.given and engine.counted >= _ENOUGH:
+        each = share * 1e9 / (engine.counted / run.elapsed_s)
     recorded = " (RECORDED earlier, not live)" if made["recorded"] else ""
     return Facts(
         tracer.name + recorded,
@@ -63,8 +72,9 @@ def facts(tracer: Tracer) -> Facts:
         engine.rate,
         sum(lost.values()),
         (made["events"] or 0) - dropped if dropped else None,
-        share * 1e9 / whole if share is not None and whole > 0 else None,
+        each,
         share,
+        made["ns_per_run"],
     )
 
 

@@ -80,6 +80,11 @@ class TestStatus:
             " · tracing costs 350 ns an event, 0.42% of one CPU"
         )
 
+    def test_where_programs_run_for_more_than_is_shown_the_cost_is_that_of_a_run(self):
+        text = status.Facts("opensnoop", "running", 23, 1, cpu_share=0.005, ns_per_run=812.4).text()
+
+        assert text.endswith(" · tracing costs 812 ns a run of its programs, 0.50% of one CPU")
+
     def test_losses_stand_out(self):
         assert "7 LOST" in status.Facts("runqlat", "running", 12, 1, 7).text()
 
