@@ -34,24 +34,12 @@ from browser.jupyter_lab import Lab, opened
 from browser.live_view import events, press, status
 
 KEPT = Path(__file__).with_name("live_page.json")
+SOURCE = Path(__file__).with_name("opens.c")
 MARKS = 21
 SIZE = {"width": 1000, "height": 1000}
 _BARS = 7  # that are marked before the view is reset: about ten have room
 _PATIENCE_S = 60.0
 _SETTLE_MS = 3000
-
-# Beside its events, the load opens each path that it is told, and says when.
-_MARKER = """
-import os, sys, threading, time
-def mark():
-    for path in sys.stdin:
-        at = time.monotonic_ns()
-        try:
-            os.open(path.strip(), 0)
-        except FileNotFoundError:
-            os.write(1, b"%d\\n" % at)
-threading.Thread(target=mark, daemon=True).start()
-"""
 
 # A line of text is a run of rows that have ink where the bars' names stand.
 _LOOK = """img => {
@@ -83,7 +71,7 @@ _LOOK = """img => {
 
 
 class Load:
-    """The load, which can be told to open a path."""
+    """The load of opens.c, which can be told to open a path."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -98,9 +86,12 @@ class Load:
 
 
 @contextmanager
-def load(rate: int) -> Iterator[Load]:
+def load(rate: int, folder: Path) -> Iterator[Load]:
     """Make that many events a second, and marks when told."""
-    command = [sys.executable, "-I", "-S", "-c", _MARKER + live.LOAD, str(rate)]
+    program = folder / "opens"
+    if not program.exists():
+        subprocess.run(["cc", "-O2", "-o", program, SOURCE], check=True)
+    command = [str(program), str(rate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -113,8 +104,9 @@ def load(rate: int) -> Iterator[Load]:
 class Page:
     """A notebook in JupyterLab with live views; what its socket receives is counted."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
+        self.folder = folder
         self.received = 0
         lab.run(0)
         self.pid = int(lab.run(1).inner_text())
@@ -223,7 +215,7 @@ def steady(page: Page, cell: int, seconds: float) -> dict[str, Any]:
 
 def measure(page: Page, cell: int, rate: int, marks: int, seconds: float) -> Figures:
     """Look at one load."""
-    with load(rate) as made:
+    with load(rate, page.folder) as made:
         page.show(cell, f"%ebpf live opensnoop --view bars --pid {made.process.pid}")
         found = steady(page, cell, seconds)
         before_ms, error_ms = page.clock()
@@ -273,7 +265,7 @@ def main() -> None:
     cells = ["%load_ext kernelscope", "import os; print(os.getpid())", *[""] * len(rates)]
     found = []
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder), cells, viewport=SIZE) as lab:
-        page = Page(lab)
+        page = Page(lab, Path(folder))
         for cell, rate in enumerate(rates, 2):
             found.append(measure(page, cell, rate, options.marks, options.seconds))
             sys.stderr.write(f"{found[-1].said}\n")
