@@ -116,15 +116,14 @@ def signals_sent() -> dict[str, Any]:
 
 
 def _receiver() -> tuple[int, int]:
-    """Fork a child that answers each SIGUSR1 with a byte."""
+    """Fork a child that answers each SIGUSR1 with a byte; it keeps those that come early."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGUSR1, lambda *_: os.write(writing, b"x") and None)
-        os.write(writing, b"r")
         while True:
-            signal.pause()
-    os.read(reading, 1)
+            signal.sigwait([signal.SIGUSR1])
+            os.write(writing, b"x")
     return child, reading
 
 
