@@ -221,14 +221,21 @@ def write_record(path: Path, guests: Sequence[Guest]) -> None:
     rows = {guest.kernel.series: hook_row(guest.results) for guest in guests}
     if not all(rows.values()):  # --only left the hooks' tests out
         return
-    record = {
+    seen = {
         "releases": {guest.kernel.series: guest.kernel.release for guest in guests},
         "tests": {guest.kernel.series: guest.results.passed for guest in guests},
         "hooks": rows,
     }
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for part, found in seen.items():  # a kernel that was not run now keeps what it had
+        record[part] = dict(sorted({**record.get(part, {}), **found}.items(), key=_by_series))
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{path.relative_to(ROOT)} is written anew.")
+
+
+def _by_series(item: tuple[str, object]) -> list[int]:
+    return [int(part) for part in item[0].split(".")]
 
 
 # --- the runner itself ----------------------------------------------------------------------------
