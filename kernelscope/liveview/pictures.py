@@ -103,8 +103,14 @@ class _Octaves:
 
     def counts(self, slots: Numbers) -> Numbers:
         """Return counts by bin of counts by slot, which stand in the last axis."""
+        result: Numbers = np.zeros((*slots.shape[:-1], len(self.edges) - 1))
         used = np.flatnonzero(slots.reshape(-1, slots.shape[-1]).any(axis=0))
-        result: Numbers = slots[..., used] @ self._shares[used]
+        if len(used):
+            # Not by a matrix product: BLAS would wake a thread for each CPU, which then spin.
+            bins = np.flatnonzero(self._shares[used].any(axis=0))
+            first, last = bins[0], bins[-1] + 1
+            shares = self._shares[used, first:last]
+            result[..., first:last] = np.einsum("...i,ij->...j", slots[..., used], shares)
         return result
 
     def occupied(self, counts: Numbers) -> tuple[float, float] | None:

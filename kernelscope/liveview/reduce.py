@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
 
 from kernelscope.liveview.window import Grid, Numbers, Places, Tops, Window
 from kernelscope.probe import Column, Plot
@@ -199,9 +201,12 @@ class Reducer:
 
 def _by(frame: pd.DataFrame, label: str, value: str) -> dict[Hashable, float]:
     """Return the sums of `value` by name, or how many rows have it."""
-    names = frame[label]
-    found = frame.groupby(label, sort=False)[value].sum() if value else names.value_counts()
-    return {str(name): float(number) for name, number in found.items()}
+    if value:
+        found = frame.groupby(label, sort=False)[value].sum()
+        return {str(name): float(number) for name, number in found.items()}
+    counted = pyarrow.compute.value_counts(pa.array(frame[label].array))
+    names, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
+    return {str(name): float(count) for name, count in zip(names, counts, strict=True)}
 
 
 def _by_slot(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from kernelscope import figure
 from kernelscope.liveview.tracer import Tracer
 
-
 _ENOUGH = 1000  # events, for a mean to say something
 
 
