@@ -1,0 +1,83 @@
+"""Flame graphs as files, and as the page that a live view shows."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from kernelscope import flamegraph
+from kernelscope.accessor import register
+from kernelscope.errors import AnalysisError
+
+STACKS = pd.DataFrame(
+    {
+        "comm": ["dd", "dd", "python"],
+        "user_stack": ["main;work", "main", "main;</script><b>"],
+        "kernel_stack": ["do_syscall_64;vfs_read", "", ""],
+        "count": [5, 2, 11],
+    }
+)
+register()
+
+
+def test_folded_lines_are_the_stacks_with_their_own_samples():
+    text = flamegraph.folded(flamegraph.tree(STACKS))
+
+    assert sorted(text.splitlines()) == [
+        "dd;main 2",
+        "dd;main;work;do_syscall_64;vfs_read 5",
+        "python;main;</script><b> 11",
+    ]
+
+
+def test_speedscope_has_every_stack_with_its_weight():
+    made = json.loads(flamegraph.speedscope(flamegraph.tree(STACKS), "CPU"))
+    (profile,) = made["profiles"]
+    names = [frame["name"] for frame in made["shared"]["frames"]]
+    stacks = {
+        ";".join(names[i] for i in sample): weight
+        for sample, weight in zip(profile["samples"], profile["weights"], strict=True)
+    }
+
+    assert stacks["dd;main;work;do_syscall_64;vfs_read"] == 5
+    assert sum(stacks.values()) == profile["endValue"] == 18
+
+
+def test_the_page_holds_the_tree_and_a_functions_name_cannot_end_its_script():
+    text = flamegraph.page(flamegraph.data(flamegraph.tree(STACKS)), "CPU <time>")
+    start = text.index('type="application/json">') + len('type="application/json">')
+    held = text[start : text.index("</script>", start)]
+    tree = json.loads(held)
+
+    assert tree[2] == 18
+    assert "</script><b>" in [child[0] for child in tree[3][1][3][0][3]]
+    assert "CPU &lt;time&gt;" in text
+    assert "@" not in text[: text.index("<style>")]
+
+
+@pytest.mark.parametrize("suffix", ["html", "folded", "speedscope.json", "svg", "png"])
+def test_the_name_of_a_file_says_what_it_is(tmp_path, suffix):
+    path = tmp_path / f"stacks.{suffix}"
+    STACKS.ks.flamegraph(save=path)
+
+    assert path.stat().st_size > 50
+
+
+def test_a_name_that_says_nothing_is_refused(tmp_path):
+    with pytest.raises(AnalysisError, match=r"stacks\.doc: which kind") as caught:
+        STACKS.ks.flamegraph(save=tmp_path / "stacks.doc")
+
+    assert ".speedscope.json" in caught.value.hint
+
+
+def test_the_accessor_draws_a_heatmap():
+    frame = pd.DataFrame(
+        {
+            "time": pd.to_datetime([0, 1, 2], unit="s", utc=True),
+            "latency_us": [1.0, 20.0, 300.0],
+        }
+    )
+
+    assert frame.ks.heatmap(title="Waits").axes[0].get_ylabel() == "latency"
