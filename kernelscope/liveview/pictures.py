@@ -20,14 +20,13 @@ from kernelscope.liveview.canvas import (
     log_ticks,
     time_ticks,
 )
+from kernelscope.liveview.octaves import LEAST, Octaves
 from kernelscope.liveview.reduce import Reducer
 from kernelscope.liveview.window import Grid, Numbers
 from kernelscope.theme import LIGHT, Theme
 
 PERCENTS = (50, 90, 99)
 LEFT, RIGHT, TOP, BOTTOM = 76, 18, 52, 32  # margins in pixels, alike in all: stacked, times align
-_PER_OCTAVE = 4
-_LEAST = 2.0**-10
 SIZE = (600, 300)
 _EDGE, _NOTE = 12, 29  # where the line below the title begins
 
@@ -86,39 +85,6 @@ class Picture:
             self.canvas.stale = True
 
 
-class _Octaves:
-    """A grid's slots shared out over bins of equal width on a logarithmic axis."""
-
-    def __init__(self, grid: Grid) -> None:
-        low, high = np.maximum(grid.edges[:-1], 0), grid.edges[1:]
-        first = math.floor(math.log2(max(high[0], _LEAST)) * _PER_OCTAVE) - _PER_OCTAVE
-        last = math.ceil(math.log2(grid.edges[-1]) * _PER_OCTAVE)
-        self.edges: Numbers = np.arange(first, last + 1) / _PER_OCTAVE
-        values = 2.0**self.edges
-        values[0] = 0.0
-        overlap = np.minimum(high[:, None], values[1:]) - np.maximum(low[:, None], values[:-1])
-        share = np.clip(overlap, 0, None)
-        share[share.sum(axis=1) == 0, -1] = 1  # the slots above all that a u64 can tell apart
-        self._shares = share / share.sum(axis=1, keepdims=True)
-
-    def counts(self, slots: Numbers) -> Numbers:
-        """Return counts by bin of counts by slot, which stand in the last axis."""
-        result: Numbers = np.zeros((*slots.shape[:-1], len(self.edges) - 1))
-        used = np.flatnonzero(slots.reshape(-1, slots.shape[-1]).any(axis=0))
-        if len(used):
-            # Not by a matrix product: BLAS would wake a thread for each CPU, which then spin.
-            bins = np.flatnonzero(self._shares[used].any(axis=0))
-            first, last = bins[0], bins[-1] + 1
-            shares = self._shares[used, first:last]
-            result[..., first:last] = np.einsum("...i,ij->...j", slots[..., used], shares)
-        return result
-
-    def occupied(self, counts: Numbers) -> tuple[float, float] | None:
-        """Return between which edges there is anything; None where there is nothing."""
-        there = np.flatnonzero(counts > 1e-9)
-        return (self.edges[there[0]], self.edges[there[-1] + 1]) if len(there) else None
-
-
 def _grid(reducer: Reducer) -> Grid:
     if reducer.grid is None:
         raise TypeError(f"{reducer.shape.table} measures nothing")
@@ -132,7 +98,7 @@ class Distribution(Picture):
 
     def make(self, reducer: Reducer) -> None:
         """Make the artists."""
-        self.octaves = _Octaves(_grid(reducer))
+        self.octaves = Octaves(_grid(reducer))
         self.span, self.ceiling = Span(least=3), Ceiling()
         empty, edges = np.zeros(1), np.array([0.0, 1.0])
         how: Any = {"animated": True}
@@ -196,7 +162,7 @@ class Distribution(Picture):
             self.marks[index].set_visible(shown)
             self.bounds[index].set_visible(shown)
             if shown:
-                at = [math.log2(max(each, _LEAST)) for each in (guess, low, high)]
+                at = [math.log2(max(each, LEAST)) for each in (guess, low, high)]
                 self.marks[index].set_xdata([at[0], at[0]])
                 self.bounds[index].set_x(at[1])
                 self.bounds[index].set_width(at[2] - at[1])
@@ -217,7 +183,7 @@ class Heatmap(Picture):
 
     def make(self, reducer: Reducer) -> None:
         """Make the artists."""
-        self.octaves = _Octaves(_grid(reducer))
+        self.octaves = Octaves(_grid(reducer))
         self.span, self.ceiling = Span(least=3), Ceiling()
         blank = np.zeros((1, 1, 4), np.uint8)
         how: Any = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
@@ -292,7 +258,7 @@ class Percentiles(Picture):
         columns = len(slots)
         edges = np.linspace(-window_s, 0, columns + 1)
         found = [_grid(reducer).percentile(slots, percent) for percent in PERCENTS]
-        logs = [[np.log2(np.maximum(each, _LEAST)) for each in part] for part in found]
+        logs = [[np.log2(np.maximum(each, LEAST)) for each in part] for part in found]
         known = np.concatenate([np.concatenate(part[1:]) for part in logs])
         known = known[np.isfinite(known)]
         if len(known) and self.span.fit(float(known.min()), float(known.max()), now):
