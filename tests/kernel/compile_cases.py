@@ -34,12 +34,13 @@ def program(source: str, **more: Any) -> Program:
     return Program(**{"name": "test", "source": source, **more})
 
 
-def with_both_headers(source: str) -> list[Any]:
+def with_both_headers(source: str, prelude: str = "") -> list[Any]:
     made = compiler()
+    asked = program(source, prelude=prelude)
     found = []
     for header in ("lean", "full"):
-        rewritten = made._rewrite(program(source))
-        module, said = made._without_layouts_if_need_be(rewritten, program(source), header, 0)
+        rewritten = made._rewrite(asked)
+        module, said = made._without_layouts_if_need_be(rewritten, asked, header, 0)
         if module is None:
             raise AssertionError(said)
         obj = capture(module, rewritten)
