@@ -136,10 +136,10 @@ def test_biosnoop_says_what_went_wrong(loop: str, file: Path) -> None:
     with started("reads_that_fail", loop) as load:
         ios, facts = traced("biosnoop", load, disk=Path(loop).name, pid=load.pid)
 
-    if not facts["errors"]:
-        pytest.skip("this kernel's loop device reads zeros where its file has ended")
-    assert facts["errors"] == ["EIO"] * 7
-    assert ios["status"].value_counts().to_dict() == {"": 1, "I/O error": 7}
+    failed = len(facts["errors"])  # none on 6.1, where the loop device then reads zeros
+    assert facts["errors"] in ([], ["EIO"] * 7)
+    assert (ios["status"] == "I/O error").sum() == failed
+    assert (ios["status"] == "").sum() == 8 - failed
 
 
 @in_one_of_four
