@@ -37,6 +37,7 @@ class Label:
     """A text that changes, at a place in pixels from the left and the top.
 
     anchor: as Pillow has it: "l", "m" or "r", then "a" (top), "m" (middle) or "s" (line).
+    back: a colour behind it, where it stands over lines.
     """
 
     x: float
@@ -45,6 +46,7 @@ class Label:
     colour: str = "#000000"
     anchor: str = "la"
     points: float = _TICK_POINTS
+    back: str = ""
 
 
 @cache
@@ -119,6 +121,9 @@ class Canvas:
             if label.text:
                 place = (label.x, label.y)
                 font = _font(label.points)
+                if label.back:
+                    box = pen.textbbox(place, label.text, font=font, anchor=label.anchor)
+                    pen.rectangle(box, fill=label.back)
                 pen.text(place, label.text, fill=label.colour, font=font, anchor=label.anchor)
         image.save(buffer, "png", compress_level=1)
         return buffer.getvalue()

@@ -110,7 +110,7 @@ class Distribution(Picture):
         ]
         right = self.canvas.size[0] - RIGHT - 4
         self.keys = [
-            Label(right, TOP + 6 + 19 * i, colour=theme.palette[i], anchor="ra")
+            Label(right, TOP + 6 + 19 * i, "", theme.palette[i], "ra", back=theme.face)
             for i in range(len(self.steps))
         ]
         self.labels += self.keys
