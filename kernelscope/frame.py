@@ -17,6 +17,7 @@ from kernelscope import infer, printk
 from kernelscope.agent.protocol import PRINTK_TABLE, Frame, Layout
 from kernelscope.decode import Array
 from kernelscope.errors import ParameterError, ProbeSpecError
+from kernelscope.finish import finished
 from kernelscope.probe import Column, TableSpec
 from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
@@ -233,7 +234,7 @@ class Collector:
         stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
         time = Column("time", "time")
         decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
-        return _finished(plan, {**decoded, **data}, sort=False)
+        return finished(plan.columns, {**decoded, **data})
 
     def decode(
         self, table: str, frames: Iterable[Frame], columns: Collection[str] | None = None
@@ -258,7 +259,8 @@ class Collector:
         if isinstance(store, MapStore):
             with self._lock:
                 readings = list(store.readings)[-1:]
-            frame = _finished(plan, self._map_columns(plan, store, readings))
+            data = self._map_columns(plan, store, readings)
+            frame = finished(plan.columns, data, plan.sort)
             return frame if limit is None else frame.head(limit)
         with self._lock:
             batches = list(store.latest(limit))
@@ -268,7 +270,8 @@ class Collector:
             rows = record_rows(plan.layout, batches)
             columns = printk.ring_columns(rows, self._printk_formats, self._context(plan))
             return pd.DataFrame(columns, copy=False)
-        return _finished(plan, self._decoded(plan, record_rows(plan.layout, batches)))
+        data = self._decoded(plan, record_rows(plan.layout, batches))
+        return finished(plan.columns, data, plan.sort)
 
     def _map_columns(
         self, plan: _Plan, store: MapStore, readings: Sequence[Reading]
@@ -390,40 +393,3 @@ def _inferred_sort(layout: Layout) -> tuple[str, ...]:
         return ()
     keys = [column.name for column in infer.columns(layout)[: len(layout.key) - 1]]
     return (*keys, "value_low")
-
-
-def _finished(plan: _Plan, data: dict[str, Any], sort: bool = True) -> pd.DataFrame:
-    """Build the DataFrame: only the occupied buckets of a histogram, sorted as the plan says."""
-    frame = _merged(plan, pd.DataFrame(data, copy=False))
-    if any(column.kind == "slot" for column in plan.columns):
-        counts = [column.name for column in plan.columns if column.kind == "count"]
-        if counts:
-            frame = frame[(frame[counts] != 0).any(axis=1)].reset_index(drop=True)
-    if sort and plan.sort:
-        frame = frame.sort_values(
-            [name.removeprefix("-") for name in plan.sort],
-            ascending=[not name.startswith("-") for name in plan.sort],
-            kind="stable",
-            ignore_index=True,
-        )
-    return frame
-
-
-def _merged(plan: _Plan, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
-    how = {column.name: _added(column) for column in plan.columns if _is_amount(column)}
-    if not how or not any(column.kind.endswith("_stack") for column in plan.columns):
-        return frame
-    keys = [name for name in frame.columns if name not in how]
-    added = frame.groupby(keys, sort=False, dropna=False, as_index=False).agg(how)
-    return added[list(frame.columns)]
-
-
-def _is_amount(column: Column) -> bool:
-    of_map = column.field.startswith("value") and column.kind in ("duration", "integer", "float")
-    return column.kind == "count" or of_map
-
-
-def _added(column: Column) -> str:
-    least_or_most = column.name.partition("_")[0]
-    return least_or_most if least_or_most in ("min", "max") else "sum"

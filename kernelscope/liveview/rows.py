@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from kernelscope import show
+from kernelscope.finish import is_amount
 from kernelscope.liveview.tracer import Tracer
 from kernelscope.tables import Tables
 
@@ -127,10 +128,7 @@ def since(
 
 
 def _is_added(column: Column) -> bool:
-    amount = column.kind == "count" or (
-        column.field.startswith("value") and column.kind in ("duration", "integer", "float")
-    )
-    return amount and column.name.partition("_")[0] not in _NOT_ADDED
+    return is_amount(column) and column.name.partition("_")[0] not in _NOT_ADDED
 
 
 def _belongs(name: str, column: Column) -> bool:

@@ -1,0 +1,53 @@
+"""Makes a table's decoded columns into the DataFrame that people get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from kernelscope.probe import Column
+
+
+def finished(
+    columns: Sequence[Column], data: Mapping[str, Any], sort: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Build the DataFrame: only the occupied buckets of a histogram, sorted by the names given.
+
+    sort: the DataFrame's columns, "-" before one for descending.
+    """
+    frame = _merged(columns, pd.DataFrame(data, copy=False))
+    if any(column.kind == "slot" for column in columns):
+        counts = [column.name for column in columns if column.kind == "count"]
+        if counts:
+            frame = frame[(frame[counts] != 0).any(axis=1)].reset_index(drop=True)
+    if sort:
+        frame = frame.sort_values(
+            [name.removeprefix("-") for name in sort],
+            ascending=[not name.startswith("-") for name in sort],
+            kind="stable",
+            ignore_index=True,
+        )
+    return frame
+
+
+def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
+    """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
+    how = {column.name: _added(column) for column in columns if is_amount(column)}
+    if not how or not any(column.kind.endswith("_stack") for column in columns):
+        return frame
+    keys = [name for name in frame.columns if name not in how]
+    added = frame.groupby(keys, sort=False, dropna=False, as_index=False).agg(how)
+    return added[list(frame.columns)]
+
+
+def is_amount(column: Column) -> bool:
+    """Whether rows of a map can be made one by adding up this column, or by its least or most."""
+    of_map = column.field.startswith("value") and column.kind in ("duration", "integer", "float")
+    return column.kind == "count" or of_map
+
+
+def _added(column: Column) -> str:
+    least_or_most = column.name.partition("_")[0]
+    return least_or_most if least_or_most in ("min", "max") else "sum"
