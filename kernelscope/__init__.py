@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kernelscope import errors
     from kernelscope.checkup import doctor
+    from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
     from kernelscope.export import read
     from kernelscope.finder import search
@@ -33,6 +34,7 @@ __all__ = [
     "Runs",
     "Session",
     "__version__",
+    "compare",
     "doctor",
     "errors",
     "live",
@@ -50,6 +52,7 @@ _HOMES = {
     "Run": "session",
     "Runs": "group",
     "Session": "session",
+    "compare": "comparison",
     "doctor": "checkup",
     "live": "liveview.page",
     "open": "session",

@@ -17,6 +17,7 @@ NAMES = [
     "Runs",
     "Session",
     "__version__",
+    "compare",
     "doctor",
     "errors",
     "live",
