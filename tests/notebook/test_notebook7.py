@@ -28,7 +28,12 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 
 OUT = Path(__file__).resolve().parents[2] / "out" / "screenshots"
 OPENS = 29
-CELLS = ("%load_ext kernelscope", f"%ebpf live opensnoop --pid {os.getpid()}", "print('done')")
+CELLS = (
+    "%load_ext kernelscope",
+    f"%ebpf live opensnoop --pid {os.getpid()}",
+    "print('done')",
+    "import time\nfor _ in range(600): time.sleep(0.1)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,17 @@ def test_in_notebook_7_pause_holds_the_picture_and_not_the_events(view: Locator)
     assert drawn(view) == before[1]
     press(view, "pause")
     assert becomes(lambda: drawn(view) != before[1], within_s=20)
+
+
+def test_in_notebook_7_buttons_answer_while_a_cell_runs(lab: Lab, view: Locator):
+    lab.send(3)
+    press(view, "pause")
+    expect(status(view)).to_contain_text("paused")
+    press(view, "pause")
+    expect(status(view)).to_contain_text("opensnoop running")
+    expect(lab.cell(3).locator(".jp-InputPrompt").first).to_have_text("[*]:")
+    lab.press("notebook:interrupt-kernel")
+    lab.ended(3)
 
 
 def test_in_notebook_7_stop_detaches_and_other_cells_run(lab: Lab, view: Locator):
