@@ -25,8 +25,17 @@ LOAD = ROOT / "script" / "demo_load.py"
 SECONDS = 3
 LARGEST = 256 << 10
 USER = "nobody"
-# Those of which the load makes events, the quickstart's among them.
-PROBES = ("biolatency", "execsnoop", "opensnoop", "profile", "runqlat", "syscount", "tcplife")
+# Those of which the load makes events, the notebooks' among them.
+PROBES = (
+    "biolatency",
+    "biosnoop",
+    "execsnoop",
+    "opensnoop",
+    "profile",
+    "runqlat",
+    "syscount",
+    "tcplife",
+)
 
 
 def cells() -> dict[str, str]:
