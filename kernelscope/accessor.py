@@ -12,6 +12,7 @@ import pandas as pd
 from kernelscope import analysis
 
 if TYPE_CHECKING:
+    from kernelscope.comparison import Comparison
     from kernelscope.figure import Figure
 
 
@@ -69,6 +70,39 @@ class Accessor:
             flamegraph.save(self._df, Path(save), value, heading)
         return flamegraph.draw(self._df, value, heading)
 
+    def compare(self, other: pd.DataFrame, column: str | None = None, **options: Any) -> Comparison:
+        """Return what changed from this capture to `other`, a later one; see `compare`.
+
+        `changes` of the result has a row for each percentile and one for the rate: what, before,
+        after (in the column's unit), change, low, high (shares: 0.1 is +10 %), changed.
+        """
+        from kernelscope import comparison
+
+        return comparison.compare(self._df, other, column, **options)
+
+    def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
+        """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""
+        from kernelscope import trace_export
+
+        return trace_export.to_chrome_trace(self._df, path, duration=duration)
+
+    def to_pprof(self, path: str | PathLike[str], value: str = "count") -> Path:
+        """Write stacks as a pprof profile (NAME.pb.gz); see `trace_export.to_pprof`."""
+        from kernelscope import trace_export
+
+        return trace_export.to_pprof(self._df, path, value)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the table as the kind of file that the path ends in. Returns the path.
+
+        .csv .parquet .json .jsonl .arrow .feather: the table, which `kernelscope.read` reads back.
+        .trace.json[.gz]: events with a time. .pb.gz .folded .speedscope.json .html: stacks. .svg
+        .png .pdf: its picture. Raises ExportError; AnalysisError where it has no times or stacks.
+        """
+        from kernelscope import files
+
+        return files.save(self._df, path)
+
     @property
     def receipt(self) -> dict[str, Any]:
         """What was measured, where and at what cost; empty where the table carries none."""
@@ -81,7 +115,8 @@ class Accessor:
 
     def __repr__(self) -> str:
         name = self.receipt.get("name", "a table")
-        return f"<df.ks of {name}: percentiles, top, plot, heatmap, flamegraph, receipt, lost>"
+        offered = ", ".join(each for each in vars(Accessor) if not each.startswith("_"))
+        return f"<df.ks of {name}: {offered}>"
 
 
 def register() -> None:

@@ -1,8 +1,9 @@
-"""Results as files: CSV, Parquet, JSON lines; and back again.
+"""Results as files: CSV, Parquet, JSON lines, Arrow; and back again.
 
-A table's receipt, `df.attrs["kernelscope"]`, goes with it: into Parquet's own metadata under the
-key "kernelscope", and for CSV and JSON lines into a sidecar, `bio.csv` -> `bio.receipt.json`,
-together with the columns' types, so that `read` gives back the DataFrame that was written.
+A table's receipt, `df.attrs["kernelscope"]`, goes with it: into Parquet's or Arrow's own metadata
+under the key "kernelscope", and for CSV and JSON lines into a sidecar, `bio.csv` ->
+`bio.receipt.json`, together with the columns' types, so that `read` gives back the DataFrame that
+was written.
 
 A file appears whole or not at all: it is written beside its place and renamed into it.
 
@@ -21,6 +22,7 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +33,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.json
 import pyarrow.parquet
 
@@ -40,6 +43,7 @@ KEY = "kernelscope"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIDECAR_VERSION = 1
 _ROWS_AT_A_TIME = 65_536
+_TIMESTAMP = re.compile(r"timestamp\[(?P<unit>s|ms|us|ns)(?:, tz=(?P<zone>.+))?\]")
 
 PathLike = str | os.PathLike[str]
 
@@ -86,11 +90,22 @@ def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
 
 def to_parquet(frame: pd.DataFrame, path: PathLike) -> Path:
     """Write a table as Parquet, its receipt in the schema's metadata. Raises ExportError."""
-    table = _table(frame, path)
-    metadata = dict(table.schema.metadata or {})
-    metadata[KEY.encode()] = json.dumps(frame.attrs.get(KEY, {})).encode()
-    table = table.replace_schema_metadata(metadata)
+    table = _with_receipt(frame, path)
     return _write(path, lambda file: pyarrow.parquet.write_table(table, file))
+
+
+def to_arrow(frame: pd.DataFrame, path: PathLike) -> Path:
+    """Write a table as an Arrow file, which is Feather too, uncompressed, so that it can be mapped.
+
+    The receipt is in the schema's metadata. Raises ExportError.
+    """
+    table = _with_receipt(frame, path)
+
+    def write(file: IO[bytes]) -> None:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=_ROWS_AT_A_TIME)
+
+    return _write(path, write)
 
 
 def sidecar(path: PathLike) -> Path:
@@ -114,7 +129,15 @@ def read(path: PathLike) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     with path.open("rb") as file:
-        table = pyarrow.parquet.read_table(file)
+        return _frame_with_receipt(pyarrow.parquet.read_table(file))
+
+
+def _read_arrow(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file, pa.ipc.open_file(file) as reader:
+        return _frame_with_receipt(reader.read_all())
+
+
+def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
     receipt = (table.schema.metadata or {}).get(KEY.encode())
     return _frame(table, json.loads(receipt) if receipt else {})
 
@@ -181,15 +204,20 @@ def _table(frame: pd.DataFrame, path: PathLike) -> pa.Table:
         ) from None
 
 
+def _with_receipt(frame: pd.DataFrame, path: PathLike) -> pa.Table:
+    table = _table(frame, path)
+    receipt = json.dumps(frame.attrs.get(KEY, {})).encode()
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), KEY.encode(): receipt})
+
+
 def _types(table: pa.Table) -> dict[str, str]:
     return {field.name: str(field.type) for field in table.schema}
 
 
 def _schema(notes: Mapping[str, Any]) -> pa.Schema:
     def kind(text: str) -> pa.DataType:
-        if text.startswith("timestamp[ns"):
-            return pa.timestamp("ns", "UTC" if "tz" in text else None)
-        return pa.type_for_alias(text)
+        time = _TIMESTAMP.fullmatch(text)
+        return pa.timestamp(time["unit"], time["zone"]) if time else pa.type_for_alias(text)
 
     return pa.schema([(name, kind(text)) for name, text in notes.get("types", {}).items()])
 
@@ -291,6 +319,8 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".parquet": _read_parquet,
     ".json": _read_json,
     ".jsonl": _read_json,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
 }
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import figure
+from kernelscope import export, figure, files
 from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
 
@@ -89,7 +89,7 @@ def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = 
 
     .html: a page by itself, with zoom and search. .folded: one stack a line, as flamegraph.pl
     reads. .speedscope.json: for speedscope. .svg, .png, .pdf: the picture. Raises AnalysisError
-    for another name, and where the table has no stacks.
+    for another name, and where the table has no stacks; ExportError.
     """
     target = Path(path)
     writers: dict[str, Callable[[], str]] = {
@@ -99,16 +99,14 @@ def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = 
     }
     for suffix, write in writers.items():
         if target.name.endswith(suffix):
-            target.write_text(write(), encoding="utf-8")
-            return target
+            return export.write_file(target, write().encode("utf-8"))
     if target.suffix not in (".svg", ".png", ".pdf"):
         raise AnalysisError(
             f"{target.name}: which kind of flame graph is it to be?",
             hint=f"end the name with {', '.join(writers)}, .svg, .png or .pdf",
             column=None,
         )
-    draw(df, value, title).savefig(target)
-    return target
+    return files.write_picture(draw(df, value, title), target)
 
 
 def data(node: Node) -> str:

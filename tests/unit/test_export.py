@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.ipc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,10 @@ WRITERS = [
     pytest.param(export.to_csv, ".csv", id="csv"),
     pytest.param(export.to_parquet, ".parquet", id="parquet"),
     pytest.param(export.to_json, ".json", id="json"),
+    pytest.param(export.to_arrow, ".arrow", id="arrow"),
+    pytest.param(export.to_arrow, ".feather", id="feather"),
 ]
+BY_THEMSELVES = (".parquet", ".arrow", ".feather")  # they hold the receipt
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ class TestRoundTrip:
         path.write_text("old")
         writer(table, path)
         writer(table, path)
-        beside = set() if suffix == ".parquet" else {"bio.receipt.json"}
+        beside = set() if suffix in BY_THEMSELVES else {"bio.receipt.json"}
         assert {each.name for each in tmp_path.iterdir()} == {path.name, *beside}
 
     def test_the_named_index_is_kept_as_a_column(self, table, tmp_path, writer, suffix):
@@ -204,14 +208,15 @@ class TestReading:
             export.read(tmp_path / "bio.xlsx")
         assert ".parquet" in str(caught.value)
 
-    @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+    @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".arrow"])
     def test_a_missing_file_is_said(self, tmp_path, suffix):
         with pytest.raises(ExportError, match="there is no such directory or file"):
             export.read(tmp_path / f"none{suffix}")
 
-    def test_a_file_that_is_not_what_it_says_is_refused(self, tmp_path):
-        path = tmp_path / "bio.parquet"
-        path.write_text("not parquet")
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    def test_a_file_that_is_not_what_it_says_is_refused(self, tmp_path, suffix):
+        path = tmp_path / f"bio{suffix}"
+        path.write_text("not a table of any kind")
         with pytest.raises(ExportError, match="cannot read"):
             export.read(path)
 
@@ -220,6 +225,14 @@ class TestReading:
         export.sidecar(path).write_text('{"version": 99}')
         with pytest.raises(ExportError, match="version 99 is not known"):
             export.read(path)
+
+
+class TestArrow:
+    def test_other_readers_see_the_columns_and_the_receipt(self, table, tmp_path):
+        path = export.to_arrow(table, tmp_path / "bio.feather")
+        pd.testing.assert_frame_equal(pd.read_feather(path), table)
+        with pyarrow.ipc.open_file(path) as reader:
+            assert json.loads(reader.schema.metadata[b"kernelscope"]) == RECEIPT
 
 
 class TestPlaces:
