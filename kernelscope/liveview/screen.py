@@ -20,6 +20,10 @@ from kernelscope.theme import Theme
 _ROWS_EVERY_S = 0.5
 _FLAMES_EVERY_S = 1.0
 _NEWEST_FIRST = "(newest first)"
+_BLANK = bytes.fromhex(  # one pixel that is transparent, until there is a picture
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
+    "0000000b4944415478da6360600000000300012b094d840000000049454e44ae426082"
+)
 
 
 class Screen:
@@ -32,7 +36,11 @@ class Screen:
         self.png = b""
         self._fixed = {"width": f"{size[0]}px", "height": f"{size[1]}px"}
         self._image = widgets.Image(
-            format="png", width=size[0], height=size[1], layout=widgets.Layout(**self._fixed)
+            value=_BLANK,
+            format="png",
+            width=size[0],
+            height=size[1],
+            layout=widgets.Layout(**self._fixed),
         )
         self._rows = widgets.HTML()
         self._sort = widgets.Dropdown(
@@ -42,7 +50,8 @@ class Screen:
         self._words = widgets.Text(placeholder="filter rows by words", continuous_update=True)
         self._flames = widgets.HTML()
         self._samples = widgets.HTML()
-        self.widget = widgets.VBox([], layout=widgets.Layout(min_height=self._fixed["height"]))
+        layout = widgets.Layout(min_height=self._fixed["height"])
+        self.widget = widgets.VBox([self._image], layout=layout)  # which most views stay with
         self.widget.layout.min_width = self._fixed["width"]
         answers.anywhere(self._sort, self._down, self._words)
         self._drawn: tuple[int, View, str] | None = None
