@@ -36,9 +36,11 @@ def replay_if_refused() -> bool:
     return True
 
 
-def execute(folder: Path) -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
+def execute(
+    folder: Path, path: Path = NOTEBOOK
+) -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
     """Run every cell, working in the folder; with it comes the error of the cell that failed."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
         timeout=300,

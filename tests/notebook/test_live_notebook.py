@@ -1,0 +1,76 @@
+"""The notebook about live views runs as it stands, on the kernel and from recordings."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAKE = runpy.run_path(str(ROOT / "script" / "make_live_notebook.py"), run_name="make_live_notebook")
+RECORDINGS = ROOT / "notebooks" / "recordings"
+VIEWS = ("%ebpf live biosnoop", "run.live(", "%ebpf live -o machine")
+TILES = 5  # of the dashboard are pictures; one is a table
+MARK = "not measured on this machine"
+
+
+def run(folder: Path) -> Any:
+    notebook, failed = MAKE["execute"](folder, MAKE["NOTEBOOK"])
+    assert failed is None, failed
+    return notebook
+
+
+def view(notebook: Any, begins: str) -> list[Any]:
+    """Return the pictures that a view showed last."""
+    (cell,) = [cell for cell in notebook.cells if begins in cell.source and cell.outputs]
+    (shown,) = [each.data[MAKE["VIEW"]] for each in cell.outputs if MAKE["VIEW"] in each.data]
+    state = notebook.metadata.widgets[MAKE["STATE"]].state
+    return list(MAKE["frames"](state, shown["model_id"]))
+
+
+def has_colours(picture: Any) -> bool:
+    """Whether anything is drawn in it beside text, which is grey."""
+    colours = picture.getcolors(1 << 24)
+    return any(max(colour) - min(colour) > 64 for _, colour in colours)
+
+
+@pytest.mark.kernel
+def test_its_views_have_drawn_what_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
+    notebook = run(tmp_path)
+    drawn = [view(notebook, name) for name in VIEWS]
+    assert [len(pictures) for pictures in drawn] == [1, 1, TILES]
+    assert all(has_colours(picture) for pictures in drawn for picture in pictures)
+
+    MAKE["freeze"](notebook)
+    assert MARK not in str(notebook)
+    assert stored(notebook) == len(VIEWS) + 2
+
+
+def test_it_shows_recordings_where_there_is_no_kernel_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(RECORDINGS))
+    notebook = run(tmp_path)
+    assert all(has_colours(picture) for name in VIEWS[:2] for picture in view(notebook, name))
+    assert MARK in str(notebook)
+
+
+def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
+    notebook = MAKE["nbformat"].read(MAKE["NOTEBOOK"], as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert not any(output.output_type == "error" for output in outputs)
+    assert stored(notebook) == len(VIEWS) + 2
+    assert MARK not in str(notebook)
+
+
+def stored(notebook: Any) -> int:
+    return sum(
+        "image/png" in output.get("data", {})
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
