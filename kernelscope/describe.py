@@ -129,8 +129,8 @@ def shown_options(probe: Probe) -> str:
 def _unfiltered(probe: Probe) -> str:
     """Say which filters do not work with the probe; "" where all do."""
     if probe.filters == "none":
-        return "Filters: --pid, --comm, --uid and --cgroup do not work with it."
-    return "" if request.knows_cgroups(probe) else "Filters: --cgroup does not work with it."
+        return "Filters: --pid, --comm, --uid, --cgroup and --tree do not work with it."
+    return "" if request.knows_tasks(probe) else "Filters: --cgroup and --tree do not work with it."
 
 
 def _with_options(probe: Probe) -> str:

@@ -46,6 +46,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("uid", ("--uid",), "USER", values.user_id, "Trace this user (name or number) alone"),
     Option("cgroup", ("--cgroup",), "CGROUP", cgroups.find,
            "Trace this cgroup, with those below it, alone: a path, an id or a container's id"),
+    Option("tree", ("--tree",), "PID", values.process_id,
+           "Trace this process, with all that it starts, alone"),
     Option("attach", ("--attach",), "HOOK=FUNCTION", values.attachments,
            'Attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
     Option("defines", ("-D",), "NAME=VALUE", values.macros,
@@ -79,7 +81,7 @@ OPTIONS: tuple[Option, ...] = (
            "Run in the background: gives a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
 
-FILTERS = ("pid", "comm", "uid", "cgroup")
+FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "integer": values.integer,

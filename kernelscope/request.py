@@ -118,11 +118,7 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
     tables = applied.tables(probe, parameters)
     params, defines = _passed(probe, parameters)
     filters, filter_params = _filters(probe.filters, probe.name, found)
-    if found.get("cgroup") and not knows_cgroups(probe):
-        raise ParameterError(
-            f"{probe.name} cannot tell cgroups apart, so --cgroup does not work with it",
-            name="cgroup",
-        )
+    _require_task(probe, found)
     program = _program(probe.name, probe.source, found, probe.duration_s)
     program = dataclasses.replace(
         program,
@@ -315,9 +311,12 @@ def _filters(kind: str, name: str, found: Mapping[str, Any]) -> tuple[Filters, d
         )
     if pid is not None:
         _require_process(pid)
+    tree = found.get("tree")
+    if tree is not None:
+        _require_process(tree)
     if kind == "task":
-        group = () if cgroup is None else (cgroup.id, cgroup.level)
-        return Filters(pid, comm, uid, *group), {}
+        group = (None, None) if cgroup is None else (cgroup.id, cgroup.level)
+        return Filters(pid, comm, uid, group[0], group[1], tree), {}
     params = {} if pid is None else {"filter_pid": pid}
     if comm is not None:
         params |= _words("filter_comm", comm)
@@ -325,11 +324,36 @@ def _filters(kind: str, name: str, found: Mapping[str, Any]) -> tuple[Filters, d
         params["filter_uid"] = uid + 1  # 0 means unset, and root is user 0
     if cgroup is not None:
         params["filter_cgroup"] = cgroup.id
-    return Filters(), params
+    return Filters(tree=tree, tree_in_code=None if tree is None else True), params
 
 
-def knows_cgroups(probe: Probe) -> bool:
-    """Return whether a probe can be held to a cgroup: its C must have the task itself to ask."""
+def _require_task(probe: Probe, found: Mapping[str, Any]) -> None:
+    """Raise ParameterError where a filter needs to know more of the task than the probe does."""
+    for name, what in (("cgroup", "cgroups"), ("tree", "a process's descendants")):
+        if found.get(name) and not knows_tasks(probe):
+            raise ParameterError(
+                f"{probe.name} cannot tell {what} apart, so --{name} does not work with it",
+                name=name,
+            )
+
+
+def of_cell(asked: Request, tid: int) -> Request:
+    """Return the request, held to what a thread does between the names of a cell's.
+
+    See agent/descendants.py. A probe that cannot tell tasks apart stays as it is.
+    """
+    probe = catalogue.find(asked.name) if asked.probe else None
+    if probe is not None and not knows_tasks(probe):
+        return asked
+    in_code = True if probe is not None and probe.filters == "code" else None
+    filters = dataclasses.replace(
+        asked.program.filters, tree=tid, tree_cell=True, tree_in_code=in_code
+    )
+    return dataclasses.replace(asked, program=dataclasses.replace(asked.program, filters=filters))
+
+
+def knows_tasks(probe: Probe) -> bool:
+    """Return whether a probe can be held to a cgroup or a tree: its C must have the task to ask."""
     if probe.filters != "code":
         return probe.filters == "task"
     by_task = {"KS_KEEP_TASK"}

@@ -186,9 +186,15 @@ KS_INLINE bool ks_in_cgroup(struct task_struct *task)
     return false;
 }
 
-/* As ks_keep, for a task_struct that a tp_btf hook gave; the only one that knows cgroups. */
+/* Whether a thread is among those that the run is held to. Where there is a list of them, the agent
+ * puts its own in the place of this line (agent/descendants.py). */
+#define KS_IN_TREE(tid) true
+
+/* As ks_keep, for a task_struct that a tp_btf hook gave; the only one that knows cgroups and
+ * trees. */
 #define KS_KEEP_TASK(task)                                                                         \
-    (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task))
+    (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task) &&           \
+     KS_IN_TREE((task)->pid))
 
 /* What an address holds; 0 where it cannot be read. */
 KS_INLINE u64 ks_u64(const void *from)

@@ -15,11 +15,12 @@ PARAM_MAGIC = 0x4B5350415241  # "KSPARA" in the upper 48 bits, the parameter's i
 _INSN = struct.Struct("<BBhi")
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
+_HELPER_MAP_LOOKUP = 1
 _HELPER_PID_TGID, _HELPER_UID_GID, _HELPER_COMM, _HELPER_NS_PID_TGID = 14, 15, 16, 120
 _HELPER_ANCESTOR_CGROUP = 123
 _MOV, _MOV_IMM, _MOV32, _ADD_IMM, _RSH_IMM = 0xBF, 0xB7, 0xBC, 0x07, 0x77
 _JA, _JEQ_IMM, _JNE_IMM, _JNE, _JNE32_IMM = 0x05, 0x15, 0x55, 0x5D, 0x56
-_LOAD_U32, _LOAD_U64, _STORE_IMM_U64 = 0x61, 0x79, 0x7A
+_LOAD_U32, _LOAD_U64, _STORE_U32, _STORE_IMM_U64 = 0x61, 0x79, 0x63, 0x7A
 _CALL, _EXIT = 0x85, 0x95
 _SKIP = 32767  # a jump whose place is not known yet
 
@@ -83,12 +84,16 @@ def with_verdict(code: bytes, verdict: int) -> bytes:
 
 
 def prologue(
-    filters: Filters, exclude: Sequence[int], namespace: tuple[int, int] | None = None
+    filters: Filters,
+    exclude: Sequence[int],
+    namespace: tuple[int, int] | None = None,
+    tree_fd: int | None = None,
 ) -> bytes:
     """Return instructions that end the program at once for a task that is not to be traced.
 
     namespace: device and inode of the pid namespace that process ids are counted in, None for the
-    machine's own. A task of another namespace has no id in it.
+    machine's own. A task of another namespace has no id in it. tree_fd: the map of the threads that
+    are meant, where filters.tree is set.
 
     They keep the context in r6 and put it back into r1, and leave nothing else behind that the
     program may read. b"" where there is nothing to test.
@@ -98,6 +103,7 @@ def prologue(
         + _uid_test(filters.uid)
         + _comm_test(filters.comm)
         + _cgroup_test(filters.cgroup, filters.cgroup_level or 0)
+        + _tree_test(tree_fd)
     )
     if not tests:
         return b""
@@ -164,6 +170,21 @@ def _cgroup_test(cgroup: int | None, level: int) -> list[bytes]:
         _insn(_CALL, imm=_HELPER_ANCESTOR_CGROUP),
         _wide(1, cgroup),
         _insn(_JNE, 0, 1, _SKIP),
+    ]
+
+
+def _tree_test(fd: int | None) -> list[bytes]:
+    """Look the current thread up in the map of those that are meant."""
+    if fd is None:
+        return []
+    return [
+        _insn(_CALL, imm=_HELPER_PID_TGID),
+        _insn(_STORE_U32, 10, 0, -4),  # the thread's id is the lower half
+        _insn(_MOV, 2, 10),
+        _insn(_ADD_IMM, 2, imm=-4),
+        _insn(_LD_IMM64, 1, _PSEUDO_MAP_FD, imm=fd) + _insn(0),
+        _insn(_CALL, imm=_HELPER_MAP_LOOKUP),
+        _insn(_JEQ_IMM, 0, offset=_SKIP),
     ]
 
 

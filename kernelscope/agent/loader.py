@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, hooks, kernel, links
+from kernelscope.agent import btf_ids, bytecode, descendants, hooks, kernel, links
 from kernelscope.agent.hooks import ParsedHook, current_is_subject
 from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.errors import AttachError, RunError, did_you_mean
@@ -94,7 +94,10 @@ def load(
     exclude = (agent_pid, os.getpid(), *program.exclude)
     variants: dict[tuple[Any, ...], int] = {}
     for number, (hook, parsed) in enumerate(bindings):
-        guard = _guard(parsed, program.filters, exclude)
+        tree_fd = loaded.map_fds.get(descendants.MAP) if program.filters.tree else None
+        guard = b""
+        if hook.function not in descendants.FUNCTIONS:
+            guard = _guard(parsed, program.filters, exclude, tree_fd)
         values = {**program.params, **(own_params[number] if own_params else {})}
         code = guard + _code(functions[hook.function], obj, values, loaded.map_fds)
         explain = partial(
@@ -194,11 +197,14 @@ def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
     return bytecode.with_verdict(code, links.KINDS[hook.kind].verdict)
 
 
-def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
-    if hook.kind in links.KINDS and filters != Filters():
+def _guard(
+    hook: ParsedHook, filters: Filters, exclude: Sequence[int], tree_fd: int | None
+) -> bytes:
+    if hook.kind in links.KINDS and filters != Filters() and not filters.tree_in_code:
         raise AttachError(
             f"{hook.spec!r} fires for no process, so the run cannot be held to one",
-            hint="Leave out --pid, --comm, --uid and --cgroup; test in the C what the hook gives.",
+            hint="Leave out --pid, --comm, --uid, --cgroup and --tree;"
+            " test in the C what the hook gives.",
             hook=hook.spec,
             matches=[],
         )
@@ -206,11 +212,13 @@ def _guard(hook: ParsedHook, filters: Filters, exclude: Sequence[int]) -> bytes:
     if hook.kind == "interval" or hook.kind in links.KINDS:
         return b""
     left_out = exclude if current_is_subject(hook) else ()
-    return bytecode.prologue(filters, left_out, _pid_namespace())
+    if filters.tree_in_code:
+        tree_fd = None
+    return bytecode.prologue(filters, left_out, pid_namespace(), tree_fd)
 
 
 @lru_cache(maxsize=1)
-def _pid_namespace() -> tuple[int, int] | None:
+def pid_namespace() -> tuple[int, int] | None:
     """Return the device and inode of this process's pid namespace, None for the machine's own."""
     own = Path("/proc/self/ns/pid").stat()
     return None if own.st_ino == _PID_INIT_INO else (own.st_dev, own.st_ino)

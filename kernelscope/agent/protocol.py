@@ -65,6 +65,9 @@ class Filters:
 
     cgroup: the id of a cgroup of version 2, whose tasks and those below it are meant.
     cgroup_level: how far it is below the root.
+    tree: the id of a process that is meant with all it starts, its threads' too (descendants.py).
+    tree_cell: it is a thread's id instead, which says by its name when it is meant.
+    tree_in_code: the program asks for the tree itself, where the current task is not the subject.
     """
 
     pid: int | None = None
@@ -72,6 +75,9 @@ class Filters:
     uid: int | None = None
     cgroup: int | None = None
     cgroup_level: int | None = None
+    tree: int | None = None
+    tree_cell: bool | None = None
+    tree_in_code: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,14 @@ def _filters(data: Any) -> Filters:
         uid=check.integer("uid", 0, 2**32 - 1, default=None),
         cgroup=check.integer("cgroup", 0, 2**64 - 1, default=None),
         cgroup_level=check.integer("cgroup_level", 0, 255, default=None),
+        tree=check.integer("tree", 1, 2**31 - 1, default=None),
+        tree_cell=_flag_or_none(check, "tree_cell"),
+        tree_in_code=_flag_or_none(check, "tree_in_code"),
     )
+
+
+def _flag_or_none(check: Checker, name: str) -> bool | None:
+    return None if check.values.get(name) is None else check.flag(name, False)
 
 
 def _defines(data: Any) -> dict[str, str]:

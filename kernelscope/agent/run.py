@@ -11,7 +11,7 @@ import platform
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from kernelscope.agent import (
     attach,
     btf_ids,
+    descendants,
     hook_patterns,
     hooks,
     kernel,
@@ -97,14 +98,14 @@ class Run:
         began = mark = time.monotonic()
         # The server's and this process's own system calls are not what anyone asks about.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
-        program = usdt.prepare(program)
+        program = descendants.prepare(usdt.prepare(program), loader.pid_namespace())
         self._doing = "compiling the program"
         compiler = self.context.compiler()
         obj = compiler.compile(program)
         self.timings.update(obj.timings)
         mark = self._lap("compile", mark)
         self._doing = "loading the program"
-        bindings = self._bindings(obj)
+        bindings = self._bindings(obj, program)
         own = hook_patterns.own_params(bindings, self.context.tracefs)
         loaded = loader.load(obj, program, bindings, os.getpid(), compiler, own)
         mark = self._lap("load", mark)
@@ -115,13 +116,32 @@ class Run:
         self._doing = "attaching the program"
         system.end_gently(os.getppid())
         tracefs = self.context.tracefs or attach.TRACEFS
-        self.attachments = attach.attach(loaded, bindings, program, tracefs)
+        self._attach_all(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
         self._doing = "reading the tables"
         self.stats = RunStats(loaded.programs)
         self._announce(obj, hook_patterns.names(bindings))
+
+    def _attach_all(
+        self,
+        loaded: loader.Loaded,
+        bindings: Sequence[tuple[Hook, hooks.ParsedHook]],
+        program: Program,
+        tracefs: Path,
+    ) -> None:
+        """Attach what follows a tree of tasks, enter those there are, then attach the rest."""
+        first = descendants.count(program.filters)
+        early = replace(loaded, fds=loaded.fds[:first])
+        self.attachments = attach.attach(early, bindings[:first], program, tracefs)
+        try:
+            descendants.fill(program.filters, loaded.map_fds)
+            late = replace(loaded, fds=loaded.fds[first:])
+            self.attachments += attach.attach(late, bindings[first:], program, tracefs)
+        except BaseException:
+            attach.detach(self.attachments).join()
+            raise
 
     def _require_client(self) -> None:
         """Raise ConnectionResetError where the notebook went away meanwhile: attach nothing."""
@@ -139,12 +159,12 @@ class Run:
             if not self._listen(1.0):
                 raise ConnectionResetError
 
-    def _bindings(self, obj: Object) -> list[tuple[Hook, hooks.ParsedHook]]:
-        names = [function.name for function in obj.functions]
-        wanted = (*self.program.hooks, *hooks.implied(names))
+    def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hooks.ParsedHook]]:
+        names = descendants.names_of([function.name for function in obj.functions])
+        wanted = (*program.hooks, *hooks.implied(names))
         view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
         bindings = hook_patterns.resolve(wanted, view)
-        if not bindings:
+        if len(bindings) <= descendants.count(program.filters):
             raise AttachError(
                 f"nothing says where {' and '.join(names) or 'this program'} should be attached",
                 hint="Name the hook in C (TRACEPOINT_PROBE, kprobe__x, ...) or with --attach"

@@ -15,14 +15,21 @@ BODY = struct.pack("<BBhi", 0xB7, 0, 0, 77) + struct.pack("<BBhi", 0x95, 0, 0, 0
 CONTEXT = 0xC0
 M64 = 2**64 - 1
 NAMESPACE = (4, 4026532999)
+TREE = 23  # the fd of the map of a tree's threads
 
 
 def run(
-    code: bytes, pid: int = 0, uid: int = 0, comm: bytes = b"", cgroups: tuple[int, ...] = ()
+    code: bytes,
+    pid: int = 0,
+    uid: int = 0,
+    comm: bytes = b"",
+    cgroups: tuple[int, ...] = (),
+    tree: tuple[int, ...] = (),
 ) -> tuple[int, dict[int, int]]:
     """Interpret a prologue and BODY as the given task; return the result and the registers.
 
-    cgroups: the ids of the task's cgroup and those above it, the root first.
+    cgroups: the ids of the task's cgroup and those above it, the root first. tree: the threads in
+    the map TREE.
     """
     insns = [struct.unpack_from("<BBhi", code, place) for place in range(0, len(code), 8)]
     reg = {1: CONTEXT, 10: 512}
@@ -49,6 +56,8 @@ def run(
             at += 1
         elif opcode == 0x61:
             reg[dst] = struct.unpack_from("<I", stack, reg[src] + offset)[0]
+        elif opcode == 0x63:
+            struct.pack_into("<I", stack, reg[dst] + offset, reg[src] & 0xFFFFFFFF)
         elif opcode == 0x79:
             reg[dst] = struct.unpack_from("<Q", stack, reg[src] + offset)[0]
         elif opcode == 0x7A:
@@ -62,6 +71,9 @@ def run(
             level = reg.get(1, 0)
             group = cgroups[level] if level < len(cgroups) else 0
             results = {14: pid << 32 | pid + 5, 15: 1234 << 32 | uid, 16: 0, 120: 0, 123: group}
+            if imm == 1:
+                (thread,) = struct.unpack_from("<I", stack, reg[2])
+                results[1] = 0xDEAD if reg[1] == TREE and thread in tree else 0
             result = results[imm]
             reg = {number: value for number, value in reg.items() if number > 5}
             reg[0] = result
@@ -129,6 +141,14 @@ def test_the_cgroup_filter_keeps_a_cgroup_and_those_below_it() -> None:
     assert not traced(wanted, cgroups=(1,))
     assert not traced(wanted, cgroups=(1, 7))
     assert not traced(wanted, cgroups=(1, 9, 2**40 + 7))
+
+
+def test_the_tree_filter_keeps_the_threads_in_its_map() -> None:
+    code = bytecode.prologue(Filters(tree=7), (), tree_fd=TREE) + BODY
+    assert run(code, pid=7, tree=(12,))[0] == 77  # a task's thread is its pid + 5 here
+    assert run(code, pid=7, tree=(7, 13))[0] == 0
+    both = bytecode.prologue(Filters(tree=7, uid=3), (), tree_fd=TREE) + BODY
+    assert [run(both, pid=7, uid=uid, tree=(12,))[0] for uid in (3, 4)] == [77, 0]
 
 
 def test_process_ids_may_be_those_of_a_namespace() -> None:

@@ -229,6 +229,20 @@ def test_a_parameter_is_filled_into_a_hook():
     assert program.hooks[0].any_of == ("profile:hz:49",)
 
 
+def test_a_tree_is_tested_by_the_agent_or_in_the_code():
+    task = request.from_probe(catalogue.find("syscount"), {"tree": 1}).program.filters
+    code = request.from_probe(catalogue.find("offcputime"), {"tree": 1}).program.filters
+
+    assert (task.tree, task.tree_in_code) == (1, None)
+    assert (code.tree, code.tree_in_code) == (1, True)
+
+
+@pytest.mark.parametrize("probe", ["tcplife", "tcpstates", "execsnoop", "sockstat", "biolatency"])
+def test_a_tree_is_refused_where_the_task_is_not_known(probe):
+    with pytest.raises(ParameterError, match=f"^{probe} cannot tell .* --tree does not work"):
+        request.from_probe(catalogue.find(probe), {"tree": 1})
+
+
 def test_a_probe_that_filters_by_itself_gets_the_filters_as_parameters():
     asked = request.from_probe(catalogue.find("runqlat"), {"pid": 1, "uid": 0, "comm": "cat"})
 

@@ -1,0 +1,155 @@
+"""Holds a run to a process, or to one cell of a notebook, with all that it starts.
+
+A map has the thread ids that are meant. Every thread and process that one of them starts joins
+them before it first runs (`sched_process_fork`), and leaves when the kernel forgets it. The map
+begins with the threads and the descendants that there are; a cell's thread enters it itself, by
+the names it takes for a moment: so nothing but what the cell does lies between.
+
+The C here is the agent's own, put beside a program that was checked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from kernelscope.agent import maps
+from kernelscope.agent.protocol import Filters, Hook, Program
+from kernelscope.errors import RequirementError, TargetError
+
+MAP = "ks_tree"
+CELL_BEGINS, CELL_ENDS = "ks-cell-begins", "ks-cell-ends"  # names that a cell's thread takes
+_SCANS = 100
+
+_BEFORE = f"""
+BPF_HASH({MAP}, u32, u8, 65536);
+static inline __attribute__((always_inline)) bool ks_in_tree(u32 tid)
+{{
+    return {MAP}.lookup(&tid) != 0;
+}}
+"""
+_ANY, _LISTED = "#define KS_IN_TREE(tid) true\n", "#define KS_IN_TREE(tid) ks_in_tree(tid)\n"
+
+_AFTER = f"""
+int ks_tree_fork(u64 *ctx)
+{{
+    u32 parent = ((struct task_struct *)ctx[0])->pid, child = ((struct task_struct *)ctx[1])->pid;
+    u8 one = 1;
+
+    if ({MAP}.lookup(&parent))
+        {MAP}.update(&child, &one);
+    return 0;
+}}
+
+int ks_tree_free(u64 *ctx)
+{{
+    u32 tid = ((struct task_struct *)ctx[0])->pid;
+
+    {MAP}.delete(&tid);
+    return 0;
+}}
+"""
+
+# task_rename(task, new name): the task still has its old one.
+_CELL = f"""
+int ks_tree_rename(u64 *ctx)
+{{
+    struct task_struct *task = (struct task_struct *)ctx[0];
+    char before[16] = {{}}, after[16] = {{}};
+    u32 tid = task->pid;
+    u8 one = 1;
+
+    if (tid != KS_PARAM(ks_tree_root))
+        return 0;
+    bpf_probe_read_kernel_str(before, sizeof(before), task->comm);
+    bpf_probe_read_kernel_str(after, sizeof(after), (void *)ctx[1]);
+    if (!__builtin_memcmp(before, "{CELL_BEGINS}", {len(CELL_BEGINS) + 1}))
+        {MAP}.update(&tid, &one);
+    if (!__builtin_memcmp(after, "{CELL_ENDS}", {len(CELL_ENDS) + 1}))
+        {MAP}.delete(&tid);
+    return 0;
+}}
+"""
+
+_HOOKS = (
+    Hook("ks_tree_fork", ("tp_btf:sched_process_fork",)),
+    Hook("ks_tree_free", ("tp_btf:sched_process_free",)),
+)
+_CELL_HOOKS = (Hook("ks_tree_rename", ("tp_btf:task_rename",)),)
+FUNCTIONS = frozenset(hook.function for hook in (*_HOOKS, *_CELL_HOOKS))
+
+
+def prepare(program: Program, namespace: tuple[int, int] | None) -> Program:
+    """Put the C and the hooks that follow the tree beside the program's own, and before them.
+
+    Raises RequirementError in a pid namespace of its own: threads have other ids there.
+    """
+    filters = program.filters
+    if filters.tree is None:
+        return program
+    if namespace is not None:
+        raise RequirementError(
+            "a run cannot be held to a process and what it starts from inside a container: "
+            "threads have other numbers there than in the kernel",
+            hint="Run it outside, or give the container the machine's processes (--pid=host).",
+            requirement="the machine's own pid namespace",
+        )
+    hooks = (*_HOOKS, *(_CELL_HOOKS if filters.tree_cell else ()))
+    return replace(
+        program,
+        prelude=_BEFORE + program.prelude.replace(_ANY, _LISTED),
+        source=program.source + _AFTER + (_CELL if filters.tree_cell else ""),
+        hooks=(*hooks, *program.hooks),
+        params={**program.params, "ks_tree_root": filters.tree},
+    )
+
+
+def count(filters: Filters) -> int:
+    """Return how many bindings, the first ones, follow the tree."""
+    return 0 if filters.tree is None else len(_HOOKS) + bool(filters.tree_cell)
+
+
+def fill(filters: Filters, map_fds: Mapping[str, int]) -> None:
+    """Enter what the tree consists of now; what it starts meanwhile enters by itself.
+
+    Raises TargetError where the process is gone.
+    """
+    if filters.tree is None or filters.tree_cell:
+        return
+    entered: set[int] = set()
+    for _ in range(_SCANS):  # what starts before its parent was entered is found by the next one
+        new = set(threads(filters.tree)) - entered
+        for tid in new:
+            maps.update(map_fds[MAP], tid.to_bytes(4, "little"), b"\1")
+        if not new:
+            break
+        entered |= new
+    if not entered:
+        raise TargetError(
+            f"there is no process {filters.tree}",
+            hint="it may have ended; look with ps",
+            target=str(filters.tree),
+        )
+
+
+def threads(pid: int) -> Iterator[int]:
+    """Yield the ids of a process's threads and of those of all its descendants."""
+    pending: list[int] = [pid]
+    seen: set[int] = set()
+    while pending:
+        process = pending.pop()
+        if process in seen:
+            continue
+        seen.add(process)
+        with suppress(OSError):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                yield int(task.name)
+                with suppress(OSError):
+                    pending += map(int, (task / "children").read_text().split())
+
+
+def names_of(functions: Sequence[str]) -> list[str]:
+    """Return the functions that are not the agent's own."""
+    return [name for name in functions if name not in FUNCTIONS]
