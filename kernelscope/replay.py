@@ -8,6 +8,8 @@ same notebook on a machine that refuses BPF.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,51 @@ class Replay:
 
     def close(self) -> None:
         """Do nothing: the file is closed when its frames end."""
+
+
+class PacedReplay(Replay):
+    """A recording that goes on as it did then, or `speed` times as fast. Raises RecordingError."""
+
+    def __init__(self, path: Path, speed: float = 1) -> None:
+        super().__init__(path)
+        self.speed = speed
+        self._over = threading.Event()
+        self._wall_ns = 0  # what is added to the monotonic clock of then for that of the wall
+        self._first_ns = self._last_ns = 0
+        self._begun = time.monotonic()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield each frame when its time has come; when stopped, what tells of the whole."""
+        for frame in super().frames():
+            if frame.type == "attached":
+                clock = frame.header["clock"]
+                self._first_ns = self._last_ns = int(clock["monotonic_ns"])
+                self._wall_ns = int(clock["realtime_ns"]) - self._first_ns
+                self._begun = time.monotonic()
+            at_ns = int(frame.header.get("at_ns", 0))
+            if at_ns > self._first_ns:
+                due = self._begun + (at_ns - self._first_ns) / 1e9 / self.speed
+                self._over.wait(max(0.0, due - time.monotonic()))
+            if not self._over.is_set():
+                self._last_ns = max(self._last_ns, at_ns)
+            if not (self._over.is_set() and frame.type in ("batch", "map")):
+                yield frame
+        self._over.set()
+
+    def now_ns(self) -> int:
+        """Return the wall's time of then."""
+        if self._over.is_set():
+            return self._wall_ns + self._last_ns
+        gone_ns = int((time.monotonic() - self._begun) * 1e9 * self.speed)
+        return self._wall_ns + self._first_ns + gone_ns
+
+    def stop(self) -> None:
+        """End it with what has been shown."""
+        self._over.set()
+
+    def close(self) -> None:
+        """End it."""
+        self._over.set()
 
 
 def folder() -> Path | None:

@@ -168,6 +168,11 @@ class Stream:
             for feed in self._feeds:
                 feed.unbind()
 
+    def now_ns(self) -> int:
+        """The wall's time in nanoseconds; of a recording that goes on, that of then."""
+        source: Any = self._source
+        return int(source.now_ns()) if hasattr(source, "now_ns") else time.time_ns()
+
     @property
     def elapsed_s(self) -> float:
         """Seconds since the program was attached."""

@@ -32,8 +32,8 @@ class Engine:
         self.window_s = window_s
         self.readings = 0
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        self.begun_ns = time.time_ns()
         stream = run.stream
+        self.begun_ns = stream.now_ns()
         clock = stream.attached["clock"]
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self.reducers: dict[str, Reducer] = {}
@@ -57,7 +57,7 @@ class Engine:
         name = batch.stream.shown(batch.table)
         reducer = self.reducers[name]
         frame = batch.frame(reducer.shape.needed)
-        at_ns = batch.at_ns + self._offset_ns if batch.at_ns else time.time_ns()
+        at_ns = batch.at_ns + self._offset_ns if batch.at_ns else self.run.stream.now_ns()
         with self.lock:
             if reducer.shape.is_map:
                 reducer.take_reading(frame, at_ns)
@@ -67,14 +67,14 @@ class Engine:
 
     def advance(self) -> None:
         """Let the window end now; not beyond the run's end."""
-        now = time.time_ns()
+        now = self.run.stream.now_ns()
         with self.lock:
             for reducer in self.reducers.values():
                 reducer.advance(now)
 
     def clear(self) -> None:
         """Begin the window anew."""
-        now = time.time_ns()
+        now = self.run.stream.now_ns()
         with self.lock:
             self.begun_ns = now
             for reducer in self.reducers.values():
@@ -82,7 +82,7 @@ class Engine:
 
     def resize(self, window_s: float) -> None:
         """Let the window be that long; counts of ten minutes are there at any time."""
-        now = time.time_ns()
+        now = self.run.stream.now_ns()
         with self.lock:
             self.window_s = window_s
             for reducer in self.reducers.values():

@@ -10,6 +10,8 @@ import argparse
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from kernelscope import catalogue, group_options, options, values
@@ -20,6 +22,7 @@ from kernelscope.liveview.pictures import SIZE
 from kernelscope.liveview.tracer import Tracer
 from kernelscope.liveview.track import Track
 from kernelscope.progress import in_notebook
+from kernelscope.replay import PacedReplay
 from kernelscope.run_handle import Run
 from kernelscope.session import Session, default_session
 from kernelscope.theme import THEMES
@@ -34,6 +37,7 @@ DASHBOARD = (
     ("tcplife", "table", ""),
 )
 _USAGE = f"""Usage: %ebpf live [NAME...] [options]   (until stopped, or for --duration)
+       %ebpf live FILE.ksr... [options] (a recording, as it went on)
 
 Shows probes while they run; without a name, a first look at the whole machine.
 
@@ -42,6 +46,7 @@ Shows probes while they run; without a name, a first look at the whole machine.
   --view KIND       {", ".join(KINDS)}
   --theme THEME     {" or ".join(THEMES)}
   --size WxH        Of each picture, in pixels ({SIZE[0]}x{SIZE[1]})
+  --speed N         Of a recording: how many times as fast as it was (1)
   -o, --out NAME    Bind the view to this name
 
 All options of a run, and of the probes themselves: %ebpf NAME --help
@@ -55,13 +60,17 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Look:
-    """How a view looks: window in seconds, frames a second, theme, view's kind, size in pixels."""
+    """How a view looks: window in seconds, frames a second, theme, view's kind, size in pixels.
+
+    speed: how fast a recording goes on.
+    """
 
     window_s: float = 60
     rate: float = 10
     theme: str = "light"
     kind: str | None = None
     size: tuple[int, int] = SIZE
+    speed: float = 1
 
 
 class LiveView:
@@ -110,18 +119,20 @@ def live(
     view: str | None = None,
     theme: str = "light",
     size: tuple[int, int] = SIZE,
+    speed: float = 1,
     session: Session | None = None,
     **given: Any,
 ) -> LiveView:
     """Show probes while they run; without a name, a first look at the whole machine.
 
-    names: of probes, each below the other on one time axis. window: what is in view, in seconds or
+    names: of probes, or of recordings (FILE.ksr), which go on `speed` times as fast as they did;
+    each below the other on one time axis. window: what is in view, in seconds or
     as "10m" (at most ten minutes). refresh: frames a second. view: "distribution", "heatmap",
     "percentiles", "bars", "throughput", "table" or "flamegraph"; by default the probe's own.
     given: options as `run` has them; it traces until stopped unless `duration` is given.
     Raises ParameterError, also outside a notebook, and ProbeNotFoundError.
     """
-    look = _looked(window, refresh, view, theme, size)
+    look = _looked(window, refresh, view, theme, size, speed)
     return _open(session or default_session(), names, given, look)
 
 
@@ -137,6 +148,8 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
     """Serve `%ebpf live [NAME...] [options]`."""
     tokens = options.split(line)
     look, rest = _look_of(tokens)
+    recordings = [token for token in rest if _is_recording(token)]
+    rest = [token for token in rest if token not in recordings]
     parsed = options.parse(rest, catalogue.find, prog="%ebpf live")
     names = parsed.targets or ((parsed.target,) if parsed.target else ())
     wanted = options.of_output(parsed.given)
@@ -148,7 +161,8 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
                 name=name,
             )
     given = {k: v for k, v in parsed.given.items() if k not in ("out", "quiet")}
-    made = _open(session, [str(name) for name in names], {**defaults, **given}, look)
+    shown = [*recordings, *(str(name) for name in names)]
+    made = _open(session, shown, given if recordings else {**defaults, **given}, look)
     if "out" in wanted:
         _bind(str(wanted["out"]), made)
     return made
@@ -170,6 +184,8 @@ def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: L
             for name, kind, label in DASHBOARD
         ]
         return _show(tiles, replace(look, rate=min(look.rate, 2)), session, columns=2)
+    if any(_is_recording(name) for name in names):
+        return _show(_recorded(session, names, given, look), look, session)
     probes = [catalogue.find(name) for name in names]
     shares: Mapping[str, Mapping[str, Any]] = {names[0]: given}
     if len(names) > 1:
@@ -182,6 +198,34 @@ def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: L
         for probe in probes
     ]
     return _show(tracks, look, session)
+
+
+def _is_recording(name: str) -> bool:
+    return name.endswith(".ksr")
+
+
+def _recorded(
+    session: Session, names: Sequence[str], given: Mapping[str, Any], look: Look
+) -> list[Track]:
+    """Return the tracks of recordings. Raises ParameterError and RecordingError."""
+    wrong = [name for name in names if not _is_recording(name)] or list(given)
+    if wrong:
+        raise ParameterError(
+            f"{wrong[0]}: recordings go on as they were, without other probes and options",
+            hint="look at probes in a view of their own",
+            name=wrong[0],
+        )
+    tracks = []
+    for name in names:
+        begin = partial(_begin_recording, Path(name), look.speed)
+        subject = PacedReplay(Path(name)).request.name
+        tracks.append(Track(Tracer(session, subject, begin=begin), look.size, kind=look.kind))
+    return tracks
+
+
+def _begin_recording(path: Path, speed: float) -> Run:
+    paced = PacedReplay(path, speed)
+    return Run(paced, paced.request, recorded=True)
 
 
 def _show(tracks: list[Track], look: Look, session: Session, columns: int = 1) -> LiveView:
@@ -281,28 +325,37 @@ def _look_of(tokens: Sequence[str]) -> tuple[Look, list[str]]:
     parser.add_argument("--refresh", default="10")
     parser.add_argument("--view")
     parser.add_argument("--theme", default="light")
+    parser.add_argument("--speed", default="1")
     parser.add_argument("--size", default=f"{SIZE[0]}x{SIZE[1]}")
     found, rest = parser.parse_known_args(tokens)
     try:
         width, height = (int(part) for part in found.size.split("x"))
     except ValueError:
         raise ParameterError(f"--size {found.size}: is not like 600x300", name="size") from None
-    return _looked(found.window, found.refresh, found.view, found.theme, (width, height)), rest
+    size = width, height
+    look = _looked(found.window, found.refresh, found.view, found.theme, size, found.speed)
+    return look, rest
 
 
 def _looked(
-    window: Any, refresh: Any, view: str | None, theme: str, size: tuple[int, int] = SIZE
+    window: Any,
+    refresh: Any,
+    view: str | None,
+    theme: str,
+    size: tuple[int, int] = SIZE,
+    speed: Any = 1,
 ) -> Look:
     """Check how a view is to look. Raises ParameterError."""
     try:
-        window_s, rate = values.run_time(window), float(refresh)
+        window_s, rate, times = values.run_time(window), float(refresh), float(speed)
     except (ValueError, KernelScopeError) as error:
         raise ParameterError(
-            f"window {window}, refresh {refresh}: {error}", name="window"
+            f"window {window}, refresh {refresh}, speed {speed}: {error}", name="window"
         ) from None
     checks = {
         f"window {window}: must be from 5 s to 10 min": 5 <= window_s <= 600,
         f"refresh {refresh}: must be from 0.2 to 30 a second": 0.2 <= rate <= 30,
+        f"speed {speed}: must be from 0.01 to 1000": 0.01 <= times <= 1000,
         f"view {view}: is none of {', '.join(KINDS)}": view is None or view in KINDS,
         f"theme {theme}: is none of {', '.join(THEMES)}": theme in THEMES,
         f"size {size}: must be from 320x200 to 2000x1200": all(
@@ -312,4 +365,4 @@ def _looked(
     for said, holds in checks.items():
         if not holds:
             raise ParameterError(said, name=said.partition(" ")[0])
-    return Look(window_s, rate, theme, view, size)
+    return Look(window_s, rate, theme, view, size, times)

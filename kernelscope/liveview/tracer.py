@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import catalogue, show
@@ -33,6 +33,7 @@ class Tracer:
     """A probe with its options, and the run of it that goes on or was the last.
 
     name: of a probe. given: options as the Python API has them. run: one that goes on already.
+    begin: gives the run in the place of a probe's, as often as it is started: a recording.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Tracer:
         given: Mapping[str, Any] | None = None,
         *,
         run: Run | None = None,
+        begin: Callable[[], Run] | None = None,
         window_s: float = 60,
     ) -> None:
         self.session = session
         self.name = name
         self.given = dict(given or {})
+        self.begin = begin
         self.window_s = window_s
         self.run: Run | None = None
         self.engine: Engine | None = None
@@ -153,11 +156,7 @@ class Tracer:
         try:
             if self.run is not None:
                 self.run.close()
-            given = {"duration": "inf", **self.given}
-            asked = self.session.request(self.name, None, given)
-            if asked.max_rows is None:
-                asked = dataclasses.replace(asked, max_bytes=KEPT_BYTES)
-            run = self.session.submit(asked)
+            run = self._asked() if self.begin is None else self.begin().wait_attached()
         except Exception as error:  # the view shows it; this thread has no cell to raise it in
             self._fail(number, error)
             return
@@ -167,6 +166,13 @@ class Tracer:
                 return
             self._starting = False
         self._follow(run)
+
+    def _asked(self) -> Run:
+        given = {"duration": "inf", **self.given}
+        asked = self.session.request(self.name, None, given)
+        if asked.max_rows is None:
+            asked = dataclasses.replace(asked, max_bytes=KEPT_BYTES)
+        return self.session.submit(asked)
 
     def _fail(self, number: int, error: Exception) -> None:
         with self._lock:

@@ -125,7 +125,7 @@ class Track:
         if name == self.tracer.name:
             return
         self.tracer.stop()
-        self.tracer.name, self.tracer.given = name, {}
+        self.tracer.name, self.tracer.given, self.tracer.begin = name, {}, None
         self._kind, self._label, self._controls = None, "", None
         self._views, self._chosen = [], None
         self.said.value = ""
@@ -149,6 +149,9 @@ class Track:
         probe = self.tracer.probe
         if probe is None:
             self._options.children = [widgets.HTML("C of one's own has no options to change here")]
+            return
+        if self.tracer.begin is not None:
+            self._options.children = [widgets.HTML("what was recorded cannot be asked anew")]
             return
         if self._controls is None:
             self._controls = Controls(probe, self.tracer.given, self._changed)
