@@ -16,7 +16,7 @@ import kernelscope
 
 IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
 # An emulated CPU stands still now and then, and its sampling clock with it.
-SAMPLING = 0.4 if IN_GUEST else 0.1
+SAMPLING = 0.5 if IN_GUEST else 0.1
 SETTLE_S = 0.1
 
 measurements: list[dict[str, Any]] = []  # of the runs of the test that is running (conftest.py)
