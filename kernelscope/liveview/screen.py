@@ -40,7 +40,8 @@ class Screen:
             format="png",
             width=size[0],
             height=size[1],
-            layout=widgets.Layout(**self._fixed),
+            # In a narrower page the whole picture is shown smaller.
+            layout=widgets.Layout(**self._fixed, max_width="100%", object_fit="contain"),
         )
         self._rows = widgets.HTML()
         self._sort = widgets.Dropdown(
