@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from kernelscope import analysis
+from kernelscope import analysis, readings
 
 if TYPE_CHECKING:
     from kernelscope.comparison import Comparison
@@ -69,6 +69,59 @@ class Accessor:
         if save is not None:
             flamegraph.save(self._df, Path(save), value, heading)
         return flamegraph.draw(self._df, value, heading)
+
+    def rate(self, every: Any = "1s", by: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Return events in each bin of time: time, `by`, count, per_s; see `timeline.rate`."""
+        from kernelscope import timeline
+
+        return timeline.rate(self._df, every, by)
+
+    def over_time(
+        self,
+        column: str | None = None,
+        every: Any = "1s",
+        q: float | Sequence[float] = (50, 90, 99),
+        by: str | Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return percentiles in each bin of time: time, `by`, count, q, value, low, high.
+
+        The last three have the column's unit in their names; see `timeline.over_time`.
+        """
+        from kernelscope import timeline
+
+        return timeline.over_time(self._df, column, every, q, by)
+
+    def increments(self) -> pd.DataFrame:
+        """Return what each reading of a map added, that was read at intervals.
+
+        Columns: the table's, "time" being when the interval began; see `readings.increments`.
+        """
+        return readings.increments(self._df)
+
+    def join(
+        self,
+        other: pd.DataFrame,
+        on: str | Sequence[str] | None = "pid",
+        within: Any = "10ms",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return every row with what `other` has nearest in time; see `joining.join`.
+
+        Columns: the table's, the other's with its probe's name before the unit
+        ("latency_biosnoop_ms"), and apart_ms, how much later the other's row is.
+        """
+        from kernelscope import joining
+
+        return joining.join(self._df, other, on, within, **options)
+
+    def with_cgroups(self, pid: str = "pid") -> pd.DataFrame:
+        """Return the table with "cgroup" and "container" of each process that still lives.
+
+        They are asked of /proc now, and <NA> for what has ended; see `containers.with_cgroups`.
+        """
+        from kernelscope import containers
+
+        return containers.with_cgroups(self._df, pid)
 
     def compare(self, other: pd.DataFrame, column: str | None = None, **options: Any) -> Comparison:
         """Return what changed from this capture to `other`, a later one; see `compare`.

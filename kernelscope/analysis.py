@@ -3,6 +3,8 @@
 A percentile is the nearest-rank one: p90 of n events is the value of rank ceil(0.9 n), counted
 from the smallest. Of single events it is exact; of a histogram it lies within its bucket's bounds.
 Lost events widen the bounds: they may all have been smaller, or all larger, than those that came.
+
+Of a map that was read at intervals the last reading counts, which holds what all of them counted.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from kernelscope import readings
 from kernelscope.errors import AnalysisError, did_you_mean
 
 MAX_LOST = 0.1
@@ -71,9 +74,10 @@ def percentiles(
     Raises AnalysisError for an unknown column, a q outside 0 to 100, and where more than the share
     `max_lost` of all events was lost: bounds that wide would say nothing.
     """
+    df = readings.last(df)
     measure = measured(df, column)
     wanted = _checked_quantiles(q)
-    groups = _names(df, by)
+    groups = names(df, by)
     lost = lost_events(df)
     _refuse_loss(df, measure, lost, max_lost)
     rows = []
@@ -134,7 +138,8 @@ def top(
     all, 0 to 1. In the row "other", columns of numbers hold <NA>; where `by` has no text, its
     columns become text. Raises AnalysisError for an unknown column.
     """
-    groups = _names(df, by) or _first_text(df)
+    df = readings.last(df)
+    groups = names(df, by) or _first_text(df)
     if n < 1:
         raise AnalysisError(f"n is {n}", hint="give how many rows to keep, 1 or more", column=None)
     if value is None and "count" in df.columns:
@@ -200,7 +205,8 @@ def _first_text(df: pd.DataFrame) -> list[str]:
     raise AnalysisError("the table has no column of text", hint="give `by`", column=None)
 
 
-def _names(df: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
+def names(df: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
+    """Return the columns that `by` names, as a list. Raises AnalysisError for an unknown one."""
     names = [by] if isinstance(by, str) else list(by or ())
     for name in names:
         if name not in df.columns:

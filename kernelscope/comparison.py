@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelscope import analysis, resample
+from kernelscope import analysis, readings, resample
 from kernelscope.analysis import Measure
 from kernelscope.errors import AnalysisError
 from kernelscope.resample import Numbers, Sample
@@ -105,6 +105,7 @@ def compare(
     many that a percentile says nothing.
     """
     _check(before, after, confidence, tolerance)
+    before, after = readings.increments(before), readings.increments(after)
     random = np.random.default_rng(seed)
     measure = _measure(before, after, column)
     if measure is None:

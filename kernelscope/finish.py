@@ -34,7 +34,7 @@ def finished(
 
 def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
     """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
-    how = {column.name: _added(column) for column in columns if is_amount(column)}
+    how = amounts(columns)
     if not how or not any(column.kind.endswith("_stack") for column in columns):
         return frame
     keys = [name for name in frame.columns if name not in how]
@@ -46,6 +46,11 @@ def is_amount(column: Column) -> bool:
     """Whether rows of a map can be made one by adding up this column, or by its least or most."""
     of_map = column.field.startswith("value") and column.kind in ("duration", "integer", "float")
     return column.kind == "count" or of_map
+
+
+def amounts(columns: Sequence[Column]) -> dict[str, str]:
+    """Return how rows are made one: "sum", "min" or "max" of each column that is an amount."""
+    return {column.name: _added(column) for column in columns if is_amount(column)}
 
 
 def _added(column: Column) -> str:

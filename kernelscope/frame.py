@@ -14,10 +14,11 @@ import pandas as pd
 
 from kernelscope import columns as kinds
 from kernelscope import infer, printk
+from kernelscope import readings as readings_of
 from kernelscope.agent.protocol import PRINTK_TABLE, Frame, Layout
 from kernelscope.decode import Array
 from kernelscope.errors import ParameterError, ProbeSpecError
-from kernelscope.finish import finished
+from kernelscope.finish import amounts, finished
 from kernelscope.probe import Column, TableSpec
 from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
@@ -234,7 +235,9 @@ class Collector:
         stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
         time = Column("time", "time")
         decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
-        return finished(plan.columns, {**decoded, **data})
+        frame = finished(plan.columns, {**decoded, **data})
+        frame.attrs[readings_of.KEY] = {readings_of.MARK: amounts(plan.columns)}
+        return frame
 
     def decode(
         self, table: str, frames: Iterable[Frame], columns: Collection[str] | None = None

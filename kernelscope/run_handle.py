@@ -285,7 +285,11 @@ class Run(Stoppable):
         tables = self._stream.tables()
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
-            table.attrs["kernelscope"] = {**made, "table": name}
+            table.attrs["kernelscope"] = {
+                **made,
+                **table.attrs.get("kernelscope", {}),
+                "table": name,
+            }
         chosen = self.request.table
         if chosen is not None:
             if chosen not in tables:

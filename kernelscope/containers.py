@@ -1,0 +1,90 @@
+"""In which cgroup and container a process is, asked of /proc while it lives."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kernelscope.analysis import names
+from kernelscope.errors import AnalysisError
+
+# docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, /docker/ID, pods' /ID
+_CONTAINER = re.compile(r"(?:^|[/-])(?P<id>[0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_NAMED = re.compile(
+    r"/(?:lxc(?:\.payload)?[./]|machine\.slice/(?:machine-|systemd-nspawn@))([^/]+)"
+)
+_SHORT = 12  # characters of a container's id, as `docker ps` shows it
+
+
+def with_cgroups(df: pd.DataFrame, pid: str = "pid", proc: Path = Path("/proc")) -> pd.DataFrame:
+    """Return the table with the columns "cgroup" and "container" added, by its column of pids.
+
+    cgroup: the path as /proc/PID/cgroup has it (of version 2, else of the first hierarchy).
+    container: the first 12 characters of a container's id, or an LXC or systemd container's name.
+
+    The processes are asked now, not when the events happened: both are <NA> for a process that has
+    ended, for one that was started after the capture with the pid of another, and "container" for
+    one that is in none. A process that moved since is shown where it is now. To trace one cgroup
+    without these limits give the run `--cgroup`.
+
+    Raises AnalysisError where there is no such column, or the capture is another machine's.
+    """
+    names(df, pid)
+    receipt = df.attrs.get("kernelscope") or {}
+    host = receipt.get("host") or platform.node()
+    if receipt.get("recorded") and host != platform.node():
+        raise AnalysisError(
+            f"the capture is of {host}: its processes are not on this machine",
+            hint="add the cgroups where and while it is traced",
+        )
+    ended = _ended(receipt)
+    found = {int(each): _cgroup(proc / str(int(each)), ended) for each in df[pid].dropna().unique()}
+    paths = df[pid].map(found, na_action="ignore")
+    result = df.assign(
+        cgroup=paths.astype("string"),
+        container=paths.map(_container, na_action="ignore").astype("string"),
+    )
+    result.attrs.update(df.attrs)
+    return result
+
+
+def _ended(receipt: dict[str, Any]) -> float:
+    """Return when the capture ended, in seconds of the wall's clock."""
+    if not receipt.get("started"):
+        return float("inf")
+    began = pd.Timestamp(str(receipt["started"])).timestamp()
+    return began + float(receipt.get("duration_s") or 0)
+
+
+def _cgroup(process: Path, ended: float) -> str | None:
+    try:
+        lines = (process / "cgroup").read_text().splitlines()
+        if _began(process) > ended + 0.1:  # its start is told in ticks
+            return None
+    except (OSError, ValueError, IndexError):
+        return None
+    paths = [line.split(":", 2) for line in lines]
+    unified = [path for number, _, path in paths if number == "0"]
+    return unified[0] if unified else (paths[0][2] if paths else None)
+
+
+def _began(process: Path) -> float:
+    """Return when a process began, in seconds of the wall's clock."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[19])
+    stat = (process.parent / "stat").read_text()
+    booted = int(stat.partition("\nbtime ")[2].split(maxsplit=1)[0])
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _container(cgroup: str) -> str | None:
+    found = _CONTAINER.search(cgroup)
+    if found:
+        return found["id"][:_SHORT]
+    named = _NAMED.search(cgroup)
+    return named[1].removesuffix(".service").removesuffix(".scope") if named else None

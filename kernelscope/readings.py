@@ -1,0 +1,77 @@
+"""Tables of maps that were read at intervals: each reading holds all that was counted so far.
+
+    counts = kernelscope.run("syscount", duration=10, interval=1)["calls"]
+    readings.increments(counts)    # what each second added
+
+Whatever adds rows up must take the last reading alone, or the increments. A table says that it
+holds readings in its receipt, under "readings": how each column that grows is added up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from pandas.api import types
+
+KEY = "kernelscope"  # of DataFrame.attrs: where the receipt is
+MARK = "readings"
+
+
+def growing(df: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that grow from reading to reading: {"count": "sum"}; empty without."""
+    return dict((df.attrs.get(KEY) or {}).get(MARK) or {})
+
+
+def last(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last reading, which has all counts; other tables as they are."""
+    if not growing(df) or not len(df):
+        return df
+    return _unmarked(df[df["time"] == df["time"].max()], df)
+
+
+def increments(df: pd.DataFrame) -> pd.DataFrame:
+    """Return what each reading added, beside when its interval began; other tables as they are.
+
+    Columns: as the table's, "time" being the reading before (or the run's start); the columns that
+    grow hold what was added, and rows that added nothing are left out. Columns of a least or most
+    are left out: what it was within an interval is not known.
+    """
+    grow = growing(df)
+    sums = [name for name, how in grow.items() if how == "sum" and name in df.columns]
+    if not grow or not sums:
+        return df
+    keys = [name for name in df.columns if name not in grow and name != "time"]
+    kept = df[["time", *keys, *sums]].sort_values("time", kind="stable", ignore_index=True)
+    numbers = kept[sums].astype({name: _signed(kept[name]) for name in sums})
+    before = (
+        numbers.groupby([kept[key] for key in keys], dropna=False, observed=True).shift()
+        if keys
+        else numbers.shift()
+    )
+    added = (numbers - before.fillna(0)).clip(lower=0)  # an entry that was deleted begins anew
+    result = kept.assign(**{name: added[name].astype(kept[name].dtype) for name in sums})
+    result["time"] = _begins(kept["time"], df)
+    shown = result[(added != 0).any(axis=1)].reset_index(drop=True)
+    return _unmarked(shown[[name for name in df.columns if name in shown.columns]], df)
+
+
+def _signed(column: pd.Series[Any]) -> str:
+    return "float64" if types.is_float_dtype(column) else "int64"
+
+
+def _begins(times: pd.Series[Any], df: pd.DataFrame) -> pd.Series[Any]:
+    """Return the reading before each one; before the first, the run's start."""
+    at = pd.Series(times.unique()).sort_values(ignore_index=True)
+    before = at.shift()
+    started = (df.attrs.get(KEY) or {}).get("started")
+    first = pd.Timestamp(str(started)) if started else at.iloc[0] - at.diff().median()
+    before.iloc[0] = first if pd.notna(first) and first < at.iloc[0] else at.iloc[0]
+    return times.map(dict(zip(at, before, strict=True))).astype(times.dtype)
+
+
+def _unmarked(made: pd.DataFrame, df: pd.DataFrame) -> pd.DataFrame:
+    made = made.copy(deep=False)
+    receipt = {name: item for name, item in df.attrs[KEY].items() if name != MARK}
+    made.attrs = {**df.attrs, KEY: receipt}
+    return made

@@ -1,0 +1,134 @@
+"""What happened when: rates and percentiles in bins of time. DataFrame in, DataFrame out.
+
+For events with a "time", and for maps that were read at intervals (what each reading added counts
+from the reading before, so bins should not be shorter than the interval). Bins begin with the run
+where the table's receipt says when that was, else with the first event; the last may be shorter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from kernelscope import analysis, readings, values
+from kernelscope.errors import AnalysisError
+
+_MOST_BINS = 1_000_000
+
+
+def rate(
+    df: pd.DataFrame, every: Any = "1s", by: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return how many events there were in each bin of time, and a second of it.
+
+    every: a bin's length: "100ms", 1 (a second). by: columns to group by; each group has a row for
+    every bin, with 0 where nothing happened.
+
+    Columns: time (when the bin begins), those of `by`, count, per_s (events a second, by the time
+    that the bin covers). Raises AnalysisError for a table without times, or an unknown column.
+    """
+    df, bins = _binned(df, every)
+    groups = analysis.names(df, by)
+    weight = df["count"] if "count" in df.columns else pd.Series(1, index=df.index)
+    keys = [bins.place.rename("_bin"), *(df[name] for name in groups)]
+    counted = weight.groupby(keys, dropna=False, observed=True).sum().rename("count")
+    if groups:
+        wide = counted.unstack("_bin", fill_value=0)
+        wide = wide.reindex(columns=range(len(bins.begins)), fill_value=0)
+        long = wide.melt(value_name="count", var_name="_bin", ignore_index=False).reset_index()
+        found = long.sort_values(["_bin", *groups], kind="stable", ignore_index=True)
+    else:
+        found = counted.reindex(range(len(bins.begins)), fill_value=0).reset_index()
+    place = found["_bin"].to_numpy(np.int64)
+    result = pd.DataFrame({"time": bins.begins[place], **{name: found[name] for name in groups}})
+    result["count"] = found["count"].astype(np.int64).to_numpy()
+    result["per_s"] = result["count"] / bins.seconds[place]
+    result.attrs.update(df.attrs)
+    return result
+
+
+def over_time(
+    df: pd.DataFrame,
+    column: str | None = None,
+    every: Any = "1s",
+    q: float | Sequence[float] = (50, 90, 99),
+    by: str | Sequence[str] | None = None,
+    *,
+    max_lost: float = analysis.MAX_LOST,
+) -> pd.DataFrame:
+    """Return percentiles, with their bounds, in each bin of time.
+
+    column, q, by, max_lost: as of `analysis.percentiles`. every: a bin's length, as of `rate`.
+
+    Columns: time (when the bin begins), those of `by`, count (events in the bin), q, and value, low
+    and high with the column's unit in their names ("value_us"). Bins without events have no rows.
+    Lost events widen every bin's bounds by all of them: they may all have been in that bin.
+
+    Raises AnalysisError for a table without times, an unknown column, or where too much was lost.
+    """
+    binned, bins = _binned(df, every)
+    measure = analysis.measured(binned, column)
+    groups = ["time", *analysis.names(binned, by)]
+    binned = binned[binned[measure.low].notna()]
+    binned = binned.assign(time=bins.begins[bins.place[binned.index].to_numpy()])
+    binned.attrs.update(df.attrs if not readings.growing(df) else {})
+    found = analysis.percentiles(binned, measure.name, q, groups, max_lost=max_lost)
+    weight = binned["count"] if measure.is_histogram else pd.Series(1, index=binned.index)
+    keys = [binned[name] for name in groups]
+    counts = weight.groupby(keys, dropna=False, observed=True).sum().rename("count").reset_index()
+    counts["count"] = counts["count"].astype(np.int64)
+    result = found.merge(counts, on=groups, how="left")
+    numbers = [name for name in found.columns if name not in groups]
+    result = result[[*groups, "count", *numbers]]
+    result.attrs.update(found.attrs)
+    return result
+
+
+class _Bins:
+    """begins: when each bin begins. seconds: what it covers. place: the bin of each row."""
+
+    def __init__(self, times: pd.Series[Any], every: float, receipt: dict[str, Any]) -> None:
+        first, last = times.min(), times.max()
+        started = receipt.get("started")
+        if started and pd.Timestamp(str(started)) <= first:
+            first = pd.Timestamp(str(started))
+            ended = first + pd.Timedelta(seconds=float(receipt.get("duration_s") or 0))
+            last = max(last, ended)
+        whole = (last - first).total_seconds()
+        number = max(1, math.ceil(whole / every - 1e-6))
+        if number > _MOST_BINS:
+            raise AnalysisError(
+                f"{number:,} bins of {every:g} s are too many",
+                hint=f"the table covers {whole:.3g} s: give a longer `every`",
+            )
+        since = (times - first).dt.total_seconds().to_numpy(np.float64)
+        place = np.clip(np.floor(since / every).astype(np.int64), 0, number - 1)
+        self.place = pd.Series(place, index=times.index)
+        steps = pd.to_timedelta(np.arange(number) * every, unit="s")
+        self.begins = pd.DatetimeIndex(pd.Timestamp(first) + steps).as_unit("ns")
+        self.seconds = np.full(number, every)
+        self.seconds[-1] = min(every, max(whole - every * (number - 1), 1e-9)) if whole else every
+
+
+def _binned(df: pd.DataFrame, every: Any) -> tuple[pd.DataFrame, _Bins]:
+    if "time" not in df.columns or not types.is_datetime64_any_dtype(df["time"]):
+        raise AnalysisError(
+            "the table has no times",
+            hint="events have some; maps do where they are read at intervals: --interval 1s",
+            column="time",
+        )
+    try:
+        length = values.duration(every)
+    except ValueError as error:
+        raise AnalysisError(f"every {every!r}: {error}", hint="give one such as 1s") from None
+    if not 0 < length < math.inf:
+        raise AnalysisError(f"every {every!r}: a bin must have a length", hint="give one: 1s")
+    df = readings.increments(df).reset_index(drop=True)
+    if not len(df):
+        raise AnalysisError("the table has no rows", hint="trace for longer, or something busier")
+    return df, _Bins(df["time"], length, df.attrs.get(readings.KEY) or {})
