@@ -34,7 +34,7 @@ class Limits:
     """When a guest counts as hung. silence_s: since its last report; total_s: in all."""
 
     silence_s: float = 300.0
-    total_s: float = 900.0
+    total_s: float = 2700.0
     memory: str = "2G"
     cpus: int = 2
 
