@@ -21,7 +21,7 @@ from browser.jupyter_lab import Lab, browser, opened  # noqa: E402
 
 DOCS = ROOT / "docs"
 SCALE = 1.5  # so that it can be read where it is shown at half its size
-COLOURS = 128
+COLOURS = 256
 ANSWER = (
     """%load_ext kernelscope
 import pandas
