@@ -1,37 +1,58 @@
-"""Runs the benchmarks: python -m benchmarks [--rounds N] [--only CASE] [--long] [--quick]."""
+"""Runs the benchmarks: python -m benchmarks [--full] [--only PART]... [--rounds N] [--report]."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 
-from benchmarks import cases, report
+from benchmarks import kept, parts, report, soak
+from benchmarks.figures import Figure, Form, prepared_bcc
+
+SHORT_ROUNDS, FULL_ROUNDS = 2, 3
+# What changes little from round to round, or takes long, is measured once in a run.
+_ONCE = ("live", "probes", "scale")
 
 
 def main() -> None:
-    """Measure and write benchmarks/results.json and benchmarks/RESULTS.md."""
+    """Measure, add to benchmarks/results.json, and write benchmarks/RESULTS.md."""
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each case is measured (5)")
-    parser.add_argument("--only", choices=list(cases.CASES), action="append", help="this case only")
-    parser.add_argument("--long", action="store_true", help="also 100 M events, for the memory")
-    parser.add_argument("--quick", action="store_true", help="small loads: to try the benchmarks")
+    parser.add_argument("--full", action="store_true", help="every row: 20 minutes, not 3")
+    parser.add_argument("--only", choices=list(parts.PARTS), action="append", help="this part only")
+    parser.add_argument("--rounds", type=int, help="how often each part is measured")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write RESULTS.md")
+    parser.add_argument("--soak", type=float, metavar="S", help="one run that long: 3600")
     options = parser.parse_args()
-    size = cases.QUICK if options.quick else cases.Size()
-    figures: list[cases.Figure] = []
-    with cases.headers_for_bcc() as headers:
-        for number in range(1, options.rounds + 1):
-            for name in options.only or cases.CASES:
-                sys.stderr.write(f"round {number} of {options.rounds}: {name}\n")
-                figures += cases.CASES[name](size)
-        if options.long:
-            sys.stderr.write("memory\n")
-            figures += cases.memory(size)
-    text = report.markdown(figures, options.rounds, headers)
-    sys.stdout.write(text)
-    if options.quick or options.only:
-        sys.stderr.write("a part of the benchmarks: results are not kept\n")
-    else:
-        report.keep(figures, text)
+    if options.soak:
+        soak.soak(options.soak, 10_000)
+    elif not options.report:
+        _measure(options)
+    report.write()
+
+
+def _measure(options: argparse.Namespace) -> None:
+    rounds = options.rounds or (FULL_ROUNDS if options.full else SHORT_ROUNDS)
+    form = Form(options.full, rounds)
+    chosen = options.only or list(parts.PARTS)
+    found: dict[str, list[list[Figure]]] = {name: [] for name in chosen}
+    took = dict.fromkeys(chosen, 0.0)
+    with prepared_bcc() as headers:
+        for number in range(1, rounds + 1):
+            for name in chosen:
+                if number > 1 and name in _ONCE:
+                    continue
+                sys.stderr.write(
+                    f"{time.strftime('%H:%M:%S')} round {number} of {rounds}: {name}\n"
+                )
+                begun = time.monotonic()
+                try:
+                    found[name].append(parts.PARTS[name](form))
+                except Exception as error:  # one part must not take the others' figures with it
+                    sys.stderr.write(f"{name} failed: {error}\n")
+                    continue
+                finally:
+                    took[name] += time.monotonic() - begun
+                kept.add(name, form, headers, took[name], found[name])
 
 
 if __name__ == "__main__":

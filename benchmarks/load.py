@@ -1,45 +1,73 @@
-"""A load whose number of events is known: dd, one byte at a time.
+"""Loads whose number of events is known: load.c, built once. Standard library only, Python 3.9.
 
-dd reads file descriptor 0 and writes file descriptor 1 exactly `count` times each; all else that
-it does (its libraries, its report) uses other descriptors, so a program that looks at the
-descriptor sees 2 x count events and not one more. Standard library only, any Python from 3.9.
+`calls` writes to file descriptor 100 and says how often, and nothing else does: a program that
+looks at the process and the descriptor sees as many events and not one more.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
-_WAIT_THEN_DD = "read go; exec dd if=/dev/zero of=/dev/null bs=1 count={count}"
+SOURCE = Path(__file__).with_name("load.c")
+DESCRIPTOR = 100
+
+
+def built() -> str:
+    """Return the load's program, compiled now if it is not there. Raises CalledProcessError."""
+    name = "load-" + hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
+    program = SOURCE.parent / "build" / name
+    if not program.exists():
+        program.parent.mkdir(exist_ok=True)
+        made = program.with_name(f"{name}.{os.getpid()}")
+        subprocess.run(["cc", "-O2", "-o", str(made), str(SOURCE)], check=True)
+        made.replace(program)
+    return str(program)
 
 
 class Load:
-    """dd, waiting to begin; its process id is known before, for a program to look for."""
+    """A load that waits to begin; its process id is known before, for a program to look for."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(
+        self,
+        count: int,
+        kind: str = "calls",
+        *,
+        rate: float = 0,
+        size: int = 1,
+        seconds: float = 1e6,
+    ) -> None:
         self.count = count
+        command = [built(), kind, str(count)]
+        if kind == "calls":
+            command += [str(rate), str(size), str(seconds)]
+        elif kind == "reads":
+            command += [str(SOURCE.parent / "build" / "file")]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _WAIT_THEN_DD.format(count=count)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._out.readline()  # it is ready
+
+    @property
+    def _out(self) -> Any:
+        return self._process.stdout
 
     @property
     def pid(self) -> int:
-        """The process that will be dd."""
+        """The process."""
         return self._process.pid
 
     @property
     def over(self) -> bool:
-        """Whether dd has ended."""
+        """Whether it has ended."""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, how) is not None
 
     def begin(self) -> None:
-        """Let dd run."""
+        """Let it run."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.close()
@@ -48,29 +76,25 @@ class Load:
     def wait(self) -> dict[str, float]:
         """Wait for the end; returns the load's figures.
 
-        events; load_s: how long dd says that it took; load_cpu_s: its time on a CPU, which holds
-        what is traced in its context and does not grow when something else wants the CPU.
+        events; load_s: how long it took; load_cpu_s: its time on a CPU, which holds what is
+        traced in its context and does not grow when something else wants the CPU.
         """
-        assert self._process.stderr is not None
-        with self._process.stderr as stderr:
-            said = stderr.read()
-        _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = status
-        took = re.search(r"copied, ([\d.e+-]+) s", said)
-        if took is None:
-            raise RuntimeError(f"dd said {said!r}")
-        return {
-            "events": 2 * self.count,
-            "load_s": float(took.group(1)),
-            "load_cpu_s": usage.ru_utime + usage.ru_stime,
-        }
+        with self._out as out:
+            said = out.read().split()
+        if self._process.wait() or len(said) != 3:
+            raise RuntimeError(f"the load ended with {self._process.returncode} and said {said}")
+        events, took, cpu = map(int, said)
+        return {"events": events, "load_s": took / 1e9, "load_cpu_s": cpu / 1e9}
 
+    def run(self) -> dict[str, float]:
+        """Begin, and wait."""
+        self.begin()
+        return self.wait()
 
-def untraced_ns(count: int) -> float:
-    """Return how many ns of CPU time each event takes when nothing traces it."""
-    load = Load(count)
-    load.begin()
-    return ns_each(load.wait())
+    def end(self) -> None:
+        """Stop it, at once."""
+        self._process.kill()
+        self._process.wait()
 
 
 def ns_each(figures: dict[str, float]) -> float:

@@ -1,6 +1,6 @@
 """The traced programs: the same C for bcc and KernelScope, the same question for bpftrace.
 
-TARGET is the traced process, a macro. Events are 40 bytes. Any Python from 3.9.
+TARGET is the traced process, a macro (in bpftrace's text: a word). Any Python from 3.9.
 """
 
 from __future__ import annotations
@@ -15,74 +15,152 @@ TRACEPOINT_PROBE(syscalls, sys_enter_read) {
     return 0;
 }
 """
-START_BPFTRACE = """
-tracepoint:syscalls:sys_enter_read /args->fd != %(nonce)d/ { @reads[pid] = count(); }
-interval:ms:1 { printf("attached\\n"); exit(); }
-"""
+START_BPFTRACE = "tracepoint:syscalls:sys_enter_read /args->fd != %(nonce)d/ { @[pid] = count(); }"
 
-_EVENT = """
-struct event { u64 at; u64 bytes; u32 pid; u32 fd; char comm[16]; };
-"""
-_FLOOD = """
-TRACEPOINT_PROBE(syscalls, sys_enter_%(name)s) {
-    u32 pid = bpf_get_current_pid_tgid() >> 32;
-    if (pid != TARGET || args->fd != %(fd)d) return 0;
-    struct event event = {};
-    event.at = bpf_ktime_get_ns();
-    event.bytes = args->count;
-    event.pid = pid;
-    event.fd = args->fd;
-    bpf_get_current_comm(&event.comm, sizeof(event.comm));
-    %(output)s
-    return 0;
-}
-"""
-_RING = "events.ringbuf_output(&event, sizeof(event), 0);"
-_PERF = "events.perf_submit(args, &event, sizeof(event));"
-RING_PAGES = 16384
-
-
-def _both(body: str, output: str) -> str:
-    calls = ({"name": "read", "fd": 0}, {"name": "write", "fd": 1})
-    return "".join(body % {**call, "output": output} for call in calls)
-
-
-FLOOD_RING = f"{_EVENT}BPF_RINGBUF_OUTPUT(events, {RING_PAGES});{_both(_FLOOD, _RING)}"
-FLOOD_PERF = f"{_EVENT}BPF_PERF_OUTPUT(events);{_both(_FLOOD, _PERF)}"
-FLOOD_BPFTRACE = """
-tracepoint:syscalls:sys_enter_read /pid == TARGET && args->fd == 0/
-{ print((nsecs, args->count, pid, args->fd, comm)); }
-tracepoint:syscalls:sys_enter_write /pid == TARGET && args->fd == 1/
-{ print((nsecs, args->count, pid, args->fd, comm)); }
-"""
-
-KEYS = 1_000_000
-HASH = """
-BPF_ARRAY(next_key, u64, 1);
-BPF_HASH(keys, u64, u64, 1048576);
+_BEGIN = """
 TRACEPOINT_PROBE(syscalls, sys_enter_write) {
     u32 pid = bpf_get_current_pid_tgid() >> 32;
-    if (pid != TARGET || args->fd != 1) return 0;
-    int zero = 0;
-    u64 *next = next_key.lookup(&zero);
-    if (!next) return 0;
-    u64 key = (*next)++;
-    u64 value = 3 * key;
-    keys.update(&key, &value);
-    return 0;
+    if (pid != TARGET || args->fd != 100) return 0;
+"""
+_AIM = "tracepoint:syscalls:sys_enter_write /pid == TARGET && args->fd == 100/ "
+
+# Bytes of an event: its members, and what fills them.
+_MEMBERS = {
+    16: "u64 at; u32 pid; u32 fd;",
+    40: "u64 at; u64 bytes; u32 pid; u32 fd; char comm[16];",
+    256: "u64 at; u64 bytes; u32 pid; u32 fd; char comm[16]; char text[216];",
 }
+_BYTES = "event.bytes = args->count;"
+_COMM = "bpf_get_current_comm(&event.comm, sizeof(event.comm));"
+_TEXT = "bpf_probe_read_user_str(&event.text, sizeof(event.text), args->buf);"
+_FILLED = {16: "", 40: f"{_BYTES}\n    {_COMM}", 256: f"{_BYTES}\n    {_COMM}\n    {_TEXT}"}
+_OUTPUTS = {
+    "ring": ("BPF_RINGBUF_OUTPUT(events, %d);", "events.ringbuf_output(&event, sizeof(event), 0);"),
+    "perf": ("BPF_PERF_OUTPUT(events);", "events.perf_submit(args, &event, sizeof(event));"),
+}
+TEXT_BYTES = 215
+
+
+def events(size: int, output: str = "ring", pages: int = 8) -> str:
+    """Return the program that sends an event of `size` bytes for each write."""
+    table, send = _OUTPUTS[output]
+    table = table % pages if "%d" in table else table
+    return f"""
+struct event {{ {_MEMBERS[size]} }};
+{table}{_BEGIN}    struct event event = {{}};
+    event.at = bpf_ktime_get_ns();
+    event.pid = pid;
+    event.fd = args->fd;
+    {_FILLED[size]}
+    {send}
+    return 0;
+}}
 """
 
-_COUNT = """
-TRACEPOINT_PROBE(syscalls, sys_enter_%(name)s) {
-    u32 pid = bpf_get_current_pid_tgid() >> 32;
-    if (pid != TARGET || args->fd != %(fd)d) return 0;
-    counts.increment(pid);
-    return 0;
+
+_FIELDS_BPFTRACE = {
+    16: "nsecs, pid, args->fd",
+    40: "nsecs, args->count, pid, args->fd, comm",
+    256: "nsecs, args->count, pid, args->fd, comm, str(args->buf, 200)",
 }
+COLUMNS = {
+    16: ["at", "pid", "fd"],
+    40: ["at", "bytes", "pid", "fd", "comm"],
+    256: ["at", "bytes", "pid", "fd", "comm", "text"],
+}
+
+
+def events_bpftrace(size: int) -> str:
+    """Return the same for bpftrace, which prints a tuple for each."""
+    return f"{_AIM}{{ print(({_FIELDS_BPFTRACE[size]})); }}"
+
+
+# --- maps: each write makes one key ---------------------------------------------------------------
+
+KINDS = ("scalar", "struct", "per-CPU")
+_STRUCT = "struct key_t { u32 pid; u32 fd; u64 number; };"
+_KEY = {
+    "struct": "struct key_t key = {.pid = pid, .fd = args->fd, .number = number};",
+}
+_TABLE = {
+    "scalar": "BPF_HASH(keys, u64, u64, 1048576);",
+    "struct": f"{_STRUCT}\nBPF_HASH(keys, struct key_t, u64, 1048576);",
+    "per-CPU": 'BPF_TABLE("percpu_hash", u64, u64, keys, 1048576);',
+}
+
+
+def keys(kind: str) -> str:
+    """Return the program that fills a map."""
+    return f"""
+BPF_ARRAY(next_key, u64, 1);
+{_TABLE[kind]}{_BEGIN}    int zero = 0;
+    u64 *next = next_key.lookup(&zero);
+    if (!next) return 0;
+    u64 number = (*next)++;
+    {_KEY.get(kind, "u64 key = number;")}
+    u64 value = 3 * number;
+    keys.update(&key, &value);
+    return 0;
+}}
 """
-COUNT = "BPF_HASH(counts, u32);" + _both(_COUNT, "")
-COUNT_BPFTRACE = """
-tracepoint:syscalls:sys_enter_read /pid == TARGET && args->fd == 0/ { @counts[pid] = count(); }
-tracepoint:syscalls:sys_enter_write /pid == TARGET && args->fd == 1/ { @counts[pid] = count(); }
-"""
+
+
+# What bpftrace's own maps hold: count() is per CPU, an assigned number is not.
+_KEYS_BPFTRACE = {
+    "scalar": "@next++; @keys[@next] = 3 * @next;",
+    "struct": "@next++; @keys[pid, args->fd, @next] = 3 * @next;",
+    "per-CPU": "@next++; @keys[@next] = sum(3 * @next);",
+}
+
+
+def keys_bpftrace(kind: str) -> str:
+    """Return the same for bpftrace."""
+    return f"{_AIM}{{ {_KEYS_BPFTRACE[kind]} }}"
+
+
+# --- what tracing costs the traced ----------------------------------------------------------------
+
+COUNT = f"BPF_HASH(counts, u32);{_BEGIN}    counts.increment(pid);\n    return 0;\n}}\n"
+COUNT_BPFTRACE = f"{_AIM}{{ @counts[pid] = count(); }}"
+
+# Built-in probes whose question bcc's tools and bpftrace answer too: how each is asked. A tool is a
+# file of the distribution's with its options; text is a bpftrace script of ours where
+# theirs needs kernel probes.
+QUESTIONS = {
+    "syscount": (
+        ["syscount-bpfcc", "-i", "1000"],
+        "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }",
+    ),
+    "runqlat": (
+        ["runqlat-bpfcc", "1000"],
+        "tracepoint:sched:sched_wakeup, tracepoint:sched:sched_wakeup_new"
+        " { @q[args->pid] = nsecs; }"
+        " tracepoint:sched:sched_switch { if (args->prev_state == 0) { @q[args->prev_pid] = nsecs; }"
+        " $n = @q[args->next_pid]; if ($n) { @us = hist((nsecs - $n) / 1000); }"
+        " delete(@q[args->next_pid]); }",
+    ),
+    "cpudist": (
+        ["cpudist-bpfcc", "1000"],
+        "tracepoint:sched:sched_switch { $s = @on[args->prev_pid];"
+        " if ($s) { @us = hist((nsecs - $s) / 1000); delete(@on[args->prev_pid]); }"
+        " @on[args->next_pid] = nsecs; }",
+    ),
+    "biolatency": (
+        ["biolatency-bpfcc", "1000"],
+        "tracepoint:block:block_rq_issue { @s[args->dev, args->sector] = nsecs; }"
+        " tracepoint:block:block_rq_complete { $s = @s[args->dev, args->sector];"
+        " if ($s) { @us = hist((nsecs - $s) / 1000); delete(@s[args->dev, args->sector]); } }",
+    ),
+    "hardirqs": (
+        ["hardirqs-bpfcc", "1000"],
+        "tracepoint:irq:irq_handler_entry { @s[tid] = nsecs; }"
+        " tracepoint:irq:irq_handler_exit { $s = @s[tid];"
+        " if ($s) { @us[args->irq] = sum(nsecs - $s); delete(@s[tid]); } }",
+    ),
+    "softirqs": (
+        ["softirqs-bpfcc", "1000"],
+        "tracepoint:irq:softirq_entry { @s[tid] = nsecs; }"
+        " tracepoint:irq:softirq_exit { $s = @s[tid];"
+        " if ($s) { @us[args->vec] = sum(nsecs - $s); delete(@s[tid]); } }",
+    ),
+}

@@ -1,152 +1,171 @@
-"""Figures to a table: the median of the rounds with the smallest and largest, and ratios."""
+"""benchmarks/RESULTS.md, made of results.json and soak.json."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
-import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import product
-from pathlib import Path
 from statistics import median
+from typing import Any
 
-from benchmarks.cases import KERNELSCOPE, Figure
+from benchmarks import kept, plots, prose
+from benchmarks.figures import BCC, BPFTRACE, HERE, KERNELSCOPE
+from benchmarks.kept import Part
+from benchmarks.ratios import Ratio, times_ahead
 
-HERE = Path(__file__).resolve().parent
-
-TITLES = {
-    "start": "From the question to the program attached",
-    "flood": "A flood of 40-byte events, kept whole",
-    "table": "A hash of 1,000,000 keys",
-    "overhead": "What tracing costs the traced program: a count in a hash",
-    "memory": "Memory of the notebook over a long flood",
-}
-NOTES = {
-    "start": "Each cell comes 0.3 s after the end of the run before, as a person's does at the"
-    " earliest. At once after another run, a tracepoint waits until the kernel has closed that"
-    " run's (`event_mutex`).",
-    "flood": "What finds a ring full costs the traced program less than what is kept: see the ns"
-    " added to each event together with the share delivered.",
-}
-_COMPARED = ("s", "CPU-s per M events", "ns added to each event")
-# (case, how the tool's name begins, measure) -> the goal, and whether more is better
-TARGETS = {
-    ("start", "KernelScope, a new cell", "s"): (0.3, False),
-    ("start", "KernelScope, the cell again", "s"): (0.04, False),
-    ("flood", "KernelScope", "M events/s offered"): (1.2, True),
-    ("flood", "KernelScope", "s of flood"): (10.0, True),
-    ("flood", "KernelScope", "share delivered"): (1.0, True),
-    ("flood", "KernelScope", "CPU-s per M events"): (0.25, False),
-    ("table", "KernelScope", "s"): (0.5, False),
-}
+PAGE = HERE / "RESULTS.md"
+SOAK = HERE / "soak.json"
+_OTHERS = (BCC, BPFTRACE)
+_MORE_IS_BETTER = ("share delivered",)
+_COMPARED = (
+    "ms to attached",
+    "ms",
+    "share delivered",
+    "CPU s per M",
+    "traced program: times as slow",
+    "ms to a DataFrame",
+    "ns added to an event",
+)
 
 
-def markdown(figures: Sequence[Figure], rounds: int, headers: str) -> str:
-    """Return all figures as a page."""
-    parts = [
-        "# Benchmarks",
-        f"Made by `script/bench` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {_machine()}. "
-        f"{rounds} rounds, the tools one after the other in each; the median, and in brackets the"
-        f" smallest and the largest. bcc's headers: {headers}.",
-        "The load is `dd bs=1`, whose reads and writes are known in number. The same C runs under"
-        " bcc and KernelScope. CPU time is the tool's own, all of its processes, decoding"
-        " included; what is added to each event is dd's own CPU time, less that of an untraced dd.",
+def write() -> None:
+    """Write the page and its pictures."""
+    machine, parts = kept.read()
+    soak = json.loads(SOAK.read_text()) if SOAK.exists() else None
+    sections = [prose.introduction(machine, parts)]
+    behind: list[str] = []
+    sections += [_section(name, parts[name], behind) for name in prose.TITLES if name in parts]
+    if soak is not None:
+        sections.append(_soak(soak))
+    sections.append(_not_ahead(behind))
+    sections.append(prose.rest(parts))
+    pictures = plots.draw(parts, soak)
+    text = "\n\n".join(section for section in sections if section)
+    for name, path in pictures.items():
+        picture = f"![{plots.TITLES[name]}]({path.relative_to(HERE)})"
+        text = text.replace(f"<!-- {name} -->", picture)
+    PAGE.write_text(text + "\n", encoding="utf-8")
+
+
+def _section(name: str, part: Part, behind: list[str]) -> str:
+    rounds = f"{len(part.rounds)} round{'s' if len(part.rounds) > 1 else ''}"
+    form = "full" if part.full else "short"
+    when = f"*{part.at}, {form} form, {rounds} in {part.took_s:,.0f} s.*"
+    compared = any(tool in _OTHERS for row in part.rows for tool in part.tools(row))
+    table = _comparison(name, part, behind) if compared else _wide(part)
+    head = [f"## {prose.TITLES[name]}", when, prose.NOTES.get(name, "")]
+    goals = prose.goals(name, part)
+    return "\n\n".join(
+        piece for piece in (*head, goals, table, f"<!-- {name} -->") if piece
+    ).replace("\n\n<!-- ", "\n\n<!-- ")
+
+
+def _comparison(name: str, part: Part, behind: list[str]) -> str:
+    lines = [
+        "| | | KernelScope | bcc | bpftrace | ahead of bcc | ahead of bpftrace |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for case, title in TITLES.items():
-        mine = [figure for figure in figures if figure.case == case]
-        if mine:
-            parts += [f"## {title}", *([NOTES[case]] if case in NOTES else []), _table(mine)]
-    return "\n\n".join(parts) + "\n"
+    for row in part.rows:
+        for measure in part.measures(row):
+            cells = [_cell(part, row, measure, tool) for tool in (KERNELSCOPE, *_OTHERS)]
+            ratios = []
+            for other in _OTHERS:
+                ratio = _ratio(part, row, measure, other)
+                ratios.append(str(ratio) if ratio else "")
+                if ratio is not None and ratio.behind:
+                    ratios[-1] = f"**{ratio}**"
+                    why = prose.why(name, row, measure, other)
+                    behind.append(f"- {row}, {measure}, against {other}: {ratio}. {why}")
+            lines.append("| " + " | ".join([row, measure, *cells, *ratios]) + " |")
+    return "\n".join(lines)
 
 
-def _table(figures: Sequence[Figure]) -> str:
-    tools = list(dict.fromkeys(figure.tool for figure in figures))
-    measures = list(dict.fromkeys(figure.measure for figure in figures))
-    lines = ["| | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
-    for tool in tools:
-        cells = [_cell(figures, tool, measure) for measure in measures]
-        lines.append(f"| {tool} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + _ratios(figures, tools, measures)
+def _ratio(part: Part, row: str, measure: str, other: str) -> Ratio | None:
+    if measure not in _COMPARED:
+        return None
+    ours, theirs = (part.values(row, measure, tool) for tool in (KERNELSCOPE, other))
+    return times_ahead(ours, theirs, more_is_better=measure in _MORE_IS_BETTER)
 
 
-def _cell(figures: Sequence[Figure], tool: str, measure: str) -> str:
-    values = _values(figures, tool, measure)
+def _wide(part: Part) -> str:
+    """A line for each row and tool, a column for each measure; what has other measures apart."""
+    tables: dict[tuple[str, ...], list[str]] = {}
+    for row in part.rows:
+        measures = tuple(part.measures(row))
+        for tool in part.tools(row):
+            label = row if tool == KERNELSCOPE else f"{row}: {tool}"
+            cells = [_cell(part, row, measure, tool) for measure in measures]
+            tables.setdefault(measures, []).append("| " + " | ".join([label, *cells]) + " |")
+    pieces = []
+    for measures, lines in tables.items():
+        head = "| | " + " | ".join(measures) + " |\n|---|" + "---:|" * len(measures)
+        pieces.append("\n".join([head, *lines]))
+    return "\n\n".join(pieces)
+
+
+def _cell(part: Part, row: str, measure: str, tool: str) -> str:
+    values = part.values(row, measure, tool)
     if not values:
         return ""
-    text = _number(median(values))
-    if len(values) > 1:
-        text += f" ({_number(min(values))}-{_number(max(values))})"
-    return text + _against_target(figures[0].case, tool, measure, median(values))
+    text = number(median(values))
+    if len(values) > 1 and min(values) != max(values):
+        text += f" ({number(min(values))}-{number(max(values))})"
+    return text
 
 
-def _against_target(case: str, tool: str, measure: str, value: float) -> str:
-    for (of, begins, what), (goal, more) in TARGETS.items():
-        if of == case and tool.startswith(begins) and "at once" not in tool and what == measure:
-            met = value >= goal if more else value <= goal
-            sign = "≥" if more else "≤"
-            return f"; goal {sign} {goal:g}: {'met' if met else '**missed**'}"
-    return ""
-
-
-def _ratios(figures: Sequence[Figure], tools: Sequence[str], measures: Sequence[str]) -> str:
-    """Say how many times KernelScope's figure each other tool's is, round by round."""
-    ours = [tool for tool in tools if tool.startswith(KERNELSCOPE)]
-    others = [tool for tool in tools if tool not in ours]
-    lines = [
-        line
-        for measure in measures
-        if measure in _COMPARED
-        for own, other in product(ours, others)
-        if (line := _ratio(figures, measure, own, other))
-    ]
-    return "\n\nRatios, within each round:\n\n" + "\n".join(lines) if lines else ""
-
-
-def _ratio(figures: Sequence[Figure], measure: str, own: str, other: str) -> str:
-    pairs = zip(_values(figures, other, measure), _values(figures, own, measure), strict=True)
-    ratios = [theirs / mine for theirs, mine in pairs if mine > 0]
-    if not ratios:
-        return ""
-    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-    return f"- {measure}: {other} / {own} = {median(ratios):.2f} ({spread})"
-
-
-def _values(figures: Sequence[Figure], tool: str, measure: str) -> list[float]:
-    return [f.value for f in figures if f.tool == tool and f.measure == measure]
-
-
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return three digits, and a share just below 1 as what it is."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.5f}".rstrip("0").rstrip(".") if 0.99 < value < 1 else f"{value:.3g}"
 
 
-def _machine() -> str:
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return (
-        f"Linux {platform.release()}, {os.cpu_count()} CPUs"
-        f" ({cpu.group(1) if cpu else platform.machine()}),"
-        f" bpftrace {_version('bpftrace', '--version')}, bcc {_bcc_version()},"
-        f" Python {platform.python_version()}"
+def _not_ahead(behind: Sequence[str]) -> str:
+    if not behind:
+        return ""
+    head = (
+        "## Where KernelScope is not ahead\n\nRows whose ratio is below 1, and not by chance alone"
+        " (the interval lies below 1, or there was one round)."
     )
+    return head + "\n\n" + "\n".join(behind)
 
 
-def _version(*command: str) -> str:
-    output = subprocess.run(command, capture_output=True, text=True).stdout
-    found = re.search(r"v?(\d[\w.]*)", output)
-    return found.group(1) if found else "?"
+def _soak(soak: dict[str, Any]) -> str:
+    """What an hour showed, or what there is of it so far."""
+    samples = soak["samples"]
+    settled = [each for each in samples if each["s"] >= 300] or samples
+    first, last = settled[0], settled[-1]
+    end = soak.get("end")
+    lines = [
+        "## An hour at a moderate rate",
+        f"*Begun {soak['at']} UTC, beside everything else that the machine did meanwhile.*",
+        f"{soak['rate']:,} events a second for {soak['seconds']:,.0f} s, the latest"
+        f" {soak['max_rows']:,} rows kept, every batch looked at as it came: each event carries a"
+        " number, and one that is missing or out of order would be a gap.",
+        "| | at 5 minutes | at the end | most in between |\n|---|---:|---:|---:|",
+    ]
+    for key, label in (("notebook_mib", "MiB, notebook"), ("agent_mib", "MiB, agent")):
+        most = max(each[key] for each in settled)
+        lines[-1] += f"\n| {label} | {first[key]:.1f} | {last[key]:.1f} | {most:.1f} |"
+    for key, label in (("notebook_cpu_s", "notebook"), ("agent_cpu_s", "agent")):
+        share = (last[key] - first[key]) / max(last["s"] - first["s"], 1)
+        lines.append(f"CPU of the {label}: {share:.1%} of one.")
+    if end:
+        right = "are the last" if end["kept_are_the_last"] else "are **not** the last"
+        lines.append(
+            f"{end['made']:,} events made, {end['seen']:,} arrived, {end['gaps']} gaps, lost:"
+            f" {end['lost'] or 'none'}. The {end['kept']:,} rows kept {right} ones."
+        )
+    else:
+        lines.append(
+            f"**It has not ended yet**: {last['events']:,} events so far, {last['gaps']} gaps."
+        )
+    return "\n\n".join([*lines, "<!-- soak -->"])
 
 
-def _bcc_version() -> str:
-    return _version("/usr/bin/python3", "-c", "import bcc; print(bcc.__version__)")
+def main() -> None:
+    """Write the page."""
+    write()
 
 
-def keep(figures: Sequence[Figure], text: str) -> None:
-    """Write the page, and every single figure beside it."""
-    (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
-    values = {"machine": _machine(), "figures": [asdict(figure) for figure in figures]}
-    (HERE / "results.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+if __name__ == "__main__":
+    main()

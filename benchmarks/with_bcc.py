@@ -1,8 +1,9 @@
 """One measurement with plain bcc, as JSON on standard output.
 
-    python3 with_bcc.py CASE '{"count": N, ...}'
+    python with_bcc.py CASE '{"seconds": N, ...}'
 
-Runs under the distribution's Python. BCC_KERNEL_SOURCE and KS_HEADER tell bcc where headers are.
+Runs beside pandas, with a PYTHONPATH that holds the bcc package alone. BCC_KERNEL_SOURCE and
+KS_HEADER tell bcc where headers are.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import os
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-import programs
-from load import Load
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+from benchmarks import programs
+from benchmarks.load import Load
 
 RING_POLL_MS = 100
 PERF_PAGES = 1024
+RING_PAGES = 4096  # 16 MiB, as large as KernelScope's
 
 
 def _bpf(text: str, load: Load | None = None) -> Any:
@@ -36,73 +40,97 @@ def start(nonce: int) -> dict[str, Any]:
     return {"attached": True}
 
 
-def flood_ring(count: int) -> dict[str, Any]:
-    """A ring buffer and a Python callback that keeps each event."""
-    load = Load(count)
-    bpf = _bpf(programs.FLOOD_RING, load)
-    kept: list[Any] = []
-    event = bpf["events"].event
+def load_module() -> dict[str, Any]:
+    """Import bcc."""
+    begun = time.perf_counter()
+    import bcc  # noqa: F401 - the import is what is measured
+
+    return {"ms": (time.perf_counter() - begun) * 1e3}
+
+
+def events(
+    size: int, rate: float, seconds: float, output: str = "ring", keep_s: float = 4
+) -> dict[str, Any]:
+    """Every event through a Python callback, then into a DataFrame.
+
+    keep_s: how long after the load's end what waits is still read; a flood fills the kernel's
+    buffer, and reading stops when it is empty.
+    """
+    import pandas as pd
+
+    load = Load(1 << 40, rate=rate, size=programs.TEXT_BYTES, seconds=seconds)
+    bpf = _bpf(programs.events(size, output, RING_PAGES), load)
+    table, kept, names = bpf["events"], [], programs.COLUMNS[size]
+    event = table.event
 
     def keep(_context: Any, data: Any, _size: int) -> None:
-        kept.append(event(data))
+        one = event(data)
+        kept.append([getattr(one, name) for name in names])
 
-    bpf["events"].open_ring_buffer(keep)
-    return _flood(load, kept, lambda: bpf.ring_buffer_poll(RING_POLL_MS))
-
-
-def flood_perf(count: int) -> dict[str, Any]:
-    """A perf buffer and a Python callback that keeps each event."""
-    load = Load(count)
-    bpf = _bpf(programs.FLOOD_PERF, load)
-    kept: list[Any] = []
-    event = bpf["events"].event
-
-    def keep(_cpu: int, data: Any, _size: int) -> None:
-        kept.append(event(data))
-
-    bpf["events"].open_perf_buffer(keep, page_cnt=PERF_PAGES, lost_cb=lambda _: None)
-    return _flood(load, kept, lambda: bpf.perf_buffer_poll(RING_POLL_MS))
-
-
-def _flood(load: Load, kept: list[Any], poll: Any) -> dict[str, Any]:
+    if output == "ring":
+        table.open_ring_buffer(keep)
+        poll = bpf.ring_buffer_poll
+    else:
+        table.open_perf_buffer(keep, page_cnt=PERF_PAGES, lost_cb=lambda _: None)
+        poll = bpf.perf_buffer_poll
     before = _cpu_s()
     load.begin()
     while not load.over:
-        poll()
-    polled = -1
-    while polled != len(kept):
+        poll(RING_POLL_MS)
+    polled, deadline = -1, time.monotonic() + keep_s
+    while polled != len(kept) and time.monotonic() < deadline:
         polled = len(kept)
-        poll()
+        poll(RING_POLL_MS)
+    frame = pd.DataFrame(kept, columns=names)
     used = _cpu_s() - before
-    return {**load.wait(), "delivered": len(kept), "cpu_s": used}
+    return {**load.wait(), "delivered": len(frame), "cpu_s": used}
 
 
-def count(count: int) -> dict[str, Any]:
+def count(events: int) -> dict[str, Any]:
     """Count in a hash; only the traced program's time matters."""
-    load = Load(count)
+    load = Load(events)
     bpf = _bpf(programs.COUNT, load)
-    load.begin()
-    took = load.wait()
+    took = load.run()
     return {**took, "delivered": sum(value.value for value in bpf["counts"].values())}
 
 
-def table(count: int) -> dict[str, Any]:
-    """Read a large hash with items() and with items_lookup_batch()."""
-    load = Load(count)
-    bpf = _bpf(programs.HASH, load)
-    load.begin()
-    load.wait()
+def maps(kind: str, counts: list[int]) -> dict[str, Any]:
+    """Read maps of some sizes with items_lookup_batch() and with items(), each to a DataFrame."""
+    found = {}
+    for count in counts:
+        load = Load(count)
+        bpf = _bpf(programs.keys(kind), load)
+        load.run()
+        table = bpf["keys"]
+        each = {"items_s": _timed(table.items, _ROWS[kind], count)}
+        if kind != "per-CPU":  # bcc 0.26 has no batch operations for these
+            each["batch_s"] = _timed(table.items_lookup_batch, _BATCH_ROWS[kind], count)
+        found[str(count)] = each
+        bpf.cleanup()
+    return found
+
+
+# A batch's numbers are plain ones, which items() wraps.
+_ROWS: dict[str, Any] = {
+    "scalar": lambda items: [(key.value, value.value) for key, value in items],
+    "struct": lambda items: [(key.pid, key.fd, key.number, value.value) for key, value in items],
+    "per-CPU": lambda items: [(key.value, sum(value)) for key, value in items],
+}
+_BATCH_ROWS: dict[str, Any] = {
+    "scalar": list,
+    "struct": lambda items: [(key.pid, key.fd, key.number, value) for key, value in items],
+}
+
+
+def _timed(items: Any, rows: Any, count: int) -> float:
+    import pandas as pd
+
     begun = time.perf_counter()
-    batch = list(bpf["keys"].items_lookup_batch())
-    middle = time.perf_counter()
-    items = [(key.value, value.value) for key, value in bpf["keys"].items()]
-    end = time.perf_counter()
-    return {
-        "keys": len(items),
-        "keys_batch": len(batch),
-        "items_s": end - middle,
-        "batch_s": middle - begun,
-    }
+    frame = pd.DataFrame(rows(items()))
+    took = time.perf_counter() - begun
+    if len(frame) != count:
+        raise RuntimeError(f"{len(frame)} of {count} keys")
+    return took
 
 
 def _cpu_s() -> float:
@@ -112,10 +140,10 @@ def _cpu_s() -> float:
 
 CASES: dict[str, Any] = {
     "start": start,
-    "flood_ring": flood_ring,
-    "flood_perf": flood_perf,
+    "load_module": load_module,
+    "events": events,
     "count": count,
-    "table": table,
+    "maps": maps,
 }
 
 

@@ -1,38 +1,55 @@
-"""One measurement with bpftrace. Each function returns plain numbers."""
+"""One measurement with bpftrace, as JSON on standard output.
+
+python -m benchmarks.with_bpftrace CASE '{"seconds": N, ...}'
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import select
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+import pandas as pd
 
 from benchmarks import programs
 from benchmarks.load import Load
 
 _ONCE_ATTACHED = 'interval:ms:1 /!@said/ { @said = 1; printf("attached\\n"); }'
+_PATIENCE_S = 20.0
+_SETTINGS = {
+    "BPFTRACE_PERF_RB_PAGES": "1024",
+    "BPFTRACE_MAP_KEYS_MAX": "1048576",
+    "BPFTRACE_STRLEN": "200",
+    "BPFTRACE_NO_CPP_DEMANGLE": "1",
+}
 
 
 def start(nonce: int) -> dict[str, Any]:
-    """From starting bpftrace to its first tick, a millisecond after it attached."""
+    """From starting bpftrace to its first tick, a millisecond after it attached; and to its end."""
     begun = time.perf_counter()
-    process = _bpftrace(programs.START_BPFTRACE % {"nonce": nonce})
-    _wait_attached(process)
+    process = started(programs.START_BPFTRACE % {"nonce": nonce} + _ONCE_ATTACHED)
+    wait_attached(process)
     took = time.perf_counter() - begun
-    _end(process)
-    return {"attached_s": took}
+    end(process)
+    return {"attached_s": took, "over_s": time.perf_counter() - begun}
 
 
-def flood_json(count: int) -> dict[str, Any]:
-    """Each event as a line of JSON; the lines are counted, and not decoded."""
-    load = Load(count)
-    process = _bpftrace(_aimed(programs.FLOOD_BPFTRACE, load), "-f", "json")
-    _wait_attached(process)
+def events(size: int, rate: float, seconds: float) -> dict[str, Any]:
+    """Each event as a line of JSON, parsed, and all into a DataFrame."""
+    load = Load(1 << 40, rate=rate, size=programs.TEXT_BYTES, seconds=seconds)
+    process = started(aimed(programs.events_bpftrace(size), load), "-f", "json")
+    wait_attached(process)
     before = _cpu_s(process.pid)
+    own = time.process_time()
     load.begin()
     took: dict[str, float] = {}
 
@@ -42,38 +59,70 @@ def flood_json(count: int) -> dict[str, Any]:
 
     stopper = Thread(target=stop_with_the_load)
     stopper.start()
-    lines = 0
+    chunks = []
     while chunk := _read(process):
-        lines += chunk.count(b'"value"')
+        chunks.append(chunk)
     stopper.join()
+    rows = [
+        json.loads(line)["data"]
+        for line in b"".join(chunks).splitlines()
+        if line.startswith(b'{"type": "value"')
+    ]
+    frame = pd.DataFrame(rows, columns=programs.COLUMNS[size] if rows else None)
+    own = time.process_time() - own
     _, _, usage = os.wait4(process.pid, 0)
     process.returncode = 0
-    used = usage.ru_utime + usage.ru_stime - before
-    return {**took, "delivered": lines, "cpu_s": used}
+    used = usage.ru_utime + usage.ru_stime - before + own
+    return {**took, "delivered": len(frame), "cpu_s": used}
 
 
-def count(count: int) -> dict[str, Any]:
+def count(events: int) -> dict[str, Any]:
     """Count in a map; only the traced program's time matters."""
-    load = Load(count)
-    process = _bpftrace(_aimed(programs.COUNT_BPFTRACE, load))
-    _wait_attached(process)
-    load.begin()
-    took = load.wait()
-    output = _end(process)
-    found = re.search(rb"@counts\[\d+\]: (\d+)", output)
+    load = Load(events)
+    process = started(aimed(programs.COUNT_BPFTRACE, load))
+    wait_attached(process)
+    took = load.run()
+    found = re.search(rb"@counts\[\d+\]: (\d+)", end(process))
     return {**took, "delivered": int(found[1]) if found else 0}
 
 
-def _aimed(text: str, load: Load) -> str:
-    return text.replace("TARGET", str(load.pid)) + _ONCE_ATTACHED
+def maps(kind: str, counts: list[int]) -> dict[str, Any]:
+    """From the order to end to the DataFrame of a map, for maps of some sizes."""
+    found = {}
+    for count in counts:
+        load = Load(count)
+        process = started(aimed(programs.keys_bpftrace(kind), load), "-f", "json")
+        wait_attached(process)
+        load.run()
+        begun = time.perf_counter()
+        table: dict[str, int] = {}
+        for line in end(process).splitlines():
+            if b'"@keys"' in line:
+                table.update(json.loads(line)["data"]["@keys"])
+        frame = pd.DataFrame({"key": list(table), "value": list(table.values())})
+        if kind == "struct":
+            frame[["pid", "fd", "number"]] = frame["key"].str.split(",", expand=True)
+        found[str(count)] = {"s": time.perf_counter() - begun, "keys": len(frame)}
+    return found
 
 
-def _bpftrace(text: str, *options: str) -> subprocess.Popen[bytes]:
+def saying(text: str) -> str:
+    """Have a script say when it is attached."""
+    return text + _ONCE_ATTACHED
+
+
+def aimed(text: str, load: Load) -> str:
+    """Name the load's process."""
+    return saying(text.replace("TARGET", str(load.pid)))
+
+
+def started(text: str, *options: str) -> subprocess.Popen[bytes]:
+    """Start bpftrace."""
     return subprocess.Popen(
-        ["bpftrace", *options, "-e", text],
+        ["bpftrace", "-B", "none", *options, "-e", text],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "BPFTRACE_PERF_RB_PAGES": "1024"},
+        env={**os.environ, **_SETTINGS},
     )
 
 
@@ -82,21 +131,47 @@ def _read(process: subprocess.Popen[bytes]) -> bytes:
     return os.read(process.stdout.fileno(), 1 << 20)
 
 
-def _wait_attached(process: subprocess.Popen[bytes]) -> None:
+def wait_attached(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a program with `_ONCE_ATTACHED` says so. Raises RuntimeError."""
     said = b""
     while b"attached\\n" not in said and b"attached\n" not in said:
-        chunk = _read(process)
+        ready, _, _ = select.select([process.stdout], [], [], _PATIENCE_S)
+        chunk = _read(process) if ready else b""
         if not chunk:
+            process.kill()
             raise RuntimeError(f"bpftrace did not attach; it exited with {process.wait()}")
         said += chunk
 
 
-def _end(process: subprocess.Popen[bytes]) -> bytes:
+def end(process: subprocess.Popen[bytes]) -> bytes:
+    """Have it end; returns what it says last."""
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate()
+    try:
+        output, _ = process.communicate(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
     return output
 
 
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+CASES: dict[str, Callable[..., dict[str, Any]]] = {
+    "start": start,
+    "events": events,
+    "count": count,
+    "maps": maps,
+}
+
+
+def main() -> None:
+    """Measure the case that the command line names."""
+    case, options = sys.argv[1:]
+    sys.stdout.write(json.dumps(CASES[case](**json.loads(options))) + "\n")
+
+
+if __name__ == "__main__":
+    main()

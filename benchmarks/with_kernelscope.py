@@ -1,6 +1,6 @@
 """One measurement with KernelScope, as JSON on standard output.
 
-    python -m benchmarks.with_kernelscope CASE '{"count": N, ...}'
+    python -m benchmarks.with_kernelscope CASE '{"seconds": N, ...}'
 
 A process of its own, as a notebook is: its CPU time and memory are what the notebook would use.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,12 @@ import pandas as pd
 import kernelscope
 from benchmarks import programs
 from benchmarks.load import Load
+from benchmarks.soak import resident_mib, tree_mib
+from kernelscope import catalogue
+from kernelscope.errors import KernelScopeError
 from kernelscope.session import Run, default_session
+
+ANY = 1 << 40  # writes: more than there is time for
 
 
 def start(nonces: list[int], repeats: int) -> dict[str, Any]:
@@ -36,77 +45,239 @@ def start(nonces: list[int], repeats: int) -> dict[str, Any]:
     first = time.perf_counter() - begun
     time.sleep(1.0)  # an agent that has been idle has loaded its compiler
     cold, warm, at_once = [], [], []
+    steps: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
     for nonce in nonces:
         source = programs.START % {"nonce": nonce}
-        cold.append(_attach(source, pause_s=0.3))
+        cold.append(_attach(source, pause_s=0.3, steps=steps["cold"]))
         at_once += [_attach(source) for _ in range(repeats)]
-        warm += [_attach(source, pause_s=0.3) for _ in range(repeats)]
-    return {"first_s": first, "cold_s": cold, "warm_s": warm, "at_once_s": at_once}
+        warm += [_attach(source, pause_s=0.3, steps=steps["warm"]) for _ in range(repeats)]
+    medians = {
+        name: {step: median(each[step] for each in seen) for step in ("compile", "load", "attach")}
+        for name, seen in steps.items()
+    }
+    told = {"first_s": first, "cold_s": cold, "warm_s": warm, "at_once_s": at_once}
+    return {**told, "steps": medians}
 
 
-def _attach(source: str, pause_s: float = 0.0) -> float:
+def _attach(
+    source: str, pause_s: float = 0.0, steps: list[dict[str, float]] | None = None
+) -> float:
     time.sleep(pause_s)
     begun = time.perf_counter()
-    with kernelscope.start(source=source, duration="inf"):
-        return time.perf_counter() - begun
+    with kernelscope.start(source=source, duration="inf") as run:
+        took = time.perf_counter() - begun
+        if steps is not None:
+            steps.append(run.stream.attached["timings"])
+        return took
 
 
-def flood(count: int, source: str = "FLOOD_RING", max_rows: str | None = None) -> dict[str, Any]:
-    """Every event into a DataFrame: how many came, what it cost, what memory it took."""
-    load = Load(count)
+def extension() -> dict[str, Any]:
+    """Load the extension into an IPython shell."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    begun = time.perf_counter()
+    shell.run_line_magic("load_ext", "kernelscope")
+    return {"ms": (time.perf_counter() - begun) * 1e3}
+
+
+def events(
+    size: int, rate: float, seconds: float, output: str = "ring", max_rows: str | None = None
+) -> dict[str, Any]:
+    """Every event into a DataFrame: how many came, and what each part of the way cost."""
+    load = Load(ANY, rate=rate, size=programs.TEXT_BYTES, seconds=seconds)
     agent = default_session().agent
     _settle()
-    peak_before = _peak_kib()
-    before = _own_cpu_s() + _tree_cpu_s(agent.pid)
-    with _started(getattr(programs, source), load, max_rows=max_rows) as run:
+    with _started(programs.events(size, output), load, max_rows=max_rows, table="events") as run:
+        clock = _Clock(agent.pid)
         load.begin()
         took = load.wait()
-        loads_cpu_s = _children_cpu_s()  # nothing but dd has been waited for so far
         run.stop()
+        run.wait()
+        clock.lap("read")
         frame = run.result(warn=False)
-    used = _own_cpu_s() - before - loads_cpu_s
-    peak_kib = _peak_kib()
-    default_session().close()  # the agent's time is counted once it has been waited for
+        clock.lap("decoded")
     assert isinstance(frame, pd.DataFrame)
     receipt = frame.attrs["kernelscope"]
+    if rate == 0 and output == "ring" and not bool(np.all(np.diff(frame["at"].to_numpy()) >= 0)):
+        raise RuntimeError("the events are not in their order")
     return {
         **took,
         "delivered": receipt["events"],
         "kept": len(frame),
-        "in_order": bool(np.all(np.diff(frame["at"].to_numpy()) >= 0)),
         "lost": receipt.get("lost", {}),
-        "cpu_s": used + _children_cpu_s(),
-        "peak_mib": (peak_kib - peak_before) / 1024,
+        "cpu_s": clock.total(),
+        "agent_s": clock.agent["read"],
+        "receive_s": clock.own["read"],
+        "decode_s": clock.own["decoded"],
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def count(count: int) -> dict[str, Any]:
+class _Clock:
+    """CPU time by stretch: this process's own, and the agent's with all of its children."""
+
+    def __init__(self, agent: int) -> None:
+        self._pid = agent
+        self._last = self._now()
+        self.own: dict[str, float] = {}
+        self.agent: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """End a stretch."""
+        now = self._now()
+        self.own[name] = now[0] - self._last[0]
+        self.agent[name] = now[1] - self._last[1]
+        self._last = now
+
+    def total(self) -> float:
+        """All that was spent."""
+        return sum(self.own.values()) + sum(self.agent.values())
+
+    def _now(self) -> tuple[float, float]:
+        """The server counts the children that it has waited for; others are looked at."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        over = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+        live = sum(_precise_cpu_s(pid) for pid in (self._pid, *_children(self._pid)))
+        return time.process_time(), over + live
+
+
+def _precise_cpu_s(pid: int) -> float:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return 0.0
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def stream(size: int, seconds: float) -> dict[str, Any]:
+    """A flood whose batches are decoded as they come, whole, and none of them kept."""
+    load = Load(ANY, size=programs.TEXT_BYTES, seconds=seconds)
+    agent = default_session().agent
+    _settle()
+    rows, took = 0, {}
+
+    def stop_with_the_load() -> None:
+        took.update(load.wait())
+        run.stop()
+
+    with _started(programs.events(size), load, max_rows=1, table="events") as run:
+        clock = _Clock(agent.pid)
+        stopper = Thread(target=stop_with_the_load)
+        load.begin()
+        stopper.start()
+        for batch in run:
+            rows += len(batch.frame())
+        stopper.join()
+        clock.lap("all")
+    if rows != took["events"]:
+        raise RuntimeError(f"{rows} rows of {took['events']:.0f} events")
+    return {**took, "rows": rows, "cpu_s": clock.total()}
+
+
+def unread(size: int, seconds: float, ring: str, read: bool) -> dict[str, Any]:
+    """What the traced program feels while the ring is read, and while nobody reads it."""
+    load = Load(ANY, size=programs.TEXT_BYTES, seconds=seconds)
+    agent = default_session().agent
+    _settle()
+    with _started(programs.events(size), load, ring=ring, max_rows=1, table="events") as run:
+        reader = _children(agent.pid)[0]
+        if not read:
+            os.kill(reader, signal.SIGSTOP)
+        took = load.run()
+        os.kill(reader, signal.SIGCONT)
+        run.close()
+    return took
+
+
+def count(events: int) -> dict[str, Any]:
     """Count in a hash; only the traced program's time matters."""
-    load = Load(count)
+    load = Load(events)
     _settle()
     with _started(programs.COUNT, load) as run:
-        load.begin()
-        took = load.wait()
+        took = load.run()
         run.stop()
         frame = run.result()
     assert isinstance(frame, pd.DataFrame)
     return {**took, "delivered": int(frame["value"].sum())}
 
 
-def table(count: int) -> dict[str, Any]:
-    """From asking a run to stop to the DataFrame of its large hash."""
-    load = Load(count)
+def maps(kind: str, counts: list[int]) -> dict[str, Any]:
+    """From asking a run to stop to the DataFrame of its map, for maps of some sizes."""
     _settle()
-    with _started(programs.HASH, load, table="keys") as run:
-        load.begin()
-        load.wait()
+    found = {}
+    for count in counts:
+        load = Load(count)
+        with _started(programs.keys(kind), load, table="keys") as run:
+            load.run()
+            begun = time.perf_counter()
+            run.stop()
+            frame = run.result()
+            took = time.perf_counter() - begun
+        assert isinstance(frame, pd.DataFrame)
+        number = frame["number" if kind == "struct" else "key"]
+        if len(frame) != count or not (frame["value"] == 3 * number).all():
+            raise RuntimeError(f"{len(frame)} of {count} keys, or they are wrong")
+        found[str(count)] = {"s": took}
+    return found
+
+
+def probes(names: list[str] | None) -> dict[str, Any]:
+    """What each built-in probe costs three loads; why some cannot run here."""
+    from benchmarks.overhead import LOADS, bpf_ns, costs
+
+    agent = default_session().agent
+    _settle()
+    seen, refused = {}, {}
+    for name in names or catalogue.names():
+        bare = costs()
+        try:
+            with kernelscope.start(name, duration="inf", **_NEEDED.get(name, {})):
+                each = {"bare": bare, "with": costs()}
+                each["bpf_ns"] = {
+                    kind: bpf_ns(lambda: _children(agent.pid), kind) for kind in LOADS
+                }
+                seen[name] = each
+        except KernelScopeError as error:
+            refused[name] = str(error).splitlines()[0]
+    return {"probes": seen, "refused": refused}
+
+
+# What a probe cannot do without.
+_NEEDED: dict[str, dict[str, Any]] = {
+    name: {"function": ["libc:malloc"]}
+    for name in ("argdist", "funccount", "funclatency", "stackcount", "trace")
+}
+
+
+def together(counts: list[int]) -> dict[str, Any]:
+    """Some runs at a time, each with a ring: one load's events, seen by all of them."""
+    agent = default_session().agent
+    _settle()
+    found = {}
+    for count in counts:
+        load = Load(ANY, rate=10_000, seconds=1.0)
+        source, options = programs.events(40), {"table": "events"}
         begun = time.perf_counter()
-        run.stop()
-        frame = run.result()
-        took = time.perf_counter() - begun
-    assert isinstance(frame, pd.DataFrame)
-    right = bool((frame["value"] == 3 * frame["key"]).all()) and frame["key"].is_unique
-    return {"keys": len(frame), "frame_s": took, "right": right}
+        runs = [_started(source, load, **options) for _ in range(count)]
+        attached = time.perf_counter() - begun
+        clock = _Clock(agent.pid)
+        time.sleep(1.0)
+        clock.lap("idle")
+        took = load.run()
+        held = tree_mib(agent.pid)
+        for run in runs:
+            run.stop()
+        results = [run.result() for run in runs]
+        found[str(count)] = {
+            "attached_s": attached,
+            "agent_mib": held - resident_mib(agent.pid),
+            "idle": clock.total(),
+            "lost": sum(took["events"] - len(result) for result in results),
+        }
+    return found
 
 
 def _started(source: str, load: Load, **options: Any) -> Run:
@@ -117,34 +288,19 @@ def _started(source: str, load: Load, **options: Any) -> Run:
 def _settle() -> None:
     """Start the agent and let it load its compiler, as it does when it is idle."""
     kernelscope.run(source=programs.START % {"nonce": 1}, duration="100ms")
-    time.sleep(1.0)
-
-
-def _own_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _children_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _tree_cpu_s(pid: int) -> float:
-    """The time of a process and of those children that it has waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak_kib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    time.sleep(0.5)
 
 
 CASES: dict[str, Callable[..., dict[str, Any]]] = {
     "start": start,
-    "flood": flood,
+    "extension": extension,
+    "events": events,
+    "stream": stream,
+    "unread": unread,
     "count": count,
-    "table": table,
+    "maps": maps,
+    "probes": probes,
+    "together": together,
 }
 
 

@@ -1,0 +1,226 @@
+"""What RESULTS.md says beside the figures, with the numbers taken from them."""
+
+from __future__ import annotations
+
+import re
+from statistics import median
+from typing import Any
+
+from benchmarks.figures import BCC, BPFTRACE, KERNELSCOPE
+from benchmarks.kept import Part
+
+TITLES = {
+    "start": "Start: from the question to the program attached",
+    "events": "Events to a DataFrame",
+    "flood": "A long flood, and what the traced program feels of it",
+    "maps": "Maps to a DataFrame",
+    "count": "A count in a hash",
+    "overhead": "The same question asked with each tool",
+    "probes": "What each built-in probe costs the traced",
+    "live": "Live view",
+    "scale": "Many runs at a time, and long ones",
+}
+NOTES = {
+    "start": "Each cell comes 0.3 s after the end of the run before, as a person's does at the"
+    " earliest. At once after another run, a tracepoint waits until the kernel has closed that"
+    " run's (`event_mutex`). bcc and bpftrace have one way to start, a new process, which stands"
+    " in each row.",
+    "events": "One load makes write calls for 1 s, 1.5 s in a flood. CPU time is the tool's own from"
+    " the moment it is attached to the DataFrame, all of its processes. bcc has a ring of 16 MiB,"
+    " as KernelScope, and a callback that keeps each event's fields in a list; bpftrace prints"
+    " JSON, which is parsed. Its 256-byte events hold 200 bytes of text, the most that it can."
+    " What a tool does not deliver costs it nothing: read the CPU time beside the share delivered,"
+    " and the traced program's slow-down too.",
+    "flood": "Default settings, 40-byte events. `nobody reads`: the run's reader is stopped by a"
+    " signal while the load runs. A full ring refuses an event at less cost than it takes one; the"
+    " ring of 256 MiB takes them all, and is the equivalent program.",
+    "maps": "From the order to end to the DataFrame, detaching included for KernelScope and"
+    " bpftrace; bcc's time is that of reading alone. bcc reads with items_lookup_batch() where it"
+    " can, which is not for per-CPU maps. bpftrace's keys come as text.",
+    "count": "CPU time of the traced program for each event, less that of one that nothing traces.",
+    "overhead": "Each tool traces the whole machine while each load runs: write calls, switches of"
+    " two processes on one CPU, reads of 4 KiB past the page cache. For the reads the elapsed time"
+    " counts, for others the load's CPU time; BPF ns are the kernel's own statistics. A missing"
+    " figure: the distribution's tool does not attach on this kernel (it wants kernel probes, or"
+    " does not compile). bpftrace's text is ours where the distribution's script wants them.",
+    "probes": "With its defaults, the whole machine traced. BPF ns: the kernel's own statistics, for"
+    " an event of the load; a probe that the load does not concern has a small figure or none.",
+    "live": "A real IPython kernel, its page being this program (benchmarks/live.py).",
+    "scale": "The same program many times over one load of 10,000 events/s, which each sees whole.",
+}
+
+
+def introduction(machine: dict[str, Any], parts: dict[str, Part]) -> str:
+    """Say on what, how, and with what was measured."""
+    headers = next((part.headers for part in parts.values()), "")
+    return "\n\n".join(
+        [
+            "# Benchmarks",
+            f"Made by `script/bench`: Linux {machine['kernel']} on {machine['machine']},"
+            f" {machine['cpus']} CPUs ({machine['cpu']}{', virtual' if machine['hypervisor'] else ''}),"
+            f" {machine['memory_gib']} GiB, Python {machine['python']}, bpftrace"
+            f" {machine['bpftrace']}, bcc {machine['bcc']} with {headers}.",
+            "The tools are measured one after the other in each round. A cell is the rounds' median,"
+            " in brackets the smallest and the largest; `ahead` is how many times as good"
+            " KernelScope is, the geometric mean of the rounds' ratios with its 95% interval"
+            " (Student's t). Each part bears the time of its own run: `script/bench --only PART`"
+            " replaces one. Loads are the project's own ([load.c](load.c)) and say how many events"
+            " they made. bcc and KernelScope run the same C.",
+            "pylibbpf and Python-BPF (PyPI) are not in the tables, because they did not run here:"
+            " Python-BPF 0.1.7 on Python 3.11 fails within llvmlite (`unknown attr 'nocapture'`),"
+            " 0.2.0 is a syntax error on Python 3.11 and on 3.12 makes code that the distribution's"
+            " LLVM 14 refuses (`opt` exits with 1). pylibbpf loads objects and has no compiler.",
+        ]
+    )
+
+
+def goals(name: str, part: Part) -> str:
+    """Say how the part stands to what was set out to be reached."""
+    lines = []
+    for of, row, measure, goal, more in _GOALS:
+        if of != name:
+            continue
+        for each in part.rows:
+            values = part.values(each, measure, KERNELSCOPE) if re.fullmatch(row, each) else []
+            if values:
+                middle = median(values)
+                met = middle >= goal if more else middle <= goal
+                sign = "≥" if more else "≤"
+                lines.append(
+                    f"- Goal, {each}: {measure} {sign} {goal:g}. {middle:.3g}:"
+                    f" {'met' if met else '**missed**'}."
+                )
+    if name == "flood":
+        lines.append(_reading_goal(part))
+    return "\n".join(line for line in lines if line)
+
+
+_GOALS = (
+    ("start", r"the cell again \(warm\)", "ms to attached", 20, False),
+    ("flood", r"a flood of \d+ s, kept whole", "events lost", 0, False),
+    ("flood", r"a flood of 3 s, each batch decoded.*", "M events per CPU s", 15, True),
+)
+
+
+def _reading_goal(part: Part) -> str:
+    row = "traced program's ns an event in a flood"
+    ours = part.values(row, "ns", "KernelScope, ring of 256 MiB")
+    default = part.values(row, "ns", "KernelScope, ring of 16 MiB")
+    unread = part.values(row, "ns", "nobody reads 256 MiB")
+    if not (ours and unread and default):
+        return ""
+    more = median(a / b - 1 for a, b in zip(ours, unread, strict=True))
+    usual = median(a / b - 1 for a, b in zip(default, unread, strict=True))
+    met = "met" if usual <= 0.05 else "**missed**"
+    return (
+        "- Goal: the traced program at most 5% slower than under the same program whose ring nobody"
+        f" reads. {usual:+.1%} with the default ring: {met} ({more:+.1%} with one of 256 MiB too)."
+    )
+
+
+# (part, row, measure, other tool) as patterns, and the reason.
+_WHY = (
+    ("start", "first cell.*", ".*", ".*", "The agent's Python starts, and is started once."),
+    ("start", "the command.*", ".*", ".*",
+     "Two Pythons start, the notebook's side and the agent's, and pandas is imported for the"
+     " result; bpftrace is one program in C++, and bcc's script makes no table."),
+    ("start", ".*import", ".*", ".*", "pandas is imported when a result is first decoded."),
+    ("events", ".*", "CPU s per M", ".*",
+     "At a low rate the time is that of waking: the ring is looked at 20 to 500 times a second"
+     " whatever is in it, the end of the run and the table cost some 30 ms, and a second's events"
+     " are few to share them."),
+    ("events", ".*flood.*|1,000,000/s.*", "traced.*", BCC,
+     "bcc's ring is full most of the time, and what is refused costs less: see the share"
+     " delivered."),
+    ("events", ".*", "traced.*", ".*",
+     "At this rate the load sleeps between its calls, and what it takes to wake is most of its CPU"
+     " time: the difference is the rounds' scatter."),
+    ("maps", "100 .*", ".*", BCC,
+     "bcc's figure is reading alone. KernelScope's includes detaching and the agent's last word,"
+     " and does not depend on the size up to some 10,000 keys."),
+    ("maps", "10,000 .*", ".*", BCC,
+     "As with 100 keys: detaching and the run's end, which bcc's figure leaves out."),
+    ("maps", "1,000,000 .*", ".*", BCC,
+     "Detaching, and the copy over the process boundary, which bcc has not."),
+    ("count", ".*", ".*", BCC, "The same program: within the noise of what is the same."),
+    ("overhead", ".*", ".*", BCC,
+     "The probe keeps its counts or times by process and by a finer histogram, and counts what it"
+     " loses; the tool does less. What is below some 50 ns, or concerns a load that the question"
+     " is not about, is noise."),
+    ("overhead", ".*", ".*", BPFTRACE,
+     "A probe's table is a hash with a key of several members, bpftrace's per-CPU map one number;"
+     " what is below some 50 ns, or concerns a load that the question is not about, is noise."),
+)  # fmt: skip
+
+
+def why(part: str, row: str, measure: str, other: str) -> str:
+    """Say why KernelScope is not ahead in a row."""
+    for of, rows, measures, others, reason in _WHY:
+        patterns = ((rows, row), (measures, measure), (others, other))
+        if of == part and all(re.fullmatch(pattern, text) for pattern, text in patterns):
+            return reason
+    return "Not explained yet."
+
+
+def rest(parts: dict[str, Part]) -> str:
+    """Say where the rest of the time goes, and how near the limit it is."""
+    pieces = [_rest_of_start(parts.get("start")), _rest_of_events(parts)]
+    pieces += [
+        "**Overhead.** The traced program's own ns for a call stand in the row of what nothing"
+        " traces; a tracepoint costs its record and the program's call before the program does"
+        " anything, which is the same for all three tools. What can be had less of is in the"
+        " program: BTF raw tracepoints where the probe allows them, a per-CPU array instead of a"
+        " hash, and no wake-up of a reader (the agent looks by the clock).",
+    ]
+    return "## Where the rest of the time goes\n\n" + "\n\n".join(
+        piece for piece in pieces if piece
+    )
+
+
+def _rest_of_start(part: Part | None) -> str:
+    if part is None:
+        return ""
+    told = []
+    for row in ("a new cell (cold)", "the cell again (warm)"):
+        steps = [
+            f"{measure.removeprefix('of which ms: ')} {median(values):.1f}"
+            for measure in part.measures(row)
+            if measure.startswith("of which") and (values := part.values(row, measure, KERNELSCOPE))
+        ]
+        if steps:
+            told.append(f"{row}: {', '.join(steps)} ms")
+    return (
+        f"**Start.** By the agent's own clock: {'; '.join(told)}. Compiling is clang's and LLVM's"
+        " own time for a small header made of BTF, and is spared by the cache; loading is the"
+        " kernel's verifier and JIT, which no tool can spare; attaching is the kernel's too"
+        " (`perf_event_open`, RCU). What remains of a warm start is the fork of the agent's server"
+        " and two messages."
+    )
+
+
+def _rest_of_events(parts: dict[str, Part]) -> str:
+    events, flood = parts.get("events"), parts.get("flood")
+    if events is None or flood is None:
+        return ""
+    row = "flood, 40 bytes"
+    told = {
+        name: median(events.values(row, f"ns an event: {name}", KERNELSCOPE) or [float("nan")])
+        for name in ("agent", "receive", "decode")
+    }
+    limits = {
+        name: median(flood.values(f"limit: {name}", "ns for 48 bytes", KERNELSCOPE) or [0])
+        for name in ("a copy", "a first touch of memory")
+    }
+    return (
+        "**Events.** Of a 40-byte event (48 in the ring) in a short flood kept whole, the agent"
+        f" takes {told['agent']:.0f} ns (finding the records in C by libbpf, one copy into the"
+        f" socket), the notebook's reader {told['receive']:.0f} ns (one copy out of it, into memory"
+        f" that nobody has touched yet), and the columns {told['decode']:.0f} ns. Copying 48 bytes"
+        f" costs this machine {limits['a copy']:.1f} ns, and touching 48 bytes of memory for the"
+        f" first time {limits['a first touch of memory']:.1f} ns: page faults, and on a virtual"
+        " machine whose free memory goes back to its host the host's faults too, are most of what"
+        " keeping events costs. Where each batch is decoded as it comes, memory is used again, and"
+        " that part falls away: three copies and a pass over each column stay. Text is decoded once"
+        " for each distinct value of a block. pandas takes about 0.5 ms for each table made, which"
+        " is what a small batch costs."
+    )
