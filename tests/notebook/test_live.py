@@ -6,7 +6,6 @@ What they looked like is left in out/screenshots/.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
 from browser.jupyter_lab import PATIENCE_S, Lab, browser, opened
+from browser.live_view import events, press, status
 from kernel.notebook_kernel import becomes, maps
 from playwright.sync_api import Locator, expect
 
@@ -65,25 +65,12 @@ def view(lab: Lab, cell: str) -> Locator:
     return lab.output(NUMBERS[cell])
 
 
-def status(shown: Locator) -> Locator:
-    return shown.locator(".kernelscope-status")
-
-
-def press(shown: Locator, name: str) -> None:
-    shown.get_by_role("button", name=re.compile(f"{name}$")).first.click()  # an icon is before it
-
-
 def open_some(path: str = NAME) -> None:
     """Open a file that is there and one that is not, so often each."""
     for _ in range(OPENS):
         os.close(os.open("/dev/null", os.O_RDONLY))
         with suppress(FileNotFoundError):
             os.open(path, os.O_RDONLY)
-
-
-def events(shown: Locator) -> int:
-    found = re.search(r"([\d,]+) events", status(shown).inner_text())
-    return int(found[1].replace(",", "")) if found else 0
 
 
 def test_bars_move_under_a_load(lab: Lab):
