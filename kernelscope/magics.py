@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a Data
     %ebpf NAME --help              all about a probe: its options, columns, cost, caveats
     %%ebpf [options]               run the C in the cell, BPF in BCC's dialect
     %%bpftrace [options]           run the bpftrace script in the cell, with real bpftrace
+    %%probe [NAME...] [options]    run the Python in the cell, and say where its time went
 
     %%ebpf -d 5 -o reads
     BPF_HASH(reads, u32);
@@ -164,6 +166,51 @@ class KernelScope(Magics):
         if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
             _export(result, wanted)
         return result
+
+    @cell_magic
+    def probe(self, line: str, cell: str) -> Any:
+        """Run the Python in the cell under probes: %%time with the kernel's answer to "where to?".
+
+            %%probe -o r
+            %%probe syscount biolatency profile -o r
+
+        Only what the cell does is seen: its thread, and every thread and process that it starts.
+        A probe of disks or packets, which knows no tasks, sees the whole machine, and the summary
+        says so. Without a name: syscount, offcputime, pagefaults, biotop and profile, where the
+        kernel can run them. The result is a mapping of the probes' results, as %ebpf NAME gives
+        them; its `value` is that of the cell's last expression. -o NAME binds it.
+
+        What the cell raises is raised when the probes have ended, and -o has what they saw; Ctrl-C
+        too. Threads that were there before the cell (a pool's, say) are not the cell's. A function
+        of Python has its name in stacks from Python 3.12 on.
+        """
+        try:
+            return self._probe(line, cell)
+        except KernelScopeError as error:
+            raise _brief(error, cell) from None
+
+    def _probe(self, line: str, text: str) -> Any:
+        from kernelscope import cell
+
+        parsed = options.parse(options.split(line), catalogue.find, prog="%%probe")
+        if parsed.help:
+            print(inspect.cleandoc(KernelScope.probe.__doc__ or ""))
+            return None
+        cell.refuse(parsed.given)
+        wanted = options.of_output(parsed.given)
+        given = {name: value for name, value in parsed.given.items() if name not in wanted}
+        names = parsed.targets or ((parsed.target,) if parsed.target else ())
+        python = cell.Cell(self.shell, text)  # type: ignore[arg-type]
+        made = cell.run(self.session, python, names, given)
+        self._bind(wanted, made.results)
+        for run in made.runs.values():
+            if run.loss is not None:
+                _say_loss(*run.loss)
+        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
+            _export(made.results, wanted)
+        if made.results.error is not None:
+            raise made.results.error
+        return made.results
 
     def _live(self, line: str) -> None:
         """Show a view that moves; it is displayed here, so that the cell may go on below it."""

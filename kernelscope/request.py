@@ -340,11 +340,17 @@ def _require_task(probe: Probe, found: Mapping[str, Any]) -> None:
 def of_cell(asked: Request, tid: int) -> Request:
     """Return the request, held to what a thread does between the names of a cell's.
 
-    See agent/descendants.py. A probe that cannot tell tasks apart stays as it is.
+    See agent/descendants.py. A probe that is about no task stays as it is. Raises ParameterError.
     """
-    probe = catalogue.find(asked.name) if asked.probe else None
-    if probe is not None and not knows_tasks(probe):
+    probe = catalogue.find(asked.probe) if asked.probe else None
+    if probe is not None and probe.filters == "none":
         return asked
+    if probe is not None and not knows_tasks(probe):
+        raise ParameterError(
+            f"{probe.name} cannot tell a cell's threads apart from others",
+            hint=f"%ebpf {probe.name} --bg runs it beside the cell",
+            name="probe",
+        )
     in_code = True if probe is not None and probe.filters == "code" else None
     filters = dataclasses.replace(
         asked.program.filters, tree=tid, tree_cell=True, tree_in_code=in_code

@@ -10,6 +10,7 @@ The C here is the agent's own, put beside a program that was checked before.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -52,12 +53,19 @@ int ks_tree_free(u64 *ctx)
 }}
 """
 
+
+def _is(words: str, name: str) -> str:
+    """Return C that compares two words with a name."""
+    low, high = struct.unpack("<QQ", name.encode().ljust(16, b"\0"))
+    return f"{words}[0] == {low:#x}ull && {words}[1] == {high:#x}ull"
+
+
 # task_rename(task, new name): the task still has its old one.
 _CELL = f"""
 int ks_tree_rename(u64 *ctx)
 {{
     struct task_struct *task = (struct task_struct *)ctx[0];
-    char before[16] = {{}}, after[16] = {{}};
+    u64 before[2] = {{}}, after[2] = {{}};
     u32 tid = task->pid;
     u8 one = 1;
 
@@ -65,9 +73,9 @@ int ks_tree_rename(u64 *ctx)
         return 0;
     bpf_probe_read_kernel_str(before, sizeof(before), task->comm);
     bpf_probe_read_kernel_str(after, sizeof(after), (void *)ctx[1]);
-    if (!__builtin_memcmp(before, "{CELL_BEGINS}", {len(CELL_BEGINS) + 1}))
+    if ({_is("before", CELL_BEGINS)})
         {MAP}.update(&tid, &one);
-    if (!__builtin_memcmp(after, "{CELL_ENDS}", {len(CELL_ENDS) + 1}))
+    if ({_is("after", CELL_ENDS)})
         {MAP}.delete(&tid);
     return 0;
 }}

@@ -1,0 +1,140 @@
+"""What %%probe says of a cell, and how the agent holds a run to a tree of tasks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from kernelscope import catalogue, cell_summary, request
+from kernelscope.agent import descendants
+from kernelscope.agent.policy import Policy
+from kernelscope.agent.protocol import Filters, Program
+from kernelscope.cell_summary import Spent
+from kernelscope.errors import ParameterError, RequirementError, TargetError
+
+SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
+
+
+def told(name: str, rows: dict[str, list[object]], *, scoped: bool = True) -> str:
+    """Say what the summary tells of a table."""
+    table = pd.DataFrame(rows)
+    table.attrs["kernelscope"] = {"filters": {"tree": 1} if scoped else {}}
+    facts = cell_summary.facts(SPENT, {name: table})
+    return list(facts.values())[-1]
+
+
+def held(name: str = "syscount") -> Program:
+    asked = request.from_probe(catalogue.find(name), {"duration": "inf"})
+    return request.of_cell(asked, 77).program
+
+
+def test_times_are_told_apart() -> None:
+    facts = cell_summary.facts(SPENT, {})
+
+    assert facts["Wall time"] == "1.50 s"
+    assert facts["CPU time"] == (
+        "250 ms in the cell's thread, 250 ms in other threads of the notebook, "
+        "12 us in processes it waited for"
+    )
+
+
+def test_the_largest_come_first_and_the_rest_is_counted() -> None:
+    rows: dict[str, list[object]] = {
+        "syscall": ["read", "openat", "read", "futex", "close", "brk"],
+        "count": [5, 7, 6, 3, 2, 1],
+    }
+    assert told("syscount", rows) == "24: read 11, openat 7, futex 3, 2 others"
+    assert told("syscount", {"count": [2, 3]}) == "5"
+
+
+def test_a_wait_is_named_by_what_called_the_scheduler() -> None:
+    rows: dict[str, list[object]] = {
+        "kernel_stack": ["x;do_wait;schedule;__schedule", "x;do_nanosleep;schedule_hrtimeout", "x"],
+        "total_us": [500.0, 1_000_000.0, 20.0],
+    }
+    assert told("offcputime", rows) == "1.00 s: do_nanosleep 1.00 s, do_wait 500 us, x 20 us"
+
+
+def test_a_sample_is_where_it_was_last_the_kernel_before_the_program() -> None:
+    rows: dict[str, list[object]] = {
+        "user_stack": ["main;work", "main;read", "main;work"],
+        "kernel_stack": ["", "entry;vfs_read", ""],
+        "count": [6, 1, 3],
+    }
+    assert told("profile", rows) == "10 samples: work 90%, vfs_read 10%"
+
+
+def test_what_is_not_the_cells_alone_says_so() -> None:
+    assert told("biolatency", {"count": [3, 4]}, scoped=False) == "7 (of the whole machine)"
+    assert told("another", {"x": [1]}) == "1 row"
+
+
+def test_the_cells_names_fit_into_a_threads() -> None:
+    for name in (descendants.CELL_BEGINS, descendants.CELL_ENDS):
+        assert len(name.encode()) <= 15
+
+
+def test_a_cell_is_tested_where_the_probe_tests_its_filters() -> None:
+    assert held().filters.tree == 77
+    assert held().filters.tree_in_code is None
+    assert held("offcputime").filters.tree_in_code is True
+    assert held("biolatency").filters.tree is None
+    with pytest.raises(ParameterError, match="tcplife cannot tell"):
+        held("tcplife")
+
+
+def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() -> None:
+    program = Program.from_json(held().to_json())
+    Policy(source="builtin").check(program)
+    made = descendants.prepare(program, None)
+
+    assert made.source.startswith(program.source)
+    assert [hook.function for hook in made.hooks[:3]] == [
+        "ks_tree_fork",
+        "ks_tree_free",
+        "ks_tree_rename",
+    ]
+    assert descendants.count(made.filters) == 3
+    assert made.params["ks_tree_root"] == 77
+    assert "#define KS_IN_TREE(tid) true" not in made.prelude
+    plain = request.from_probe(catalogue.find("syscount"), {}).program
+    assert descendants.prepare(plain, None) is plain
+
+
+def test_a_pid_namespace_is_refused() -> None:
+    with pytest.raises(RequirementError, match="inside a container"):
+        descendants.prepare(held(), (4, 4026532999))
+
+
+def test_a_tree_is_a_processs_threads_and_its_descendants() -> None:
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    child = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        grandchild = int(child.stdout.readline())
+        found = set(descendants.threads(os.getpid()))
+        assert {os.getpid(), thread.native_id, child.pid, grandchild} <= found
+        assert set(descendants.threads(child.pid)) == {child.pid, grandchild}
+        os.kill(grandchild, 9)
+    finally:
+        go.set()
+        if child.stdout is not None:
+            child.stdout.close()
+        thread.join()
+        child.wait()
+
+
+def test_a_process_that_has_ended_is_no_tree() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    with pytest.raises(TargetError, match="there is no process"):
+        descendants.fill(Filters(tree=process.pid), {descendants.MAP: -1})
