@@ -25,6 +25,7 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BODIES = {  # what stands below a line that the tables show alone
+    "%%probe": "sum(range(1009))",
     "on_malloc": "int on_malloc(void *ctx) { return 0; }",
     "reads": re.findall(r"```c\n%%ebpf[^\n]*\n(.*?)```", README, re.DOTALL)[0],
 }
@@ -115,7 +116,8 @@ def test_what_the_table_of_commands_shows_runs(shell: InteractiveShell):
     do(shell, "%ebpf biolatency -d 1 -o bio")
     for command in commands:
         body = next((BODIES[name] for name in BODIES if name in command), "")
-        do(shell, f"{command} -d 1\n{body}" if command.startswith("%%") else command)
+        limit = " -d 1" if command.startswith("%%ebpf") else ""
+        do(shell, f"{command}{limit}\n{body}" if body else command)
 
     run = shell.user_ns["run"]
     assert run.peek() is not None
