@@ -131,6 +131,7 @@ class Stream:
         self._source = source
         self._recorder = recorder
         self._lock = threading.Lock()
+        self._read_again = threading.Condition(self._lock)
         self._readings = 0
         self._parts: dict[str, list[Frame]] = {}
         self._recent: deque[Batch] = deque()
@@ -229,10 +230,10 @@ class Stream:
             return
         wanted = self._readings + maps
         self._source.snapshot()
-        deadline = time.monotonic() + timeout_s
-        while self._readings < wanted and time.monotonic() < deadline:
-            if self.done.wait(0.01):
-                return
+        with self._read_again:
+            self._read_again.wait_for(
+                lambda: self._readings >= wanted or self.done.is_set(), timeout_s
+            )
 
     def batches(self) -> Iterator[Batch]:
         """Yield the latest batches (up to 64 MiB of them), then each as it arrives."""
@@ -319,6 +320,7 @@ class Stream:
             self.done.set()
             self.loaded.set()
             self.ready.set()
+            self._read_again.notify_all()
             for feed in self._feeds:
                 feed.put(None)
 
@@ -354,9 +356,11 @@ class Stream:
         if frame.type == "map" and not frame.header.get("last", True):
             self._parts[table] = frames
             return
-        self._readings += frame.type == "map"
         batch = Batch(table, int(frame.header.get("at_ns", 0)), tuple(frames), self)
         with self._lock:
+            if frame.type == "map":
+                self._readings += 1
+                self._read_again.notify_all()
             self._recent.append(batch)
             self._recent_bytes += batch.nbytes
             while self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1:
