@@ -41,9 +41,8 @@ def _measure(options: argparse.Namespace) -> None:
             for name in chosen:
                 if number > 1 and name in _ONCE:
                     continue
-                sys.stderr.write(
-                    f"{time.strftime('%H:%M:%S')} round {number} of {rounds}: {name}\n"
-                )
+                clock = time.strftime("%H:%M:%S")
+                sys.stderr.write(f"{clock} round {number} of {rounds}: {name}\n")
                 begun = time.monotonic()
                 try:
                     found[name].append(parts.PARTS[name](form))

@@ -193,6 +193,9 @@ def maps(form: Form) -> list[Figure]:
                 Figure(row, "ms to a DataFrame", "bcc items()", theirs[key]["items_s"] * 1e3)
             )
             figures.append(Figure(row, "ms to a DataFrame", BPFTRACE, its[key]["s"] * 1e3))
+            measure = "ms to the end and a DataFrame"
+            figures.append(Figure(row, measure, KERNELSCOPE, ours[key]["end_s"] * 1e3))
+            figures.append(Figure(row, measure, BPFTRACE, its[key]["s"] * 1e3))
     return figures
 
 

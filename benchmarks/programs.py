@@ -135,7 +135,8 @@ QUESTIONS = {
         ["runqlat-bpfcc", "1000"],
         "tracepoint:sched:sched_wakeup, tracepoint:sched:sched_wakeup_new"
         " { @q[args->pid] = nsecs; }"
-        " tracepoint:sched:sched_switch { if (args->prev_state == 0) { @q[args->prev_pid] = nsecs; }"
+        " tracepoint:sched:sched_switch {"
+        " if (args->prev_state == 0) { @q[args->prev_pid] = nsecs; }"
         " $n = @q[args->next_pid]; if ($n) { @us = hist((nsecs - $n) / 1000); }"
         " delete(@q[args->next_pid]); }",
     ),

@@ -25,17 +25,17 @@ NOTES = {
     " earliest. At once after another run, a tracepoint waits until the kernel has closed that"
     " run's (`event_mutex`). bcc and bpftrace have one way to start, a new process, which stands"
     " in each row.",
-    "events": "One load makes write calls for 1 s, 1.5 s in a flood. CPU time is the tool's own from"
-    " the moment it is attached to the DataFrame, all of its processes. bcc has a ring of 16 MiB,"
-    " as KernelScope, and a callback that keeps each event's fields in a list; bpftrace prints"
-    " JSON, which is parsed. Its 256-byte events hold 200 bytes of text, the most that it can."
-    " What a tool does not deliver costs it nothing: read the CPU time beside the share delivered,"
-    " and the traced program's slow-down too.",
+    "events": "One load makes write calls for 1 s, 1.5 s in a flood. CPU time is the tool's own from the "
+    "moment it is attached to the DataFrame, all of its processes. bcc has a ring of 16 MiB, as "
+    "KernelScope, and a callback that keeps each event's fields in a list; bpftrace prints "
+    "JSON, which is parsed. Its 256-byte events hold 200 bytes of text, the most that it can. "
+    "What a tool does not deliver costs it nothing: read the CPU time beside the share "
+    "delivered, and the traced program's slow-down too.",
     "flood": "Default settings, 40-byte events. `nobody reads`: the run's reader is stopped by a"
     " signal while the load runs. A full ring refuses an event at less cost than it takes one; the"
     " ring of 256 MiB takes them all, and is the equivalent program.",
-    "maps": "From the order to end to the DataFrame, detaching included for KernelScope and"
-    " bpftrace; bcc's time is that of reading alone. bcc reads with items_lookup_batch() where it"
+    "maps": "From the wish to the DataFrame, while the program goes on: with KernelScope by peek()."
+    " bpftrace gives a map when it ends. bcc reads with items_lookup_batch() where it"
     " can, which is not for per-CPU maps. bpftrace's keys come as text.",
     "count": "CPU time of the traced program for each event, less that of one that nothing traces.",
     "overhead": "Each tool traces the whole machine while each load runs: write calls, switches of"
@@ -43,8 +43,8 @@ NOTES = {
     " counts, for others the load's CPU time; BPF ns are the kernel's own statistics. A missing"
     " figure: the distribution's tool does not attach on this kernel (it wants kernel probes, or"
     " does not compile). bpftrace's text is ours where the distribution's script wants them.",
-    "probes": "With its defaults, the whole machine traced. BPF ns: the kernel's own statistics, for"
-    " an event of the load; a probe that the load does not concern has a small figure or none.",
+    "probes": "With its defaults, the whole machine traced. BPF ns: the kernel's own statistics,"
+    " for an event of the load; a probe that the load does not concern has a small figure or none.",
     "live": "A real IPython kernel, its page being this program (benchmarks/live.py).",
     "scale": "The same program many times over one load of 10,000 events/s, which each sees whole.",
 }
@@ -57,11 +57,12 @@ def introduction(machine: dict[str, Any], parts: dict[str, Part]) -> str:
         [
             "# Benchmarks",
             f"Made by `script/bench`: Linux {machine['kernel']} on {machine['machine']},"
-            f" {machine['cpus']} CPUs ({machine['cpu']}{', virtual' if machine['hypervisor'] else ''}),"
+            f" {machine['cpus']} {'virtual ' if machine['hypervisor'] else ''}CPUs"
+            f" ({machine['cpu']}),"
             f" {machine['memory_gib']} GiB, Python {machine['python']}, bpftrace"
             f" {machine['bpftrace']}, bcc {machine['bcc']} with {headers}.",
-            "The tools are measured one after the other in each round. A cell is the rounds' median,"
-            " in brackets the smallest and the largest; `ahead` is how many times as good"
+            "The tools are measured one after the other in each round. A cell is the rounds'"
+            " median, in brackets the smallest and the largest; `ahead` is how many times as good"
             " KernelScope is, the geometric mean of the rounds' ratios with its 95% interval"
             " (Student's t). Each part bears the time of its own run: `script/bench --only PART`"
             " replaces one. Loads are the project's own ([load.c](load.c)) and say how many events"
@@ -136,12 +137,13 @@ _WHY = (
      "At this rate the load sleeps between its calls, and what it takes to wake is most of its CPU"
      " time: the difference is the rounds' scatter."),
     ("maps", "100 .*", ".*", BCC,
-     "bcc's figure is reading alone. KernelScope's includes detaching and the agent's last word,"
-     " and does not depend on the size up to some 10,000 keys."),
+     "bcc reads within its own process. KernelScope asks the agent, which reads, and makes typed"
+     " columns: two messages and a table, a few ms that hardly depend on the size up to some"
+     " 10,000 keys."),
     ("maps", "10,000 .*", ".*", BCC,
-     "As with 100 keys: detaching and the run's end, which bcc's figure leaves out."),
+     "As with 100 keys: two messages and a table are more than reading."),
     ("maps", "1,000,000 .*", ".*", BCC,
-     "Detaching, and the copy over the process boundary, which bcc has not."),
+     "The copy over the process boundary, which bcc has not."),
     ("count", ".*", ".*", BCC, "The same program: within the noise of what is the same."),
     ("overhead", ".*", ".*", BCC,
      "The probe keeps its counts or times by process and by a finer histogram, and counts what it"

@@ -23,6 +23,7 @@ _COMPARED = (
     "CPU s per M",
     "traced program: times as slow",
     "ms to a DataFrame",
+    "ms to the end and a DataFrame",
     "ns added to an event",
 )
 
