@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +36,28 @@ def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
         assert frame is not None
         assert frame.header["n"] == number
         assert bytes(frame.payload) == bytes([number]) * number
+
+
+def test_what_is_passed_on_may_change_afterwards(ends: Ends) -> None:
+    spool = Spool(ends[0], 64 << 20)
+    ring = bytearray(b"a" * (8 << 20))  # more than the socket takes
+    spool.pass_on({"type": "batch"}, memoryview(ring))
+    assert spool.bytes
+    ring[:] = b"b" * len(ring)
+    spool.pass_on({"type": "batch"}, memoryview(ring)[:10])
+    received: list[bytes] = []
+    reader = FrameReader(ends[1])
+
+    def receive() -> None:
+        for _ in range(2):
+            frame = reader.read()
+            received.append(bytes(frame.payload) if frame else b"")
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    assert spool.drain(10)
+    thread.join(10)
+    assert received == [b"a" * (8 << 20), b"b" * 10]
 
 
 def test_flush_never_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
