@@ -168,7 +168,11 @@ def _server(folder: Path, module: str) -> Iterator[tuple[str, str]]:
         yield _address(process, folder), token
     finally:
         process.terminate()
-        process.wait(PATIENCE_S)
+        try:
+            process.wait(PATIENCE_S)
+        finally:
+            process.kill()  # its kernels end with it
+            process.wait()
 
 
 def _address(process: subprocess.Popen[bytes], folder: Path) -> str:

@@ -186,3 +186,4 @@ def test_a_restarted_kernel_leaves_nothing_attached(lab: Lab):
     lab.page.locator(".jp-Dialog .jp-mod-accept").click()
 
     assert becomes(lambda: FILES not in maps(), within_s=20)
+    lab.ready()  # a server that is told to end while it restarts a kernel never ends
