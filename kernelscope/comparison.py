@@ -6,7 +6,8 @@
 
 Every change comes with an interval that holds for all of them together (Bonferroni): with
 confidence 0.95, nothing at all is called a change by chance alone in 95 of 100 comparisons. What is
-smaller than `tolerance` is called no change, however sure it is: a machine is never twice the same.
+smaller than `tolerance` is called no change, however sure it is: a machine is never twice the same;
+and so is what a histogram cannot tell: a percentile that stays within one of its buckets.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kernelscope import analysis, readings, resample
@@ -24,7 +26,11 @@ from kernelscope.analysis import Measure
 from kernelscope.errors import AnalysisError
 from kernelscope.resample import Numbers, Sample
 
+if TYPE_CHECKING:
+    from kernelscope.figure import Figure
+
 TOLERANCE = 0.05
+_SHOWN = 5  # rows of what moved
 _FEWEST = 20  # events on either side; a percentile of fewer says nothing
 
 
@@ -38,6 +44,7 @@ class Comparison:
     p_value: how often chance alone makes such a distance.
     moved: by key, what adds most to the change of the rate: the keys, before and after (events a
         second), difference; empty where there is no `by`.
+    tables: the two captures.
     """
 
     measure: Measure | None
@@ -47,6 +54,7 @@ class Comparison:
     moved: pd.DataFrame
     confidence: float
     independent: bool
+    tables: tuple[pd.DataFrame, pd.DataFrame]
 
     @property
     def changed(self) -> bool:
@@ -59,14 +67,27 @@ class Comparison:
         return "; ".join(_sentences(self.changes))
 
     def __repr__(self) -> str:
-        lines = [self.verdict, "", self.changes.to_string(index=False), "", self._basis()]
-        return "\n".join(lines)
+        lines = [self.verdict, "", self.changes.to_string(index=False), ""]
+        if len(self.moved):
+            shown = self.moved.head(_SHOWN).to_string(index=False, float_format="{:,.4g}".format)
+            lines += ["what moved most, in events a second:", shown, ""]
+        return "\n".join([*lines, self._basis()])
+
+    def plot(self, *, title: str = "") -> Figure:
+        """Return a picture of both captures: their percentiles with bounds, and the changes."""
+        from kernelscope import plot_changes  # matplotlib takes half a second to import
+
+        return plot_changes.draw(self, title)
 
     def _repr_html_(self) -> str:
         shown = self.changes.style.format(
             {"before": "{:,.4g}", "after": "{:,.4g}", **dict.fromkeys(_SHARES, "{:+.1%}")}
         ).hide(axis="index")
-        return f"<p><b>{html.escape(self.verdict)}</b></p>{shown.to_html()}<p>{self._basis()}</p>"
+        said = f"<p><b>{html.escape(self.verdict)}</b></p>{shown.to_html()}"
+        if len(self.moved):
+            rows = self.moved.head(_SHOWN).to_html(index=False, float_format="{:,.4g}".format)
+            said += f"<p>What moved most, in events a second:</p>{rows}"
+        return f"{said}<p>{self._basis()}</p>"
 
     def _basis(self) -> str:
         how = (
@@ -129,6 +150,7 @@ def compare(
         moved=_moved(before, after, by),
         confidence=confidence,
         independent=independent,
+        tables=(before, after),
     )
 
 
@@ -170,7 +192,8 @@ def _counted(table: pd.DataFrame) -> Sample:
     """Return a table of counts as a capture of a single value."""
     total = float(table["count"].sum()) if "count" in table.columns else float(len(table))
     one = np.ones(1)
-    return Sample(np.array([[total]]), one, one, resample.duration(table))
+    lasted = resample.duration(table)
+    return Sample(np.array([[total]]), np.array([lasted]), one, one, lasted)
 
 
 def _table(
@@ -192,6 +215,7 @@ def _table(
     change = _relative(values[0], values[1])
     low, high = np.percentile(_relative(drawn[0], drawn[1]), [tail, 100 - tail], axis=0)
     sure = ((low > 0) | (high < 0)) & (np.abs(change) > tolerance)
+    sure[:-1] &= ~_in_one_bucket(before, after, q)
     return pd.DataFrame(
         {
             "what": [*(f"p{item:g}" for item in q), "rate"],
@@ -203,6 +227,16 @@ def _table(
             "changed": sure,
         }
     )
+
+
+def _in_one_bucket(before: Sample, after: Sample, q: Numbers) -> npt.NDArray[np.bool_]:
+    """Return which percentiles lie in the same bucket of a histogram: nothing shows a move.
+
+    Where in a bucket a percentile lies is a guess, and a bad one where values crowd at its edge.
+    """
+    first, second = before.bounds(q), after.bounds(q)
+    one: npt.NDArray[np.bool_] = (first == second).all(axis=1) & (first[:, 0] < first[:, 1])
+    return one
 
 
 def _relative(before: Numbers, after: Numbers) -> Numbers:

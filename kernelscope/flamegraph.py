@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,8 @@ _LEAST_SHARE = 0.001
 _FONT_POINTS = 9.5
 _CHARACTER_INCHES = _FONT_POINTS * 0.602 / 72  # DejaVu Sans Mono's advance
 _COLOURS = {"comm": "#BDBDBD", "user_stack": "#56B4E9", "kernel_stack": "#E69F00"}
+MORE, FEWER = "#E66101", "#5E3C99"  # of PuOr, which all eyes tell apart
+_SAME = np.array(to_rgb("#F2F2F2"))
 _NAMES = {"comm": "process", "user_stack": "program", "kernel_stack": "kernel"}
 
 
@@ -42,6 +44,7 @@ class Node:
     kind: str
     count: int = 0
     children: dict[tuple[str, str], Node] = field(default_factory=dict)
+    rates: tuple[float, float] | None = None  # of a difference: a second before, and after
 
     def child(self, kind: str, name: str) -> Node:
         """Return the child of that name, made where there is none."""
@@ -110,11 +113,15 @@ def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = 
 
 
 def data(node: Node) -> str:
-    """Return a tree as the page reads it: [name, kind, count, children] as JSON."""
+    """Return a tree as the page reads it: [name, kind, count, children] as JSON.
+
+    Of a difference, what there was a second before and after stands behind them.
+    """
 
     def listed(each: Node) -> list[Any]:
         children = sorted(each.children.values(), key=lambda child: child.name)
-        return [each.name, each.kind, each.count, [listed(child) for child in children]]
+        found = [each.name, each.kind, each.count, [listed(child) for child in children]]
+        return found if each.rates is None else [*found, *each.rates]
 
     return json.dumps(listed(node), ensure_ascii=False, separators=(",", ":"))
 
@@ -180,20 +187,30 @@ def draw(df: pd.DataFrame, value: str = "count", title: str = "") -> figure.Figu
     """Return the flame graph of a table with stacks. Raises AnalysisError where it has none."""
     root = tree(df, value)
     root.name = _whole_text(value if value in df.columns else "", root.count)
+    result, shown = draw_tree(df, root, title)
+    kinds = dict.fromkeys(_part(kind) for kind in shown)
+    legend(result, {_NAMES[kind]: _COLOURS[kind] for kind in kinds})
+    return result
+
+
+def draw_tree(df: pd.DataFrame, root: Node, title: str) -> tuple[figure.Figure, list[str]]:
+    """Return a tree's picture without its legend, and the kinds of the boxes that it has."""
     boxes = list(_boxes(root, 0, 0, root.count * _LEAST_SHARE))
     depth = max((level for _, level, _ in boxes), default=0) + 1
     height = 1.5 + depth * _ROW_INCHES
     result, axes = figure.new(df, title, width=_WIDTH_INCHES, height=height)
     for node, level, left in boxes:
-        _draw_box(axes, node, level, left, root.count)
+        _draw_box(axes, node, level, left, max(root.count, 1))
     axes.set_xlim(0, max(root.count, 1))
     axes.set_ylim(0, depth)
     axes.axis("off")
-    shown = dict.fromkeys(_part(node.kind) for node, _, _ in boxes)
-    patches = [Rectangle((0, 0), 1, 1, color=_COLOURS[kind]) for kind in shown]
-    names = [_NAMES[kind] for kind in shown]
-    figure.legend(result, handles=patches, labels=names, loc="outside upper right", ncols=3)
-    return result
+    return result, [node.kind for node, _, _ in boxes]
+
+
+def legend(result: figure.Figure, colours: Mapping[str, Any]) -> None:
+    """Say above the picture what its colours mean."""
+    patches = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    figure.legend(result, handles=patches, labels=list(colours), loc="outside upper right", ncols=3)
 
 
 def _boxes(node: Node, level: int, left: int, least: float) -> Iterator[tuple[Node, int, int]]:
@@ -220,7 +237,7 @@ def _whole_text(value: str, whole: int) -> str:
 
 
 def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
-    colour = _shade(_COLOURS[_part(node.kind)], node.name)
+    colour = _colour(node)
     axes.add_patch(
         Rectangle((left, level), node.count, 0.94, facecolor=colour, edgecolor="white", lw=0.5)
     )
@@ -240,6 +257,21 @@ def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
             color=figure.INK,
             clip_on=True,
         )
+
+
+def _colour(node: Node) -> tuple[float, float, float]:
+    if node.rates is None:
+        return _shade(_COLOURS[_part(node.kind)], node.name)
+    share = share_of_change(*node.rates)
+    red, green, blue = np.array(to_rgb(MORE if share > 0 else FEWER)) * abs(share) + _SAME * (
+        1 - abs(share)
+    )
+    return float(red), float(green), float(blue)
+
+
+def share_of_change(before: float, after: float) -> float:
+    """Return from -1 (all gone) over 0 (as before) to 1 (all new) how much a rate changed."""
+    return (after - before) / (after + before) if after + before else 0.0
 
 
 def _shade(colour: str, name: str) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import analysis, artists, bins, catalogue, figure
+from kernelscope import analysis, artists, bins, catalogue, figure, readings
 from kernelscope import flamegraph as flames
 from kernelscope.analysis import Measure, measured, unknown_column
 from kernelscope.bins import Numbers
@@ -39,6 +39,7 @@ def histogram(
     x: the measured column ("latency_us"), found by itself where there is one. Bins are of equal
     width on the axis; a histogram's buckets are shared out over them.
     """
+    df = readings.last(df)
     measure = measured(df, x)
     result, axes = figure.new(df, title or figure.label_of(measure.name, measure.unit))
     groups = list(bins.series(df, by, top))
@@ -64,10 +65,19 @@ def percentiles(
     df: pd.DataFrame, column: str | None = None, by: str = "", *, top: int = 6, title: str = ""
 ) -> Figure:
     """Return the percentiles as a curve, its bounds as a band; the tail takes half of the axis."""
+    df = readings.last(df)
     measure = measured(df, column)
     label = figure.label_of(measure.name, measure.unit)
     result, axes = figure.new(df, title or f"Percentiles of {label}")
     groups = list(bins.series(df, by, top))
+    draw_curves(axes, groups, measure)
+    if by:
+        figure.legend(result)
+    return result
+
+
+def draw_curves(axes: Axes, groups: Iterable[tuple[str, pd.DataFrame]], measure: Measure) -> None:
+    """Draw a curve of percentiles for each named table, its bounds as a band."""
     for index, (name, group) in enumerate(groups):
         count = int(group["count"].sum()) if measure.is_histogram else len(group)
         wanted = [q for q in _CURVE if count * (1 - q / 100) >= 1]
@@ -81,11 +91,8 @@ def percentiles(
     axes.set_xticklabels(["0", "50", "90", "99", "99.9", "99.99", "99.999"])
     axes.set_xlim(right=max(2.1, axes.dataLim.x1 + 0.1))
     axes.set_xlabel("percentile")
-    axes.set_ylabel(label)
+    axes.set_ylabel(figure.label_of(measure.name, measure.unit))
     figure.readable(axes.yaxis, measure.unit)
-    if by:
-        figure.legend(result)
-    return result
 
 
 def heatmap(df: pd.DataFrame, x: str = "time", y: str | None = None, *, title: str = "") -> Figure:
@@ -93,6 +100,7 @@ def heatmap(df: pd.DataFrame, x: str = "time", y: str | None = None, *, title: s
 
     For single events, or for readings of a histogram over time (with a "time" column).
     """
+    df = readings.increments(df)
     measure = measured(df, y)
     times = _times(df, x)
     result, axes = figure.new(df, title or f"{figure.label_of(measure.name, measure.unit)} by time")

@@ -11,6 +11,7 @@ a Beta variable (Hutson and Ernst, 2000).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,12 @@ class Sample:
     """One capture on the grid that it shares with the other one.
 
     blocks: one row for each block of time (a single row for a histogram), one column for each bin
-    of the grid, holding how many events. low, high: the bins' bounds. duration_s: how long it took.
+    of the grid, holding how many events. lengths: of each block, in seconds. low, high: the bins'
+    bounds. duration_s: how long it took.
     """
 
     blocks: Numbers
+    lengths: Numbers
     low: Numbers
     high: Numbers
     duration_s: float
@@ -70,13 +73,16 @@ class Sample:
         value: Numbers = self.low[place] + (self.high[place] - self.low[place]) * share
         return value
 
+    def bounds(self, q: Numbers) -> Numbers:
+        """Return the low and the high bound of each percentile's bin: q x 2."""
+        upto = np.cumsum(self.counts)
+        place = np.searchsorted(upto, np.maximum(q / 100 * self.total, 0.5)).clip(0, len(upto) - 1)
+        return np.column_stack([self.low[place], self.high[place]])
+
     def bootstrap(self, q: Numbers, times: int, random: np.random.Generator) -> Numbers:
         """Return percentiles of resampled captures, and their rates as the last column."""
         if self.in_blocks:
-            picked = random.multinomial(len(self.blocks), self._even(), size=times)
-            counts = picked @ self.blocks
-            rates = counts.sum(axis=1) / self.duration_s
-            return np.column_stack([self.quantiles(counts, q), rates])
+            return self._in_runs(q, times, random)
         total = self.total
         rank = np.clip(q / 100 * total, 0.5, total - 0.5)
         shares = random.beta(rank, total - rank, size=(times, len(q)))
@@ -84,8 +90,30 @@ class Sample:
         values = self._at(upto, shares.ravel() * total).reshape(shares.shape)
         return np.column_stack([values, random.poisson(total, times) / self.duration_s])
 
-    def _even(self) -> Numbers:
-        return np.full(len(self.blocks), 1 / len(self.blocks))
+    def _in_runs(self, q: Numbers, times: int, random: np.random.Generator) -> Numbers:
+        """Resample runs of blocks that follow each other, so that what lasts longer than one shows.
+
+        So few runs tell little of how runs differ: the spread is widened as Student's t is.
+        """
+        number = len(self.blocks)
+        length = max(1, round(number ** (1 / 3)))
+        runs = sum(np.roll(self.blocks, -shift, axis=0) for shift in range(length))
+        lasted = sum(np.roll(self.lengths, -shift) for shift in range(length))
+        drawn = max(2, round(number / length))
+        picked = random.multinomial(drawn, np.full(number, 1 / number), size=times)
+        counts: Numbers = (picked @ runs).astype(np.float64)
+        rates = counts.sum(axis=1) / (picked @ lasted)
+        found = np.column_stack([self.quantiles(counts, q), rates])
+        middle = np.median(found, axis=0)
+        wide = middle + (found - middle) * _widening(drawn)
+        within: Numbers = np.clip(wide, found.min(axis=0) / 2, None)
+        return within
+
+
+def _widening(runs: int) -> float:
+    """Return how much wider Student's t is than the normal distribution, about 3 sigma out."""
+    free = runs - 1
+    return math.sqrt(runs / free) * (1 + 2.25 / free)
 
 
 def samples(before: pd.DataFrame, after: pd.DataFrame, measure: Measure) -> tuple[Sample, Sample]:
@@ -97,7 +125,7 @@ def samples(before: pd.DataFrame, after: pd.DataFrame, measure: Measure) -> tupl
         high = joined.reindex(low).to_numpy(np.float64)
         made = [_bucketed(table, measure, low) for table in tables]
         first, second = (
-            Sample(rows, low, high, duration(table))
+            Sample(*rows, low, high, duration(table))
             for rows, table in zip(made, tables, strict=True)
         )
         return first, second
@@ -167,16 +195,20 @@ def _span(table: pd.DataFrame) -> float:
     return float((table["time"].max() - table["time"].min()).total_seconds())
 
 
-def _bucketed(table: pd.DataFrame, measure: Measure, low: Numbers) -> Numbers:
-    """Return a histogram's counts on the grid, a row for each reading over time."""
+def _bucketed(table: pd.DataFrame, measure: Measure, low: Numbers) -> tuple[Numbers, Numbers]:
+    """Return a histogram's counts on the grid, a row for each reading over time, and their lengths.
+
+    A reading's time is when its interval began.
+    """
     place = np.searchsorted(low, table[measure.low].to_numpy(np.float64))
-    readings, block = 1, np.zeros(len(table), np.int64)
+    lengths, block = np.array([duration(table)]), np.zeros(len(table), np.int64)
     if "time" in table.columns and table["time"].nunique() >= _FEWEST_BLOCKS:
-        codes, found = pd.factorize(table["time"])
-        readings, block = len(found), codes
-    rows = np.zeros((readings, len(low)))
+        found, block = np.unique((table["time"] - table["time"].min()), return_inverse=True)
+        between = np.diff(found) / np.timedelta64(1, "s")
+        lengths = np.append(between, np.median(between))
+    rows = np.zeros((len(lengths), len(low)))
     np.add.at(rows, (block, place), table["count"].to_numpy(np.float64))
-    return rows
+    return rows, lengths
 
 
 def _edges(values: Numbers) -> Numbers:
@@ -193,7 +225,8 @@ def _events(table: pd.DataFrame, measure: Measure, edges: Numbers) -> Sample:
     block, blocks = _blocks(table)
     rows = np.zeros((blocks, len(edges) - 1))
     np.add.at(rows, (block, place), 1)
-    return Sample(rows, edges[:-1], edges[:-1], duration(table))
+    lasted = duration(table)
+    return Sample(rows, np.full(blocks, lasted / blocks), edges[:-1], edges[:-1], lasted)
 
 
 def _blocks(table: pd.DataFrame) -> tuple[npt.NDArray[Any], int]:

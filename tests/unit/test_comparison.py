@@ -116,6 +116,19 @@ def test_a_burst_is_no_surer_than_the_blocks_it_fills() -> None:
     assert wide > 2 * (independent.loc["p99", "high"] - independent.loc["p99", "low"])
 
 
+def test_what_moves_within_one_bucket_is_not_shown_to_have_moved() -> None:
+    def crowd(share: float) -> pd.DataFrame:
+        low, high, counts = [8192, 9216], [9216, 10240], [int(20_000 * share), 20_000]
+        frame = pd.DataFrame({"latency_low_ns": low, "latency_high_ns": high, "count": counts})
+        frame.attrs["kernelscope"] = {"name": "one", "duration_s": 10.0}
+        return frame
+
+    found = compare(crowd(0.5), crowd(0.0), q=[50], tolerance=0).changes.iloc[0]
+    assert found["low"] > 0
+    assert not found["changed"]
+    assert compare(crowd(2.0), crowd(0.1), q=[50], tolerance=0).changes["changed"].iloc[0]
+
+
 def test_captures_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(AnalysisError, match="different things"):
         compare(histogram(values(1), 1), histogram(values(2), 2, name="other"))

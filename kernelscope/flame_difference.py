@@ -1,0 +1,79 @@
+"""Differential flame graphs: where two profiles differ, as one graph.
+
+A box is as wide as the mean of what both had there in a second, so that what is gone shows as well
+as what is new; its colour goes from purple (fewer or none after) over grey (as before) to orange
+(more, or new). Rates are compared, so the captures may differ in length.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from kernelscope import export, files, flamegraph, resample
+from kernelscope.errors import AnalysisError
+from kernelscope.export import PathLike
+from kernelscope.figure import Figure
+from kernelscope.flamegraph import FEWER, MORE, Node
+
+_FINE = 1_000_000  # widths are whole numbers: of millionths a second
+
+
+def difference(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    value: str = "count",
+    *,
+    title: str = "What changed",
+    save: PathLike | None = None,
+) -> Figure:
+    """Return the differential flame graph of two tables with stacks, and `save` it where asked.
+
+    value: the column that is added up. save: NAME.html (a page with zoom and search, where each box
+    says its rates), or .svg, .png, .pdf. Raises AnalysisError where a table has no stacks or for
+    another name; ExportError.
+    """
+    root = tree(before, after, value)
+    assert root.rates is not None
+    root.name = f"all: {root.rates[0]:,.4g} a second before, {root.rates[1]:,.4g} after"
+    result, _ = flamegraph.draw_tree(after, root, title)
+    flamegraph.legend(result, {"fewer": FEWER, "more": MORE})
+    if save is not None:
+        _save(result, root, Path(save), title)
+    return result
+
+
+def tree(before: pd.DataFrame, after: pd.DataFrame, value: str = "count") -> Node:
+    """Return one tree of both, whose nodes know their rates before and after."""
+    return _merged(
+        (flamegraph.tree(before, value), flamegraph.tree(after, value)),
+        (resample.duration(before), resample.duration(after)),
+    )
+
+
+def _merged(pair: tuple[Node | None, Node | None], seconds: tuple[float, float]) -> Node:
+    one = pair[0] or pair[1]
+    assert one is not None
+    first, second = (
+        node.count / length if node else 0.0 for node, length in zip(pair, seconds, strict=True)
+    )
+    made = Node(one.name, one.kind, round((first + second) / 2 * _FINE), rates=(first, second))
+    inner = [node.children if node else {} for node in pair]
+    for key in {**inner[0], **inner[1]}:
+        made.children[key] = _merged((inner[0].get(key), inner[1].get(key)), seconds)
+    return made
+
+
+def _save(result: Figure, root: Node, path: Path, title: str) -> None:
+    if path.suffix == ".html":
+        text = flamegraph.page(flamegraph.data(root), title)
+        export.write_file(path, text.encode("utf-8"))
+    elif path.suffix in (".svg", ".png", ".pdf"):
+        files.write_picture(result, path)
+    else:
+        raise AnalysisError(
+            f"{path.name}: which kind of picture is it to be?",
+            hint="end the name with .html, .svg, .png or .pdf",
+            column=None,
+        )
