@@ -25,18 +25,20 @@ NOTES = {
     " earliest. At once after another run, a tracepoint waits until the kernel has closed that"
     " run's (`event_mutex`). bcc and bpftrace have one way to start, a new process, which stands"
     " in each row.",
-    "events": "One load makes write calls for 1 s, 1.5 s in a flood. CPU time is the tool's own from"
-    " the moment it is attached to the DataFrame, all of its processes. bcc has a ring of 16 MiB, as "
-    "KernelScope, and a callback that keeps each event's fields in a list; bpftrace prints "
-    "JSON, which is parsed. Its 256-byte events hold 200 bytes of text, the most that it can. "
-    "What a tool does not deliver costs it nothing: read the CPU time beside the share "
-    "delivered, and the traced program's slow-down too.",
+    "events": "One load makes write calls for 1 s, 1.5 s in a flood. CPU time is the tool's"
+    " own from the moment it is attached to the DataFrame, all of its processes. bcc"
+    " has a ring of 16 MiB, as KernelScope, and a callback that keeps each event's"
+    " fields in a list; bpftrace prints JSON, which is parsed. Its 256-byte events"
+    " hold 200 bytes of text, the most that it can. What a tool does not deliver"
+    " costs it nothing: read the CPU time beside the share delivered, and the traced"
+    " program's slow-down too.",
     "flood": "Default settings, 40-byte events. `nobody reads`: the run's reader is stopped by a"
     " signal while the load runs. A full ring refuses an event at less cost than it takes one; the"
     " ring of 256 MiB takes them all, and is the equivalent program.",
-    "maps": "From the wish to the DataFrame, while the program goes on: with KernelScope by peek()."
-    " bpftrace gives a map when it ends. bcc reads with items_lookup_batch() or"
-    " items(), whichever is faster (for per-CPU maps it has but the second). bpftrace's keys come as text.",
+    "maps": "From the wish to the DataFrame, while the program goes on: with KernelScope by"
+    " peek(). bpftrace gives a map when it ends. bcc reads with items_lookup_batch()"
+    " or items(), whichever is faster (for per-CPU maps it has but the second)."
+    " bpftrace's keys come as text.",
     "count": "CPU time of the traced program for each event, less that of one that nothing traces.",
     "overhead": "Each tool traces the whole machine while each load runs: write calls, switches of"
     " two processes on one CPU, reads of 4 KiB past the page cache. For the reads the elapsed time"
@@ -144,7 +146,8 @@ _WHY = (
      "As with 100 keys: two messages and a table are more than reading."),
     ("maps", "1,000,000 .*", ".*", BCC,
      "The copy over the process boundary, which bcc has not."),
-    ("count", ".*", ".*", BCC, "The same program, before which KernelScope puts the comparisons that leave out its own"
+    ("count", ".*", ".*", BCC,
+     "The same program, before which KernelScope puts the comparisons that leave out its own"
      " processes: a helper's call and some ns."),
     ("overhead", ".*", ".*", BCC,
      "The probe keeps its counts or times by process and by a finer histogram, and counts what it"
