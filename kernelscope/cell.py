@@ -84,7 +84,7 @@ class Cell:
 
     def __init__(self, shell: InteractiveShell, text: str) -> None:
         source = shell.transform_cell(text)  # type: ignore[no-untyped-call]
-        name = shell.compile.cache(source, raw_code=text)
+        name = shell.compile.cache(source, shell.execution_count, raw_code=text)
         tree = shell.transform_ast(ast.parse(source, name))  # type: ignore[no-untyped-call]
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         self._names: dict[str, Any] = shell.user_ns

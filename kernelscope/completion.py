@@ -31,7 +31,7 @@ def install(shell: InteractiveShell, session: Session) -> None:
     def complete(_: object, event: Any) -> list[str]:
         return at_cursor(event.line, event.symbol, session)
 
-    for command in ("%ebpf", "%%ebpf"):
+    for command in ("%ebpf", "%%ebpf", "%%probe"):
         shell.set_hook("complete_command", complete, str_key=command)  # type: ignore[no-untyped-call]
 
 
@@ -43,7 +43,9 @@ def at_cursor(line: str, symbol: str, session: Session) -> list[str]:
     words = line.split()
     word = "" if not line or line[-1].isspace() else words.pop()
     kept = len(word) - len(symbol)
-    found = complete(words[1:], word.lstrip("\"'"), session, cell=line.startswith("%%"))
+    found = complete(words[1:], word.lstrip("\"'"), session, cell=line.startswith("%%ebpf"))
+    if line.startswith("%%probe"):
+        found = [name for name in found if name not in COMMANDS]
     lead = len(word) - len(word.lstrip("\"'"))
     return [name[kept - lead :] for name in found if kept >= lead]
 

@@ -184,6 +184,7 @@ class KernelScope(Magics):
         too. Threads that were there before the cell (a pool's, say) are not the cell's. A function
         of Python has its name in stacks from Python 3.12 on.
         """
+        __tracebackhide__ = True
         try:
             return self._probe(line, cell)
         except KernelScopeError as error:
@@ -201,6 +202,7 @@ class KernelScope(Magics):
         given = {name: value for name, value in parsed.given.items() if name not in wanted}
         names = parsed.targets or ((parsed.target,) if parsed.target else ())
         python = cell.Cell(self.shell, text)  # type: ignore[arg-type]
+        __tracebackhide__ = True  # IPython's mark: what the cell raises is told from the cell on
         made = cell.run(self.session, python, names, given)
         self._bind(wanted, made.results)
         for run in made.runs.values():

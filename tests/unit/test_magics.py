@@ -252,6 +252,13 @@ def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf biolatency --table ") == ["latency"]
 
 
+def test_a_cells_probes_and_their_options_are_completed(notebook: Notebook):
+    assert completions(notebook, "%%probe sysc") == ["syscount"]
+    assert completions(notebook, "%%probe syscount offc") == ["offcputime"]
+    assert completions(notebook, "%%probe live") == []
+    assert "--failed" in completions(notebook, "%%probe syscount --f")
+
+
 def test_completion_offers_hooks_as_the_agent_names_them(notebook: Notebook):
     notebook.agent.names = ["block:block_rq_issue", "block:block_rq_complete"]
 
