@@ -170,6 +170,10 @@ def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     assert "all: 12 samples" in texts(plot.flamegraph(stacks))
 
 
+def test_a_flame_graph_of_no_samples_is_empty(stacks: pd.DataFrame) -> None:
+    assert "Stacks" in texts(plot.flamegraph(stacks.iloc[:0]))
+
+
 def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> None:
     table = pd.DataFrame({"kernel_stack": ["read"], "waker_kernel_stack": ["write"], "count": [1]})
 
