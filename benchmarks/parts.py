@@ -52,7 +52,7 @@ def start(form: Form) -> list[Figure]:
     for row, key in (("a new cell (cold)", "cold"), ("the cell again (warm)", "warm")):
         for step, seconds in ours["steps"][key].items():
             figures.append(Figure(row, f"of which ms: {step}", KERNELSCOPE, seconds * 1e3))
-    whole = "the command, from the shell and back"
+    whole = "the command, tracing for 1 s: what it takes more"
     return [
         *figures,
         Figure(whole, "ms", KERNELSCOPE, _command_s() * 1e3),
@@ -72,10 +72,10 @@ def _bcc_start_s() -> float:
 
 def _command_s() -> float:
     """The command line with a probe whose bytecode is there, and no agent."""
-    command = [sys.executable, "-m", "kernelscope", "run", "syscount", "-d", "1ms", "--quiet"]
+    command = [sys.executable, "-m", "kernelscope", "run", "syscount", "-d", "1", "--quiet"]
     begun = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun - 1
 
 
 def _import_ms(module: str) -> float:

@@ -125,8 +125,9 @@ def _reading_goal(part: Part) -> str:
 _WHY = (
     ("start", "first cell.*", ".*", ".*", "The agent's Python starts, and is started once."),
     ("start", "the command.*", ".*", ".*",
-     "Two Pythons start, the notebook's side and the agent's, and pandas is imported for the"
-     " result; bpftrace is one program in C++, and bcc's script makes no table."),
+     "Two Pythons start, the notebook's side and the agent's, and a table is made; pandas is"
+     " imported while the program runs. bpftrace is one program in C++. bcc's script is over when"
+     " it has attached, and makes no table."),
     ("start", ".*import", ".*", ".*", "pandas is imported when a result is first decoded."),
     ("events", ".*", "CPU s per M", ".*",
      "At a low rate the time is that of waking: the ring is looked at 20 to 500 times a second"
