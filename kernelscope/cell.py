@@ -190,7 +190,7 @@ def _named_frames(asked: Sequence[Request]) -> Iterator[None]:
     """Have Python (3.12 and later) give its functions names in stacks, where there are stacks."""
     activate = getattr(sys, "activate_stack_trampoline", None)
     columns = [c for each in asked for table in each.tables for c in table.columns]
-    stacks = any(column.kind == "stack" for column in columns)
+    stacks = any(column.kind == "user_stack" for column in columns)
     if activate is None or not stacks or sys.is_stack_trampoline_active():  # type: ignore[attr-defined]
         yield
         return

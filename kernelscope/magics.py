@@ -181,8 +181,8 @@ class KernelScope(Magics):
         them; its `value` is that of the cell's last expression. -o NAME binds it.
 
         What the cell raises is raised when the probes have ended, and -o has what they saw; Ctrl-C
-        too. Threads that were there before the cell (a pool's, say) are not the cell's. A function
-        of Python has its name in stacks from Python 3.12 on.
+        too. Threads that were there before the cell (a pool's, say) are not the cell's. From Python
+        3.12 on its functions have their names in stacks, where it was built with frame pointers.
         """
         __tracebackhide__ = True
         try:

@@ -10,7 +10,7 @@ import threading
 import pandas as pd
 import pytest
 
-from kernelscope import catalogue, cell_summary, request
+from kernelscope import catalogue, cell, cell_summary, request
 from kernelscope.agent import descendants
 from kernelscope.agent.policy import Policy
 from kernelscope.agent.protocol import Filters, Program
@@ -138,3 +138,22 @@ def test_a_process_that_has_ended_is_no_tree() -> None:
         process.wait()
     with pytest.raises(TargetError, match="there is no process"):
         descendants.fill(Filters(tree=process.pid), {descendants.MAP: -1})
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("profile", ["perf", "off"]), ("syscount", [])])
+def test_python_names_its_functions_where_there_are_stacks(
+    monkeypatch: pytest.MonkeyPatch, name: str, wanted: list[str]
+) -> None:
+    """The calls alone: what becomes of them needs Python 3.12 (tests/kernel/test_probe_cell.py)."""
+    calls: list[str] = []
+    for function, told in (
+        ("activate_stack_trampoline", calls.append),
+        ("deactivate_stack_trampoline", lambda: calls.append("off")),
+        ("is_stack_trampoline_active", lambda: False),
+    ):
+        monkeypatch.setattr(sys, function, told, raising=False)
+    asked = [request.from_probe(catalogue.find(name), {})]
+
+    with cell._named_frames(asked):
+        assert calls == wanted[:1]
+    assert calls == wanted
