@@ -133,6 +133,23 @@ class Accessor:
 
         return comparison.compare(self._df, other, column, **options)
 
+    def flame_difference(
+        self,
+        other: pd.DataFrame,
+        value: str = "count",
+        *,
+        title: str = "What changed",
+        save: str | PathLike[str] | None = None,
+    ) -> Figure:
+        """Return the differential flame graph from this table to `other`, and `save` it.
+
+        save: NAME.html (a page with zoom and search), .svg, .png or .pdf; see
+        `flame_difference.difference`.
+        """
+        from kernelscope import flame_difference
+
+        return flame_difference.difference(self._df, other, value, title=title, save=save)
+
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
         """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""
         from kernelscope import trace_export

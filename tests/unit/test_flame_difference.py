@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kernelscope import flame_difference
+from kernelscope import accessor, flame_difference
 from kernelscope.errors import AnalysisError
 from kernelscope.flamegraph import share_of_change
 
@@ -51,7 +51,8 @@ def test_the_picture_shows_both_and_says_what_the_colours_are(tmp_path: Path) ->
 
 
 def test_the_page_has_each_boxs_rates(tmp_path: Path) -> None:
-    flame_difference.difference(BEFORE, AFTER, save=tmp_path / "d.html")
+    accessor.register()
+    BEFORE.ks.flame_difference(AFTER, save=tmp_path / "d.html")
 
     text = (tmp_path / "d.html").read_text()
     found = re.search(r'<script id="data" type="application/json">(.*?)</script>', text)
