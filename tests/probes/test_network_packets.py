@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from probes.checking import one, traced
+from probes.checking import one, receipts, traced
 from probes.loads import started
 
 import kernelscope
@@ -188,7 +188,9 @@ def test_xdpcount_counts_by_protocol_and_keeps_one_port_on_request() -> None:
 
 def snapshot(**options: Any) -> pd.DataFrame:
     """Return what sockstat says now; its run ends by itself."""
-    return kernelscope.run("sockstat", duration=60, **options)
+    found = kernelscope.run("sockstat", duration=60, **options)
+    receipts.append(found.attrs["kernelscope"])
+    return found
 
 
 def test_sockstat_shows_each_socket_as_python_has_it() -> None:
