@@ -258,6 +258,13 @@ def write_file(path: PathLike, content: bytes) -> Path:
     return _write(path, lambda file: file.write(content))
 
 
+def write_picture(figure: Any, path: PathLike) -> Path:
+    """Write a figure as the kind of picture that the path ends in. Raises ExportError."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(path).suffix[1:])
+    return write_file(path, buffer.getvalue())
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,8 @@ The longest known end of a name decides:
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -39,13 +37,6 @@ def save(df: pd.DataFrame, path: PathLike) -> Path:
     return _WRITERS[max(known, key=len)](df, path)
 
 
-def write_picture(figure: Any, path: PathLike) -> Path:
-    """Write a figure as the kind of picture that the path ends in. Raises ExportError."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:])
-    return export.write_file(path, buffer.getvalue())
-
-
 def _trace(df: pd.DataFrame, path: PathLike) -> Path:
     from kernelscope import trace_export
 
@@ -67,7 +58,7 @@ def _flames(df: pd.DataFrame, path: PathLike) -> Path:
 def _picture(df: pd.DataFrame, path: PathLike) -> Path:
     from kernelscope import plot  # matplotlib takes half a second to import
 
-    return write_picture(plot.default(df), path)
+    return export.write_picture(plot.default(df), path)
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope import export, files, flamegraph, resample
+from kernelscope import export, flamegraph, resample
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
 from kernelscope.figure import Figure
@@ -70,7 +70,7 @@ def _save(result: Figure, root: Node, path: Path, title: str) -> None:
         text = flamegraph.page(flamegraph.data(root), title)
         export.write_file(path, text.encode("utf-8"))
     elif path.suffix in (".svg", ".png", ".pdf"):
-        files.write_picture(result, path)
+        export.write_picture(result, path)
     else:
         raise AnalysisError(
             f"{path.name}: which kind of picture is it to be?",

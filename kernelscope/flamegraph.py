@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import export, figure, files
+from kernelscope import export, figure
 from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
 
@@ -109,7 +109,7 @@ def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = 
             hint=f"end the name with {', '.join(writers)}, .svg, .png or .pdf",
             column=None,
         )
-    return files.write_picture(draw(df, value, title), target)
+    return export.write_picture(draw(df, value, title), target)
 
 
 def data(node: Node) -> str:
