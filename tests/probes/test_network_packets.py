@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from probes.checking import one, receipts, traced
+from probes import checking
+from probes.checking import one, traced
 from probes.loads import started
 
 import kernelscope
@@ -189,7 +190,7 @@ def test_xdpcount_counts_by_protocol_and_keeps_one_port_on_request() -> None:
 def snapshot(**options: Any) -> pd.DataFrame:
     """Return what sockstat says now; its run ends by itself."""
     found = kernelscope.run("sockstat", duration=60, **options)
-    receipts.append(found.attrs["kernelscope"])
+    checking.measurements.append(checking.measurement(found.attrs["kernelscope"], found))
     return found
 
 
