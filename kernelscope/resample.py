@@ -1,8 +1,9 @@
 """Resampling of two captures: how far a percentile, a rate or a distance may be from chance alone.
 
 Events that come with their times are resampled in blocks of time, for what happens at once depends
-on each other: a slow disk makes a hundred requests slow. A histogram has no times; its events are
-taken as independent, which makes its intervals too narrow where they are not.
+on each other: a slow disk makes a hundred requests slow. So is a histogram that was read at
+intervals (ten readings or more). One that was read once has no times; its events are taken as
+independent, which makes its intervals too narrow where they are not.
 
 Sources: Künsch, "The jackknife and the bootstrap for general stationary observations" (1989), for
 blocks; Efron, "Bootstrap methods" (1979); for one rank of n the bootstrap's distribution is that of
