@@ -123,15 +123,19 @@ def keys_bpftrace(kind: str) -> str:
 COUNT = f"BPF_HASH(counts, u32);{_BEGIN}    counts.increment(pid);\n    return 0;\n}}\n"
 COUNT_BPFTRACE = f"{_AIM}{{ @counts[pid] = count(); }}"
 
-# Built-in probes whose question bcc's tools and bpftrace answer too: how each is asked. A tool is a
-# file of the distribution's with its options; text is a bpftrace script of ours where
-# theirs needs kernel probes.
+# Built-in probes whose question bcc's tools and bpftrace answer too: the load that it is about, the
+# distribution's tool with its options, and bpftrace's text.
 QUESTIONS = {
     "syscount": (
-        ["syscount-bpfcc", "-i", "1000"],
-        "tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }",
+        "calls",
+        ["syscount-bpfcc", "-L", "-i", "1000"],
+        "tracepoint:raw_syscalls:sys_enter { @s[tid] = nsecs; }"
+        " tracepoint:raw_syscalls:sys_exit { $s = @s[tid]; if ($s) {"
+        " @calls[pid, args->id] = count(); @total[pid, args->id] = sum(nsecs - $s);"
+        " @us[args->id] = hist((nsecs - $s) / 1000); delete(@s[tid]); } }",
     ),
     "runqlat": (
+        "switches",
         ["runqlat-bpfcc", "1000"],
         "tracepoint:sched:sched_wakeup, tracepoint:sched:sched_wakeup_new"
         " { @q[args->pid] = nsecs; }"
@@ -141,24 +145,28 @@ QUESTIONS = {
         " delete(@q[args->next_pid]); }",
     ),
     "cpudist": (
+        "switches",
         ["cpudist-bpfcc", "1000"],
         "tracepoint:sched:sched_switch { $s = @on[args->prev_pid];"
         " if ($s) { @us = hist((nsecs - $s) / 1000); delete(@on[args->prev_pid]); }"
         " @on[args->next_pid] = nsecs; }",
     ),
     "biolatency": (
+        "reads",
         ["biolatency-bpfcc", "1000"],
         "tracepoint:block:block_rq_issue { @s[args->dev, args->sector] = nsecs; }"
         " tracepoint:block:block_rq_complete { $s = @s[args->dev, args->sector];"
         " if ($s) { @us = hist((nsecs - $s) / 1000); delete(@s[args->dev, args->sector]); } }",
     ),
     "hardirqs": (
+        "reads",
         ["hardirqs-bpfcc", "1000"],
         "tracepoint:irq:irq_handler_entry { @s[tid] = nsecs; }"
         " tracepoint:irq:irq_handler_exit { $s = @s[tid];"
         " if ($s) { @us[args->irq] = sum(nsecs - $s); delete(@s[tid]); } }",
     ),
     "softirqs": (
+        "reads",
         ["softirqs-bpfcc", "1000"],
         "tracepoint:irq:softirq_entry { @s[tid] = nsecs; }"
         " tracepoint:irq:softirq_exit { $s = @s[tid];"

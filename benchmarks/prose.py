@@ -40,7 +40,7 @@ NOTES = {
     " or items(), whichever is faster (for per-CPU maps it has but the second)."
     " bpftrace's keys come as text.",
     "count": "CPU time of the traced program for each event, less that of one that nothing traces.",
-    "overhead": "Each tool traces the whole machine while each load runs: write calls, switches of"
+    "overhead": "Each tool traces the whole machine while a load runs: write calls, switches of"
     " two processes on one CPU, reads of 4 KiB past the page cache. For the reads the elapsed time"
     " counts, for others the load's CPU time; BPF ns are the kernel's own statistics. A missing"
     " figure: the distribution's tool does not attach on this kernel (it wants kernel probes, or"
@@ -151,12 +151,11 @@ _WHY = (
      "The same program, before which KernelScope puts the comparisons that leave out its own"
      " processes: a helper's call and some ns."),
     ("overhead", ".*", ".*", BCC,
-     "The probe keeps its counts or times by process and by a finer histogram, and counts what it"
-     " loses; the tool does less. What is below some 50 ns, or concerns a load that the question"
-     " is not about, is noise."),
+     "The probe keeps calls or times by process and a finer histogram of them, with errors and"
+     " extremes, and counts what it loses; the tool keeps one total or one histogram."),
     ("overhead", ".*", ".*", BPFTRACE,
-     "A probe's table is a hash with a key of several members, bpftrace's per-CPU map one number;"
-     " what is below some 50 ns, or concerns a load that the question is not about, is noise."),
+     "The probe's histogram is finer and has a key, and what is lost is counted; bpftrace's maps"
+     " are per CPU, which is cheaper to add to and dearer to read."),
 )  # fmt: skip
 
 

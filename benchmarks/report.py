@@ -25,6 +25,7 @@ _COMPARED = (
     "ms to a DataFrame",
     "ms to the end and a DataFrame",
     "ns added to an event",
+    "BPF ns an event",
 )
 
 

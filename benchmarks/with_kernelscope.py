@@ -226,7 +226,7 @@ def maps(kind: str, counts: list[int]) -> dict[str, Any]:
     return found
 
 
-def probes(names: list[str] | None) -> dict[str, Any]:
+def probes(names: list[str] | None, kinds: list[str] | None = None) -> dict[str, Any]:
     """What each built-in probe costs three loads; why some cannot run here."""
     from benchmarks.overhead import LOADS, bpf_ns, costs
 
@@ -234,12 +234,12 @@ def probes(names: list[str] | None) -> dict[str, Any]:
     _settle()
     seen, refused = {}, {}
     for name in names or catalogue.names():
-        bare = costs()
+        bare = costs(kinds or LOADS)
         try:
             with kernelscope.start(name, duration="inf", **_NEEDED.get(name, {})):
-                each = {"bare": bare, "with": costs()}
+                each = {"bare": bare, "with": costs(kinds or LOADS)}
                 each["bpf_ns"] = {
-                    kind: bpf_ns(lambda: _children(agent.pid), kind) for kind in LOADS
+                    kind: bpf_ns(lambda: _children(agent.pid), kind) for kind in kinds or LOADS
                 }
                 seen[name] = each
         except KernelScopeError as error:
