@@ -127,14 +127,14 @@ def flood(form: Form) -> list[Figure]:
     found = kernelscope("events", size=40, rate=0, seconds=seconds)
     whole = f"a flood of {seconds:.0f} s, kept whole"
     delivered = found["delivered"]
-    streamed = kernelscope("stream", size=40, seconds=3.0)
+    streamed = kernelscope("stream", size=40, seconds=seconds / 3)
     figures = [
         Figure(whole, "M events made", KERNELSCOPE, found["events"] / 1e6),
         Figure(whole, "M events/s made", KERNELSCOPE, found["events"] / found["load_s"] / 1e6),
         Figure(whole, "events lost", KERNELSCOPE, found["events"] - delivered),
         Figure(whole, "M events per CPU s", KERNELSCOPE, delivered / found["cpu_s"] / 1e6),
         Figure(
-            "a flood of 3 s, each batch decoded as it comes",
+            f"a flood of {seconds / 3:.0f} s, each batch decoded as it comes",
             "M events per CPU s",
             KERNELSCOPE,
             streamed["rows"] / streamed["cpu_s"] / 1e6,
