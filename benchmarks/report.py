@@ -153,9 +153,10 @@ def _soak(soak: dict[str, Any]) -> str:
         lines.append(f"CPU of the {label}: {share:.1%} of one.")
     if end:
         right = "are the last" if end["kept_are_the_last"] else "are **not** the last"
+        lost = {cause: n for cause, n in end["lost"].items() if cause != "dropped_rows"}
         lines.append(
-            f"{end['made']:,} events made, {end['seen']:,} arrived, {end['gaps']} gaps, lost:"
-            f" {end['lost'] or 'none'}. The {end['kept']:,} rows kept {right} ones."
+            f"**{end['made']:,} events made, {end['seen']:,} arrived, {end['gaps']} gaps, lost:"
+            f" {lost or 'none'}.** The {end['kept']:,} rows kept {right} ones."
         )
     else:
         lines.append(
