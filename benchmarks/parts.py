@@ -140,6 +140,13 @@ def flood(form: Form) -> list[Figure]:
             streamed["rows"] / streamed["cpu_s"] / 1e6,
         ),
     ]
+    for name, key in (("the agent's read", "agent_s"), ("the columns alone", "decode_s")):
+        row = f"of that, {name}"
+        rate = streamed["rows"] / streamed[key] / 1e6
+        figures.append(Figure(row, "M events per CPU s", KERNELSCOPE, rate))
+    both = streamed["rows"] / (streamed["agent_s"] + streamed["decode_s"]) / 1e6
+    row = "the agent's read and the columns"
+    figures.append(Figure(row, "M events per CPU s", KERNELSCOPE, both))
     for limit, ns in _limits().items():
         figures.append(Figure(f"limit: {limit}", "ns for 48 bytes", KERNELSCOPE, ns))
     row = "traced program's ns an event in a flood"
