@@ -58,7 +58,7 @@ def bpftrace(case: str, **options: Any) -> dict[str, Any]:
     return _json(command, dict(os.environ))
 
 
-def _json(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+def _json(command: list[str], environment: dict[str, str], tries: int = 3) -> dict[str, Any]:
     done = subprocess.run(
         command,
         capture_output=True,
@@ -67,6 +67,8 @@ def _json(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
         cwd=HERE.parent,
         timeout=_LONGEST_S,
     )
+    if done.returncode < 0 and tries > 1:  # somebody's signal
+        return _json(command, environment, tries - 1)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:4])}:\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
