@@ -138,11 +138,11 @@ _WHY = (
      " whatever is in it, the end of the run and the table cost some 30 ms, and a second's events"
      " are few to share them."),
     ("events", ".*flood.*|1,000,000/s.*", "traced.*", BCC,
-     "bcc's ring is full most of the time, and what is refused costs less: see the share"
-     " delivered."),
+     "bcc's ring is full for a part of the time, and what is refused costs less: see the share"
+     " delivered. KernelScope leaves out its own processes and counts what is lost, some ns more."),
     ("events", ".*", "traced.*", ".*",
-     "At this rate the load sleeps between its calls, and what it takes to wake is most of its CPU"
-     " time: the difference is the rounds' scatter."),
+     "KernelScope leaves out its own processes and counts what is lost, which is some ns before and"
+     " in the program; at low rates the load's waking is most of its CPU time, and scatters."),
     ("maps", "100 .*", ".*", BCC,
      "bcc reads within its own process. KernelScope asks the agent, which reads, and makes typed"
      " columns: two messages and a table, a few ms that hardly depend on the size up to some"
