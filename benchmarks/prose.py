@@ -49,7 +49,8 @@ NOTES = {
     " figure: the distribution's tool does not attach on this kernel (it wants kernel probes, or"
     " does not compile). bpftrace's text is ours where the distribution's script wants them.",
     "probes": "With its defaults, the whole machine traced. BPF ns: the kernel's own statistics,"
-    " for an event of the load; a probe that the load does not concern has a small figure or none. The load"
+    " for an event of the load; a probe that the load does not concern has a small figure or"
+    " none. The load"
     " without a probe is measured before every eighth, once: a busy machine shows in ratios below 1,"
     " the BPF ns are what to compare.",
     "live": "A real IPython kernel, its page being this program (benchmarks/live.py).",
