@@ -51,7 +51,8 @@ NOTES = {
     "probes": "With its defaults, the whole machine traced. BPF ns: the kernel's own statistics,"
     " for an event of the load; a probe that the load does not concern has a small figure or"
     " none. The load"
-    " without a probe is measured before every eighth, once: a busy machine shows in ratios below 1,"
+    " without a probe is measured before every eighth, once: a busy machine shows in"
+    " ratios below 1,"
     " the BPF ns are what to compare.",
     "live": "A real IPython kernel, its page being this program (benchmarks/live.py).",
     "scale": "The same program many times over one load of 10,000 events/s, which each sees whole.",
