@@ -93,8 +93,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped {count}: {reason}")
     listing = terminalreporter.config.getoption("--list-skipped")
     if listing:
-        names = [report.nodeid for report in terminalreporter.stats.get("skipped", ())]
-        probes = [name for name in names if name.startswith("tests/probes/")]
+        probes = [
+            report.nodeid
+            for report in terminalreporter.stats.get("skipped", ())
+            if report.nodeid.startswith("tests/probes/") and "kernel" in report.keywords
+        ]
         Path(listing).write_text("".join(f"{name}\n" for name in probes))
 
 
