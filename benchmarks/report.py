@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks import kept, plots, prose
+from benchmarks import kept, live_page, live_soak, plots, prose
 from benchmarks.figures import BCC, BPFTRACE, HERE, KERNELSCOPE
 from benchmarks.kept import Part
 from benchmarks.ratios import Ratio, times_ahead
@@ -45,6 +46,7 @@ def write() -> None:
     for name, path in pictures.items():
         picture = f"![{plots.TITLES[name]}]({path.relative_to(HERE)})"
         text = text.replace(f"<!-- {name} -->", picture)
+    text = re.sub(r"\n\n<!-- \w+ -->", "", text)  # parts that have no picture
     PAGE.write_text(text + "\n", encoding="utf-8")
 
 
@@ -56,9 +58,18 @@ def _section(name: str, part: Part, behind: list[str]) -> str:
     table = _comparison(name, part, behind) if compared else _wide(part)
     head = [f"## {prose.TITLES[name]}", when, prose.NOTES.get(name, "")]
     goals = prose.goals(name, part)
-    return "\n\n".join(
-        piece for piece in (*head, goals, table, f"<!-- {name} -->") if piece
-    ).replace("\n\n<!-- ", "\n\n<!-- ")
+    more = _live() if name == "live" else ()
+    pieces = (*head, goals, table, f"<!-- {name} -->", *more)
+    return "\n\n".join(piece for piece in pieces if piece)
+
+
+def _live() -> list[str]:
+    """What was measured in JupyterLab itself, in a browser."""
+    page, soak = live_page.kept_table(), live_soak.kept_table()
+    return [
+        *(["From an event in the kernel to the pixel, in JupyterLab:", page] if page else []),
+        *(["Ten minutes of it, with a window of ten minutes:", soak] if soak else []),
+    ]
 
 
 def _comparison(name: str, part: Part, behind: list[str]) -> str:
