@@ -38,11 +38,7 @@ class _Shown(Mapping[str, Found]):
 
     def flat(self) -> dict[str, pd.DataFrame]:
         """Return every table by its name, a probe's name and a dot before it where needed."""
-        return {
-            f"{name}.{inner}" if inner else name: table
-            for name, found in self._found.items()
-            for inner, table in by_name(found).items()
-        }
+        return by_name(self)
 
     def __repr__(self) -> str:
         tables = self.flat()
@@ -77,9 +73,15 @@ class Results(_Shown["pd.DataFrame | Tables"]):
         return found[table] if dot and isinstance(found, Tables) else super().__getitem__(name)
 
 
-def by_name(result: pd.DataFrame | Tables | Results) -> dict[str, pd.DataFrame]:
-    """Return a result's tables by name; a single one has the name ""."""
-    return result.flat() if isinstance(result, _Shown) else {"": result}
+def by_name(result: pd.DataFrame | Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return a result's tables by name, dots between nested ones; a single one has the name ""."""
+    if not isinstance(result, Mapping):
+        return {"": result}
+    return {
+        f"{name}.{inner}" if inner else name: table
+        for name, found in result.items()
+        for inner, table in by_name(found).items()
+    }
 
 
 def with_name(path: Path, name: str) -> Path:

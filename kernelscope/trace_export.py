@@ -20,6 +20,7 @@ import pandas as pd
 from kernelscope import analysis, export, flamegraph
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
+from kernelscope.tables import by_name
 
 _TO_US = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 _TO_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
@@ -42,10 +43,9 @@ def to_chrome_trace(
 
     Raises AnalysisError where no table has times, ExportError.
     """
-    named = result if isinstance(result, Mapping) else {"": result}
     tables = {
         name or _title(table): table
-        for name, table in _flat(named)
+        for name, table in by_name(result).items()
         if "time" in table.columns and pd.api.types.is_datetime64_any_dtype(table["time"])
     }
     if not tables:
@@ -66,15 +66,6 @@ def to_chrome_trace(
     text = json.dumps(document, default=str).encode()
     packed = gzip.compress(text) if str(path).endswith(".gz") else text
     return export.write_file(path, packed)
-
-
-def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, pd.DataFrame]]:
-    for name, item in tables.items():
-        full = f"{above}.{name}" if above else name
-        if isinstance(item, pd.DataFrame):
-            yield full, item
-        else:
-            yield from _flat(item, full)
 
 
 def _title(table: pd.DataFrame) -> str:
