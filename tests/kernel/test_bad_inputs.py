@@ -28,12 +28,6 @@ def _parameters() -> list[Any]:
     ]
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    with Session() as made:
-        yield made
-
-
 @pytest.fixture
 def shell(session: Session) -> Iterator[InteractiveShell]:
     made = new_shell(session)

@@ -15,10 +15,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 import kernelscope
-from kernelscope import magics
 from kernelscope.errors import AttachError, CompileError, VerifierError
 from kernelscope.session import Session
 
@@ -43,22 +41,6 @@ TRACEPOINT_PROBE(syscalls, sys_enter_read) {
     return 0;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    with Session() as made:
-        yield made
-
-
-@pytest.fixture
-def shell(session: Session) -> Iterator[InteractiveShell]:
-    InteractiveShell.clear_instance()
-    made = InteractiveShell.instance()
-    made.register_magics(magics.KernelScope(made, session))
-    yield made
-    made.reset()
-    InteractiveShell.clear_instance()
 
 
 class Reader:

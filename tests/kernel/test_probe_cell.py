@@ -16,27 +16,11 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope import magics
 from kernelscope.cell import CellResults
 from kernelscope.errors import ParameterError
 from kernelscope.session import Session
 
 pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    with Session() as made:
-        yield made
-
-
-@pytest.fixture
-def shell(session: Session) -> Iterator[InteractiveShell]:
-    InteractiveShell.clear_instance()
-    made = InteractiveShell.instance()
-    made.register_magics(magics.KernelScope(made, session))
-    yield made
-    made.reset()
 
 
 @pytest.fixture
