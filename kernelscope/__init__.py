@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kernelscope.finder import search
     from kernelscope.group import Runs
     from kernelscope.liveview.page import live
+    from kernelscope.replay import replaying
     from kernelscope.session import Run, Session, open, run, start
     from kernelscope.show import Listing
 
@@ -42,6 +43,7 @@ __all__ = [
     "open",
     "probes",
     "read",
+    "replaying",
     "run",
     "search",
     "start",
@@ -57,6 +59,7 @@ _HOMES = {
     "live": "liveview.page",
     "open": "session",
     "read": "export",
+    "replaying": "replay",
     "run": "session",
     "search": "finder",
     "start": "session",

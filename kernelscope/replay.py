@@ -1,15 +1,18 @@
 """Replays a recording through the decoding that a live run uses.
 
 Where the environment variable KERNELSCOPE_REPLAY names a folder of recordings (*.ksr), they stand
-in for live runs: a probe's by its name, a cell's by its C text. That is how `script/demo` runs the
-same notebook on a machine that refuses BPF.
+in for live runs: a probe's by its name, a cell's by its C text, the second run of either by its
+second recording where there is one. That is how `script/demo` runs the same notebook on a machine
+that refuses BPF. KERNELSCOPE_RECORD names a folder to which every live run adds such a recording.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,10 @@ from kernelscope.errors import RecordingError
 from kernelscope.request import Request
 
 FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"
+RECORD_VARIABLE = "KERNELSCOPE_RECORD"
+_SUFFIX = ".ksr"
+_shown: Counter[tuple[Path, str]] = Counter()  # how often each subject was asked for
+_numbering = threading.Lock()
 
 
 class Replay:
@@ -99,24 +106,72 @@ def folder() -> Path | None:
     return Path(name) if name else None
 
 
+def replaying() -> bool:
+    """Tell whether recordings stand in for live runs (KERNELSCOPE_REPLAY is set).
+
+    For notebooks whose load needs privilege that a replay has not.
+    """
+    return folder() is not None
+
+
+def recorders(asked: Request) -> list[recording.Recorder]:
+    """Start the recordings of a live run: the one it asks for, and KERNELSCOPE_RECORD's.
+
+    Those of the folder are packed and numbered in the order of the runs. Raises RecordingError.
+    """
+    name = os.environ.get(RECORD_VARIABLE)
+    kept = _next_in(Path(name), asked) if name else None
+    header = asked.to_json()
+    made = [] if asked.record is None else [recording.Recorder(asked.record, header)]
+    if kept is not None:
+        made.append(recording.Recorder(kept, header, compress=True))
+    return made
+
+
+def _next_in(place: Path, asked: Request) -> Path:
+    """Create and return the folder's next file."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with _numbering:
+            path = place / f"{len(list(place.glob(f'*{_SUFFIX}'))) + 1:02}-{asked.name}{_SUFFIX}"
+            path.touch(exist_ok=False)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot record in {place}: {error.strerror}",
+            hint=f"{RECORD_VARIABLE} must name a folder that you may write to",
+            path=str(place),
+        ) from error
+    return path
+
+
 def stand_in(asked: Request) -> Replay | None:
     """Return the recording to show in a run's place; None where runs are live.
 
-    Raises RecordingError where the folder has none of that probe or C text.
+    A run that was to be recorded leaves its stand-in's file under that name. Raises RecordingError
+    where the folder has none of that probe or C text.
     """
     place = folder()
     if place is None:
         return None
-    for path in sorted(place.glob("*.ksr")):
-        replay = Replay(path)
-        if _subject(replay.request) == _subject(asked):
-            return replay
-    what = f"the probe {asked.probe}" if asked.probe else "this C text"
-    raise RecordingError(
-        f"{place} has no recording of {what}",
-        hint=f"without {FOLDER_VARIABLE} in the environment, the kernel is asked",
-        path=str(place),
-    )
+    found = [
+        replay
+        for replay in map(Replay, sorted(place.glob(f"*{_SUFFIX}")))
+        if _subject(replay.request) == _subject(asked)
+    ]
+    if not found:
+        what = f"the probe {asked.probe}" if asked.probe else "this C text"
+        raise RecordingError(
+            f"{place} has no recording of {what}",
+            hint=f"without {FOLDER_VARIABLE} in the environment, the kernel is asked",
+            path=str(place),
+        )
+    with _numbering:
+        number = _shown[place, _subject(asked)]
+        _shown[place, _subject(asked)] += 1
+    chosen = found[min(number, len(found) - 1)]
+    if asked.record is not None:
+        shutil.copyfile(chosen.path, asked.record)
+    return chosen
 
 
 def _subject(request: Request) -> str:

@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -65,7 +65,7 @@ class Run(Stoppable):
         source: Source,
         asked: Request,
         *,
-        recorder: Recorder | None = None,
+        recorders: Sequence[Recorder] = (),
         recorded: bool = False,
     ) -> None:
         self.request = asked
@@ -75,7 +75,7 @@ class Run(Stoppable):
         self._stopping = False
         self._warned = False
         self._result: pd.DataFrame | Tables | None = None
-        self._stream = Stream(source, asked, recorder)
+        self._stream = Stream(source, asked, recorders)
         self._finalizer = weakref.finalize(self, self._stream.close)
         self._stream.begin()
 

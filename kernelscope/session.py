@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.agent.protocol import Program
-    from kernelscope.recording import Recorder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,11 +195,11 @@ class Session:
             return Run(recorded, recorded.request, recorded=True)
         channel = self._open(asked.program)
         try:
-            recorder = _recorder(asked)
+            recorders = replay.recorders(asked)
         except BaseException:
             channel.close()
             raise
-        return Run(channel, asked, recorder=recorder)
+        return Run(channel, asked, recorders=recorders)
 
     def close(self) -> None:
         """End the agent, and with it every run of this session."""
@@ -224,14 +223,6 @@ class Session:
         if self._agent is not None:
             self._agent.close()
             self._agent = None
-
-
-def _recorder(asked: Request) -> Recorder | None:
-    if asked.record is None:
-        return None
-    from kernelscope.recording import Recorder
-
-    return Recorder(asked.record, asked.to_json())
 
 
 _default = Session()

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,7 +116,9 @@ class _Feed:
 class Stream:
     """The reading side of one run."""
 
-    def __init__(self, source: Source, request: Request, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, source: Source, request: Request, recorders: Sequence[Recorder] = ()
+    ) -> None:
         self.request = request
         self.attached: dict[str, Any] = {}
         self.layouts: tuple[Layout, ...] = ()
@@ -129,7 +131,7 @@ class Stream:
         self.started_at = 0.0
         self.collector: Collector | None = None
         self._source = source
-        self._recorder = recorder
+        self._recorders = recorders
         self._lock = threading.Lock()
         self._read_again = threading.Condition(self._lock)
         self._readings = 0
@@ -313,8 +315,8 @@ class Stream:
             self._finish()
 
     def _finish(self) -> None:
-        if self._recorder is not None:
-            self._recorder.close()
+        for recorder in self._recorders:
+            recorder.close()
         self._source.close()
         with self._lock:
             self.done.set()
@@ -328,8 +330,8 @@ class Stream:
         if frame.type == "loaded":
             self.loaded.set()
             return
-        if self._recorder is not None:
-            self._recorder.add(frame)
+        for recorder in self._recorders:
+            recorder.add(frame)
         if frame.type == "attached":
             self.attached = frame.header
             self.layouts = tuple(Layout.from_json(item) for item in frame.header["layouts"])

@@ -25,6 +25,7 @@ NAMES = [
     "open",
     "probes",
     "read",
+    "replaying",
     "run",
     "search",
     "start",

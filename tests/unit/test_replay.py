@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 import kernelscope
-from kernelscope import catalogue, marks
+from kernelscope import catalogue, marks, replay
 from kernelscope.errors import RecordingError
 from kernelscope.replay import Replay
+from kernelscope.request import Request
 from kernelscope.session import Session
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
@@ -75,3 +77,64 @@ def test_the_recordings_of_several_probes_stand_in_for_a_run_of_all(replaying: S
     assert list(results) == ["runqlat", "biolatency"]
     assert results.receipt["recorded"] is True
     assert not replaying.started
+
+
+def test_the_second_run_of_a_probe_shows_its_second_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(tmp_path))
+    first, second = made_of("biolatency", tmp_path, 2)
+    found = [replay.stand_in(probe_request("biolatency")) for _ in range(3)]
+    shown = [each.path for each in found if each]
+    assert shown == [first, second, second]
+
+
+def test_a_folder_takes_the_runs_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELSCOPE_RECORD", str(tmp_path / "new"))
+    own = tmp_path / "own.ksr"
+    asked = [probe_request("biolatency"), probe_request("runqlat", record=str(own))]
+    for each in asked:
+        for recorder in replay.recorders(each):
+            recorder.close()
+    names = [path.name for path in sorted((tmp_path / "new").iterdir())]
+    assert names == ["01-biolatency.ksr", "02-runqlat.ksr"]
+    assert Replay(own).request.probe == "runqlat"
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KERNELSCOPE_RECORD", str(tmp_path / "file"))
+    with pytest.raises(RecordingError, match=r"cannot record in .*file"):
+        replay.recorders(probe_request("biolatency"))
+
+
+def test_a_replay_leaves_the_recording_that_the_run_was_to_make(
+    replaying: Session, tmp_path: Path
+) -> None:
+    made = tmp_path / "again.ksr"
+    replaying.run("biolatency", duration=3, record=made)
+    assert made.read_bytes() == (RECORDINGS / "biolatency.ksr").read_bytes()
+
+
+def test_a_notebook_can_ask_whether_it_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
+    assert not kernelscope.replaying()
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(tmp_path))
+    assert kernelscope.replaying()
+
+
+def probe_request(name: str, **options: str) -> Request:
+    return Session().request(name, None, options)
+
+
+def made_of(name: str, folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{number:02}-{name}.ksr" for number in range(1, count + 1)]
+    for path in paths:
+        shutil.copyfile(RECORDINGS / f"{name}.ksr", path)
+    return paths
