@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAKE = runpy.run_path(str(ROOT / "script" / "make_live_notebook.py"), run_name="make_live_notebook")
+MAKE = runpy.run_path(str(ROOT / "script" / "make_notebooks.py"), run_name="make_notebooks")
+NOTEBOOK = ROOT / "notebooks" / "live.ipynb"
 RECORDINGS = ROOT / "notebooks" / "recordings"
 VIEWS = ("%ebpf live biosnoop", "run.live(", "%ebpf live -o machine")
 TILES = 5  # of the dashboard are pictures; one is a table
@@ -17,7 +18,7 @@ MARK = "not measured on this machine"
 
 
 def run(folder: Path) -> Any:
-    notebook, failed = MAKE["execute"](folder, MAKE["NOTEBOOK"])
+    notebook, failed = MAKE["execute"](folder, NOTEBOOK)
     assert failed is None, failed
     return notebook
 
@@ -61,7 +62,7 @@ def test_it_shows_recordings_where_there_is_no_kernel_to_ask(
 
 
 def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
-    notebook = MAKE["nbformat"].read(MAKE["NOTEBOOK"], as_version=4)
+    notebook = MAKE["nbformat"].read(NOTEBOOK, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)
     assert stored(notebook) == len(VIEWS) + 2

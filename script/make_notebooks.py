@@ -1,15 +1,19 @@
-"""Run notebooks/live.ipynb and keep what it gave: the work of script/make-live-notebook.
+"""Run notebooks and keep what they gave: the work of script/make-notebooks.
 
-Widgets are not kept in a notebook in a way that every page shows. So each view's output becomes
-the last picture that the view drew.
+Each run of a notebook that has no recordings by `script/record-demo` is recorded in its own folder.
+Widgets are not kept in a notebook in a way that every page shows. So each live view's output
+becomes the last picture that the view drew.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
+import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,9 @@ sys.path.insert(0, str(ROOT / "script"))
 
 from run_demo import execute  # noqa: E402
 
-NOTEBOOK = ROOT / "notebooks" / "live.ipynb"
+NOTEBOOKS = ROOT / "notebooks"
+RECORDED_APART = ("quickstart", "live")  # under a load that nothing but the recording has
+LARGEST = 400 << 10  # bytes of a notebook, and of its recordings
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 COLOURS = 64  # a picture has few: the file is a third as large
@@ -68,19 +74,54 @@ def freeze(notebook: nbformat.NotebookNode) -> None:
                 )
 
 
-def main() -> int:
-    """Run it and write it anew; the exit status is 1 where a cell failed."""
+def make(path: Path, recordings: Path) -> str | None:
+    """Run a notebook and write it anew with what it showed; return what kept it from that.
+
+    recordings: a folder for them; what it held is replaced.
+    """
+    if path.stem not in RECORDED_APART:
+        recordings.mkdir(parents=True, exist_ok=True)
+        for old in recordings.glob("*.ksr"):
+            old.unlink()
+        os.environ["KERNELSCOPE_RECORD"] = str(recordings)
     with tempfile.TemporaryDirectory(dir=ROOT, prefix="out-") as folder:
-        notebook, failed = execute(Path(folder), NOTEBOOK)
+        notebook, failed = execute(Path(folder), path)
+    os.environ.pop("KERNELSCOPE_RECORD", None)
     if failed is not None:
-        print(f"error: a cell failed: {strip_ansi(str(failed))}", file=sys.stderr)
-        return 1
+        return f"a cell failed: {strip_ansi(str(failed))}"
     freeze(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    nbformat.write(notebook, NOTEBOOK)
-    print(f"{NOTEBOOK.relative_to(ROOT)} is made anew, {NOTEBOOK.stat().st_size >> 10} KiB.")
-    return 0
+    nbformat.write(notebook, path)
+    return None
+
+
+def sizes(path: Path, recordings: Path) -> tuple[int, int]:
+    """Return the bytes of a notebook and of its recordings."""
+    return path.stat().st_size, sum(each.stat().st_size for each in recordings.glob("*.ksr"))
+
+
+def main() -> int:
+    """Make the notebooks named; the exit status is 1 where one failed or is too large."""
+    parser = argparse.ArgumentParser(description="Run notebooks and keep what they gave.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a notebook; all without one")
+    names = parser.parse_args().names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    status = 0
+    for name in names:
+        path, recordings = NOTEBOOKS / f"{name}.ipynb", NOTEBOOKS / "recordings" / name
+        begun = time.monotonic()
+        problem = make(path, recordings)
+        if problem is None and max(sizes(path, recordings)) > LARGEST:
+            problem = f"more than {LARGEST >> 10} KiB are too much for a repository"
+        kib = [size >> 10 for size in sizes(path, recordings)]
+        print(
+            f"{name}: {kib[0]} KiB, recordings {kib[1]} KiB, {time.monotonic() - begun:.0f} s",
+            flush=True,
+        )
+        if problem is not None:
+            print(f"error: {name}: {problem}", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":
