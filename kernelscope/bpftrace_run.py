@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import bpftrace_output, catalogue, options, values
+from kernelscope import bpftrace_output, catalogue, command_line, options, values
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -97,7 +97,7 @@ def run(
 
 def checked(words: Sequence[str]) -> dict[str, Any]:
     """Read a %%bpftrace line's options. Raises ParameterError for those that do not go with it."""
-    parsed = options.parse(words, catalogue.find, prog="%%bpftrace")
+    parsed = command_line.parse(words, catalogue.find, prog="%%bpftrace")
     if parsed.target is not None:
         raise ParameterError(
             f"unexpected {parsed.target!r}",

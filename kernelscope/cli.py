@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, options, show, terminal
+from kernelscope import catalogue, command_line, options, show, terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _show(tokens: list[str]) -> int:
 
 
 def _run(tokens: list[str]) -> int:
-    parsed = options.parse(tokens, _find, where="cli", prog="kernelscope run")
+    parsed = command_line.parse(tokens, _find, where="cli", prog="kernelscope run")
     if parsed.help:
         return max(_run_help(target) for target in parsed.targets or (parsed.target,))
     if parsed.target is None:
@@ -156,7 +156,7 @@ def _run(tokens: list[str]) -> int:
     return 130 if run.interrupted else 0
 
 
-def _begin(parsed: options.Parsed) -> Run | Runs:
+def _begin(parsed: command_line.Parsed) -> Run | Runs:
     """Start what the command line names: several probes, one, or a file's C."""
     from kernelscope.session import default_session
 
@@ -178,7 +178,7 @@ def _run_help(target: str | None) -> int:
 
         print(describe.probe_help(probe, where="cli", prog="kernelscope run"))
     else:
-        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{options.usage(where='cli')}")
+        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{command_line.usage(where='cli')}")
     return 0
 
 

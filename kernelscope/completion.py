@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, cgroups, options
+from kernelscope import catalogue, cgroups, command_line, options
 from kernelscope.errors import KernelScopeError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
 
 
 def _group_flags(probes: Sequence[Probe]) -> list[str]:
-    actions = options.parser(probes)._actions
+    actions = command_line.parser(probes)._actions
     offered = [action for action in actions if action.help != argparse.SUPPRESS]
     return [flag for action in offered for flag in action.option_strings if flag[:2] == "--"]
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kernelscope import catalogue, options, request, show
+from kernelscope import catalogue, command_line, options, request, show
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import Plot, Probe
 
@@ -85,10 +85,10 @@ def named(words: str, prog: str) -> Probe:
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return what the probe does, its options, columns, plots, cost and caveats, and an example."""
     parts = [
-        textwrap.fill(f"{probe.name}: {probe.summary}", options.help_width()),
+        textwrap.fill(f"{probe.name}: {probe.summary}", command_line.help_width()),
         _paragraphs(probe.description),
         f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
-        options.usage(probe, where=where, prog=prog),
+        command_line.usage(probe, where=where, prog=prog),
         *(_columns(probe, index) for index in range(len(probe.tables))),
         _plots(probe),
         _cost(probe),
@@ -141,7 +141,7 @@ def _with_options(probe: Probe) -> str:
 def _paragraphs(text: str) -> str:
     parts = text.strip().split("\n\n")
     return "\n\n".join(
-        textwrap.fill(" ".join(part.split()), options.help_width()) for part in parts
+        textwrap.fill(" ".join(part.split()), command_line.help_width()) for part in parts
     )
 
 
@@ -152,7 +152,7 @@ def _columns(probe: Probe, index: int) -> str:
         for c in spec.columns
     ]
     heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = show.table(("column", "unit or kind", "meaning"), rows, options.help_width() - 2)
+    body = show.table(("column", "unit or kind", "meaning"), rows, command_line.help_width() - 2)
     return heading + "\n" + textwrap.indent(body, "  ")
 
 
@@ -173,11 +173,11 @@ def _cost(probe: Probe) -> str:
     cost = probe.overhead
     measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
     note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", options.help_width())
+    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", command_line.help_width())
 
 
 def _bullets(heading: str, items: Iterable[str]) -> str:
-    width = options.help_width()
+    width = command_line.help_width()
     lines = [
         textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
         for item in items

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kernelscope import options
+from kernelscope import command_line, options
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import Parameter, Probe
 
@@ -41,7 +41,7 @@ def add_options(made: Any, probes: Sequence[Probe]) -> None:
         group = made.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
             names = _flags(parameter, probe, probes)
-            options.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
+            command_line.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
         group.add_argument(
             f"--{probe.name}.table", dest=f"{probe.name}.table", metavar="NAME", help="As --table"
         )
@@ -49,7 +49,7 @@ def add_options(made: Any, probes: Sequence[Probe]) -> None:
     for name, parameter in shared.items():
         if len(_owners(name, probes)) > 1:  # read, so that the error can say which there are
             flag = options.flag_of(parameter)
-            options.add_parameter(made, parameter, [flag], name, hidden=True)
+            command_line.add_parameter(made, parameter, [flag], name, hidden=True)
 
 
 def _flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:

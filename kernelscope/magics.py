@@ -15,6 +15,7 @@ from traitlets import Float as FloatTrait
 
 from kernelscope import (
     catalogue,
+    command_line,
     completion,
     describe,
     finder,
@@ -61,7 +62,7 @@ Ctrl-C ends a run early and gives what there is. `%config KernelScope` shows the
 
 def introduction() -> str:
     """Return what `%ebpf?` and `%ebpf --help` show."""
-    return f"{_INTRODUCTION}\n{options.usage()}"
+    return f"{_INTRODUCTION}\n{command_line.usage()}"
 
 
 def _wish() -> Any:
@@ -115,7 +116,7 @@ class KernelScope(Magics):
         if cell is None and (found := self._asked_about(line)) is not None:
             return found
         prog = "%ebpf" if cell is None else "%%ebpf"
-        parsed = options.parse(options.split(line), catalogue.find, prog=prog)
+        parsed = command_line.parse(command_line.split(line), catalogue.find, prog=prog)
         if parsed.help:
             return self._help(parsed.targets or (parsed.target,))
         if cell is None and parsed.target is None:
@@ -151,7 +152,7 @@ class KernelScope(Magics):
     def _bpftrace(self, line: str, cell: str) -> Any:
         from kernelscope import bpftrace_run
 
-        wanted = bpftrace_run.checked(options.split(line))
+        wanted = bpftrace_run.checked(command_line.split(line))
         result = bpftrace_run.run(
             cell,
             duration=wanted.get("duration", bpftrace_run.DURATION_S),
@@ -193,7 +194,7 @@ class KernelScope(Magics):
     def _probe(self, line: str, text: str) -> Any:
         from kernelscope import cell
 
-        parsed = options.parse(options.split(line), catalogue.find, prog="%%probe")
+        parsed = command_line.parse(command_line.split(line), catalogue.find, prog="%%probe")
         if parsed.help:
             print(inspect.cleandoc(KernelScope.probe.__doc__ or ""))
             return None
@@ -218,7 +219,7 @@ class KernelScope(Magics):
         """Show a view that moves; it is displayed here, so that the cell may go on below it."""
         from kernelscope.liveview import page  # matplotlib and ipywidgets, half a second
 
-        if {"-h", "--help"} & set(options.split(line)):
+        if {"-h", "--help"} & set(command_line.split(line)):
             print(page.usage())
         else:
             page.from_line(line, self.session, self._with_defaults({}))

@@ -1,24 +1,19 @@
 """The options of a run: one table that serves %%ebpf, %ebpf, the command line and the Python API.
 
-`parse` reads a command line's tokens, `checked` converts what any of the four was given. Both raise
-ParameterError, never SystemExit, and nothing is printed.
+`checked` converts what any of the four was given and raises ParameterError; `command_line` reads
+lines.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
-import shlex
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from kernelscope import cgroups, chosen, formats, values
 from kernelscope.agent.protocol import MAX_FIELDS
-from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
+from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import Parameter, Probe
 
 
@@ -95,40 +90,6 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A command line, taken apart: what to run and the options given, still as text.
-
-    targets: all that is named, where it is more than one; several probes run together.
-    """
-
-    target: str | None
-    given: dict[str, Any] = field(default_factory=dict)
-    help: bool = False
-    targets: tuple[str, ...] = ()
-
-
-class _Help(argparse.HelpFormatter):
-    """Flags and what they do side by side, in the width that there is."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=help_width())
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises instead of printing and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ParameterError(
-            message.removeprefix("argument "), hint=f"{self.prog} --help lists the options"
-        )
-
-
-def help_width() -> int:
-    """Return how many characters a line of help may have: the terminal's, 96 at most."""
-    return min(96, shutil.get_terminal_size((96, 24)).columns)
-
-
 def flag_of(parameter: Parameter) -> str:
     """Return a probe's parameter as a command line names it."""
     return "--" + parameter.name.replace("_", "-")
@@ -140,176 +101,8 @@ def offered(where: str) -> list[Option]:
     return [option for option in OPTIONS if option.where in shown[where]]
 
 
-def parser(
-    probe: Probe | Sequence[Probe] | None = None, *, where: str = "magic", prog: str = "%ebpf"
-) -> _Parser:
-    """Build the parser for one place; with probes, their own parameters are options too."""
-    made = _Parser(prog=prog, add_help=False, allow_abbrev=False, formatter_class=_Help)
-    if isinstance(probe, Probe):
-        own = made.add_argument_group(f"options of {probe.name}")
-        for parameter in probe.parameters:
-            add_parameter(own, parameter, [flag_of(parameter)], parameter.name)
-    elif probe is not None:
-        from kernelscope import group_options
-
-        group_options.add_options(made, probe)
-    else:
-        made.add_argument("targets", nargs="*", help=argparse.SUPPRESS)
-    common = made.add_argument_group("options")
-    common.add_argument("-h", "--help", action="store_true", help="Show this help")
-    useless = _useless(probe) if isinstance(probe, Probe) else ()
-    for option in offered(where):
-        _add_option(common, option, argparse.SUPPRESS if option.name in useless else option.help)
-    return made
-
-
-def _useless(probe: Probe) -> tuple[str, ...]:
-    """Return the options that a probe refuses; they are read, to say why, and not offered."""
-    filters = FILTERS if probe.filters == "none" else ()
-    return ("attach", "types", *filters)
-
-
-def _add_option(group: Any, option: Option, text: str) -> None:
-    if not option.metavar:
-        group.add_argument(
-            *option.flags, dest=option.name, action="store_true", default=None, help=text
-        )
-        return
-    action = "append" if option.repeat else "store"
-    group.add_argument(
-        *option.flags, dest=option.name, metavar=option.metavar, action=action, help=text
-    )
-
-
-def add_parameter(
-    group: Any, parameter: Parameter, flags: Sequence[str], dest: str, *, hidden: bool = False
-) -> None:
-    """Add a probe's parameter under those flags to a parser; `dest` is its name in the result."""
-    text = argparse.SUPPRESS if hidden else parameter.help.replace("%", "%%")
-    if parameter.kind == "flag":
-        group.add_argument(*flags, dest=dest, action="store_true", default=None, help=text)
-        return
-    if not hidden:
-        text += _remark(parameter)
-    metavar = "|".join(parameter.choices) or parameter.kind.upper()
-    group.add_argument(*flags, dest=dest, metavar=metavar, help=text)
-
-
-def _remark(parameter: Parameter) -> str:
-    """Return a parameter's range and default for its help: " (1 to 5000 Hz; default: 99 Hz)"."""
-    unit = f" {parameter.unit}" if parameter.unit else ""
-    low, high = parameter.minimum, parameter.maximum
-    said = []
-    if low is not None and high is not None:
-        said.append(f"{low:,g} to {high:,g}{unit}")
-    elif low is not None:
-        said.append(f"at least {low:,g}{unit}")
-    elif high is not None:
-        said.append(f"at most {high:,g}{unit}")
-    if parameter.default is not None:
-        said.append(f"default: {parameter.default}{unit}")
-    return f" ({'; '.join(said)})" if said else ""
-
-
-def split(line: str) -> list[str]:
-    """Split a magic's line as a shell would, a comment left out.
-
-    Raises ParameterError for an unclosed quote.
-    """
-    try:
-        return shlex.split(_without_comment(line))
-    except ValueError as error:
-        raise ParameterError(
-            f"the line cannot be read: {str(error).lower()}", hint="close every quote", name="line"
-        ) from None
-
-
-def _without_comment(line: str) -> str:
-    for found in re.finditer(r"(^|\s)#", line):
-        before = line[: found.start()]
-        with suppress(ValueError):  # where a quote is open before it, it begins no comment
-            shlex.split(before)
-            return before
-    return line
-
-
-def parse(
-    tokens: Sequence[str],
-    find: Callable[[str], Probe | None],
-    *,
-    where: str = "magic",
-    prog: str = "%ebpf",
-) -> Parsed:
-    """Take a command line apart. Raises ParameterError with close matches.
-
-    find: gives the probe of a name, None where the name stands for a file or standard input.
-    """
-    common = parser(where=where, prog=prog)
-    first, unknown = common.parse_known_args(tokens)
-    targets = [*first.targets, *_more_targets(unknown)] if first.targets else []
-    try:
-        probes = [find(target) for target in targets]
-    except ProbeNotFoundError as error:
-        if tokens[0] != error.details["name"] and unknown:  # it is a misspelt option's value
-            raise _unexpected(unknown, common) from None
-        raise
-    made = common
-    rest = list(tokens)
-    if any(probe is not None for probe in probes) or len(probes) > 1:
-        made = _parser_for(targets, probes, where, prog)
-        for target in targets:
-            rest.remove(target)
-    found, extra = made.parse_known_args(rest)
-    if extra:
-        raise _unexpected(extra, made)
-    given = {name: value for name, value in vars(found).items() if value is not None}
-    given.pop("targets", None)
-    several = tuple(targets) if len(targets) > 1 else ()
-    asks_help = bool(given.pop("help", False))
-    return Parsed(targets[0] if targets else None, given, asks_help, several)
-
-
-def _more_targets(unknown: Sequence[str]) -> list[str]:
-    """Return those words of a line that stand after options and are no option's value."""
-    return [
-        word
-        for before, word in zip(["", *unknown], unknown, strict=False)
-        if not word.startswith("-") and not before.startswith("-")
-    ]
-
-
-def _parser_for(
-    targets: Sequence[str], probes: Sequence[Probe | None], where: str, prog: str
-) -> _Parser:
-    if len(probes) == 1:
-        return parser(probes[0], where=where, prog=f"{prog} {targets[0]}")
-    from kernelscope import group_options
-
-    found = group_options.probes_of(targets, probes)
-    return parser(found, where=where, prog=f"{prog} {' '.join(targets)}")
-
-
-def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
-    flags = [flag for action in made._actions for flag in action.option_strings]
-    wrong = next((token for token in extra if token.startswith("-")), None)
-    if wrong is None:
-        hint = f"{made.prog} --help lists the options"
-        return ParameterError(f"unexpected {extra[0]!r}", hint=hint, name=extra[0])
-    name = wrong.partition("=")[0]
-    return ParameterError(
-        f"there is no option {name}{_elsewhere(name)}",
-        hint=_suggestion(did_you_mean(name, flags)) or f"{made.prog} --help lists the options",
-        name=name,
-    )
-
-
-def _elsewhere(flag: str) -> str:
-    return next(
-        (" outside a notebook" for o in OPTIONS if flag in o.flags and o.where == "notebook"), ""
-    )
-
-
-def _suggestion(matches: Sequence[str]) -> str:
+def suggestion(matches: Sequence[str]) -> str:
+    """Return the close matches as a hint, "" where there are none."""
     return f"Did you mean {' or '.join(matches)}?" if matches else ""
 
 
@@ -350,7 +143,7 @@ def _unknown(name: str, known: Iterable[str], probe: Probe | None) -> ParameterE
     whose = probe.name if probe else "a program of your own"
     matches = did_you_mean(name, list(known))
     return ParameterError(
-        f"{whose} has no option {name!r}", hint=_suggestion(matches) or None, name=name
+        f"{whose} has no option {name!r}", hint=suggestion(matches) or None, name=name
     )
 
 
@@ -369,7 +162,7 @@ def parameter_value(parameter: Parameter, value: Any) -> Any:
         if value not in parameter.choices:
             raise ParameterError(
                 f"{label} {value}: is none of {', '.join(parameter.choices)}",
-                hint=_suggestion(did_you_mean(str(value), parameter.choices)) or None,
+                hint=suggestion(did_you_mean(str(value), parameter.choices)) or None,
                 name=parameter.name,
                 value=str(value),
             )
@@ -402,9 +195,3 @@ def _check_range(parameter: Parameter, label: str, value: Any, converted: float)
         name=parameter.name,
         value=str(value),
     )
-
-
-def usage(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> str:
-    """Return the options as help text, a probe's own first."""
-    text = parser(probe, where=where, prog=prog).format_help()
-    return text[text.index("\n\n") + 2 :].rstrip()

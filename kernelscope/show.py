@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelscope import options, request
+from kernelscope import command_line, request
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import Probe
 
@@ -46,7 +46,9 @@ class Listing(Sequence[Entry]):
         rows = [(e.area, e.name, self._runs(e), e.summary) for e in self.entries]
         lines = [table(("area", "probe", "runs here", "summary"), rows)]
         reasons = [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
-        below = [textwrap.fill(line, options.help_width()) for line in [*reasons, *self._footer()]]
+        below = [
+            textwrap.fill(line, command_line.help_width()) for line in [*reasons, *self._footer()]
+        ]
         return "\n".join([*lines, "", *below])
 
     def _repr_html_(self) -> str:
@@ -105,7 +107,7 @@ def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Return rows under headings as aligned text, the last column folded to the terminal."""
-    width = width or options.help_width() + 1
+    width = width or command_line.help_width() + 1
     all_rows = [headings, *rows]
     widths = [max(len(row[i]) for row in all_rows) for i in range(len(headings) - 1)]
     indent = sum(widths) + 2 * len(widths)
@@ -168,6 +170,8 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
     parts = [f"{type(error).__name__}: {message}", *place]
     if error.hint:
         parts.append(textwrap.indent(error.hint, "  "))
+    if error.details.get("recorded"):
+        parts.append("  (replayed from a recording; this machine was not asked)")
     return "\n".join(parts)
 
 

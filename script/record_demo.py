@@ -15,7 +15,7 @@ from typing import Any
 
 import nbformat
 
-from kernelscope import catalogue, options, recording
+from kernelscope import catalogue, command_line, recording
 from kernelscope.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,9 @@ def cells() -> dict[str, str]:
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         first, _, text = cell.source.partition("\n")
         if first.startswith("%%ebpf"):
-            parsed = options.parse(options.split(first.removeprefix("%%ebpf")), catalogue.find)
+            parsed = command_line.parse(
+                command_line.split(first.removeprefix("%%ebpf")), catalogue.find
+            )
             found[parsed.given["out"]] = text
     return found
 

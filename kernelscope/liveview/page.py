@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kernelscope import catalogue, group_options, options, values
+from kernelscope import catalogue, command_line, group_options, options, values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.liveview.choice import KINDS
 from kernelscope.liveview.panel import Panel
@@ -146,11 +146,11 @@ def of_run(run: Run, **how: Any) -> LiveView:
 
 def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveView:
     """Serve `%ebpf live [NAME...] [options]`."""
-    tokens = options.split(line)
+    tokens = command_line.split(line)
     look, rest = _look_of(tokens)
     recordings = [token for token in rest if _is_recording(token)]
     rest = [token for token in rest if token not in recordings]
-    parsed = options.parse(rest, catalogue.find, prog="%ebpf live")
+    parsed = command_line.parse(rest, catalogue.find, prog="%ebpf live")
     names = parsed.targets or ((parsed.target,) if parsed.target else ())
     wanted = options.of_output(parsed.given)
     for name in ("csv", "parquet", "json", "bg"):

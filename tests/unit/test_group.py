@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, receipt, session
 
-from kernelscope import catalogue, group_options, options, outputs
+from kernelscope import catalogue, command_line, group_options, outputs
 from kernelscope.agent.protocol import Frame
 from kernelscope.errors import (
     AttachError,
@@ -44,8 +44,8 @@ class Holding(FakeChannel):
         self.give(Frame({**made.header, "began_ns": self.began_ns}))
 
 
-def parsed(line: str) -> options.Parsed:
-    return options.parse(options.split(line), catalogue.find)
+def parsed(line: str) -> command_line.Parsed:
+    return command_line.parse(command_line.split(line), catalogue.find)
 
 
 def shares(line: str) -> dict[str, dict[str, Any]]:
@@ -111,7 +111,7 @@ def test_a_second_name_that_is_no_probe_is_an_error_with_close_matches() -> None
 
 def test_a_file_runs_alone() -> None:
     with pytest.raises(ParameterError, match=r"x\.c cannot run beside others"):
-        options.parse(
+        command_line.parse(
             ["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name)
         )
 
