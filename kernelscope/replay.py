@@ -3,7 +3,8 @@
 Where the environment variable KERNELSCOPE_REPLAY names a folder of recordings (*.ksr), they stand
 in for live runs: a probe's by its name, a cell's by its C text, the second run of either by its
 second recording where there is one. That is how `script/demo` runs the same notebook on a machine
-that refuses BPF. KERNELSCOPE_RECORD names a folder to which every live run adds such a recording.
+that refuses BPF. KERNELSCOPE_RECORD names a folder to which every live run adds such a recording. A
+run that was refused (C that does not compile, say) is recorded too: its replay raises the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from kernelscope import recording
 from kernelscope.agent.protocol import Frame
-from kernelscope.errors import RecordingError
+from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.request import Request
 
 FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"
@@ -36,8 +37,14 @@ class Replay:
         self.request = Request.from_json(recording.read_header(path), path)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames up to the recording's whole end."""
-        return recording.replay(self.path)
+        """Yield the frames up to the recording's whole end.
+
+        Raises what the kernel or the compiler said then, where the run was refused.
+        """
+        for frame in recording.replay(self.path):
+            if frame.type == "error":
+                raise _refusal(frame)
+            yield frame
 
     def start(self) -> None:
         """Do nothing: it has begun."""
@@ -53,6 +60,14 @@ class Replay:
 
     def close(self) -> None:
         """Do nothing: the file is closed when its frames end."""
+
+
+def _refusal(frame: Frame) -> KernelScopeError:
+    """Return a recorded error, with details["recorded"] to tell it from one of this machine."""
+    told = frame.header.get("error")
+    error = from_json(told if isinstance(told, dict) else {})
+    error.details["recorded"] = True
+    return error
 
 
 class PacedReplay(Replay):

@@ -277,7 +277,7 @@ def start(
 def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
     """Return the result of a recording (made with --record), decoded as it was live.
 
-    The receipt says `recorded: true`. Raises RecordingError.
+    The receipt says `recorded: true`. Raises RecordingError; of a run that was refused, its error.
     """
     recorded = replay.Replay(Path(path))
     return Run(recorded, recorded.request, recorded=True).result()

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.agent.protocol import Frame, Layout
-from kernelscope.errors import KernelScopeError
+from kernelscope.errors import KernelScopeError, RecordingError
 from kernelscope.request import Request
 
 if TYPE_CHECKING:
@@ -309,10 +310,19 @@ class Stream:
                 self._take(frame)
         except KernelScopeError as error:
             self.error = None if self._closed else error
+            self._record_refusal(error)
         except Exception as error:  # a defect must reach the waiting side, not end a thread unseen
             self.error = error
         finally:
             self._finish()
+
+    def _record_refusal(self, error: KernelScopeError) -> None:
+        """Keep what kept the program from being attached: a replay of the run raises it again."""
+        if self.attached or self._closed:
+            return
+        for recorder in self._recorders:
+            with suppress(RecordingError):  # the run's own error is what has to be told
+                recorder.add(Frame({"type": "error", "error": error.to_json()}))
 
     def _finish(self) -> None:
         for recorder in self._recorders:

@@ -7,10 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
-from kernelscope import catalogue, marks, replay
-from kernelscope.errors import RecordingError
+from kernelscope import catalogue, marks, recording, replay, show
+from kernelscope.agent.protocol import Frame
+from kernelscope.errors import (
+    AgentDiedError,
+    CompileError,
+    KernelScopeError,
+    RecordingError,
+    RunError,
+)
 from kernelscope.replay import Replay
 from kernelscope.request import Request
 from kernelscope.session import Session
@@ -127,6 +135,41 @@ def test_a_notebook_can_ask_whether_it_replays(
     assert not kernelscope.replaying()
     monkeypatch.setenv("KERNELSCOPE_REPLAY", str(tmp_path))
     assert kernelscope.replaying()
+
+
+def refused(path: Path, error: KernelScopeError, *frames: Frame) -> None:
+    with pytest.raises(type(error)):
+        session(FakeChannel(frames, error=error)).run(source="int f;", duration=1, record=path)
+
+
+def test_a_refused_run_is_refused_again_in_the_same_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CompileError("line 1: expected ';'", hint="end it", line=1, column=6, text="int f")
+    refused(tmp_path / "refused.ksr", said)
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(tmp_path))
+    with pytest.raises(CompileError) as caught:
+        Session().run(source="int f;", duration=1)
+    assert caught.value.to_json() == {
+        **said.to_json(),
+        "details": {**said.details, "recorded": True},
+    }
+    assert "this machine was not asked" in show.error_text(caught.value)
+    assert "this machine was not asked" not in show.error_text(said)
+
+
+def test_a_run_that_ended_in_an_error_keeps_what_it_had_given(tmp_path: Path) -> None:
+    path = tmp_path / "died.ksr"
+    refused(path, AgentDiedError("it is gone"), attached(EVENTS), events((7, 10)))
+    assert kernelscope.open(path)["pid"].tolist() == [7]
+
+
+def test_a_recorded_error_that_makes_no_sense_is_an_error_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "odd.ksr"
+    with recording.Recorder(path, probe_request("biolatency").to_json()) as recorder:
+        recorder.add(Frame({"type": "error", "error": [1]}))
+    with pytest.raises(RunError, match="unknown error"):
+        kernelscope.open(path)
 
 
 def probe_request(name: str, **options: str) -> Request:
