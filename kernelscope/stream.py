@@ -210,15 +210,18 @@ class Stream:
         return {cause: int(number) for cause, number in lost.items() if number}
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Decode what is there; a map read at intervals has a row for each reading and key."""
+        """Decode what is there; a map read at intervals has a row for each reading and key.
+
+        A map whose rows have a time of their own holds things, not counts: its last reading stays.
+        """
         collector = self.collector
         if collector is None:
             return {}
         if not self.request.program.interval_ns:
             return collector.tables()
         tables = collector.tables()
-        history = {name: collector.history(name) for name in tables if self.is_map(name)}
-        return {**tables, **history}
+        counted = [name for name in tables if self.is_map(name) and "time" not in tables[name]]
+        return {**tables, **{name: collector.history(name) for name in counted}}
 
     def snapshot(self) -> None:
         """Have the maps read now; the reading comes as batches do."""

@@ -140,6 +140,18 @@ def test_memleak_finds_what_is_still_held() -> None:
     assert sites["taken"].sum() >= len(pieces) + 211 + 23
 
 
+def test_memleak_read_at_intervals_holds_each_piece_once_with_its_own_size() -> None:
+    with started("memory_leaked") as load:
+        tables, facts = traced("memleak", load, pid=load.pid, min_size=4099, interval="10ms")
+
+    assert tables["sites"]["time"].nunique() > 2
+    pieces = tables["pieces"]
+    assert pieces["address"].is_unique
+    sizes = {int(row.address, 16): row.size_bytes for row in pieces.itertuples()}
+    for address, size in facts["kept"]:
+        assert sizes[address] == size
+
+
 def test_memleak_leaves_out_small_pieces_on_request() -> None:
     with started("memory_leaked") as load:
         tables, facts = traced("memleak", load, comm="python", min_size=9001)
