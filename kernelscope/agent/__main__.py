@@ -7,6 +7,7 @@ whose `__path__` is this directory's parent. `kernelscope/__init__.py` never run
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from pathlib import Path
@@ -19,6 +20,7 @@ def _enter_package() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # nothing that starting makes is garbage; the server enables it
     _enter_package()
     from kernelscope.agent.server import main
 

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -109,11 +108,15 @@ def detach(attachments: Sequence[Attachment]) -> Thread:
     thread does: where a fatal signal meets the closing of a user probe, the kernel gives up and
     leaves its breakpoint behind ("leaking uprobe", kernel/events/uprobes.c).
     """
-    fds = [(fd,) for attachment in reversed(attachments) for fd in attachment.attached.fds]
+    fds = [fd for attachment in attachments for fd in attachment.attached.fds]
     events = [event for attachment in attachments for event in attachment.attached.events]
-    if fds:
-        with ThreadPoolExecutor(min(len(fds), _CLOSERS)) as pool:
-            list(pool.map(_close, fds))
+    shares = [fds[start::_CLOSERS] for start in range(min(len(fds), _CLOSERS))]
+    closers = [Thread(target=_close, args=(share,)) for share in shares[1:]]
+    for closer in closers:
+        closer.start()
+    _close(shares[0] if shares else ())
+    for closer in closers:
+        closer.join()
     closing = Thread(target=_close, args=(events,), daemon=True)
     closing.start()
     return closing

@@ -31,7 +31,7 @@ class Cache:
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         """Use `folder`, making it (mode 0700) where it is missing. Raises OSError.
 
-        limit: bytes; the oldest files go when there are more.
+        limit: bytes; the oldest files go when there are more, at `tidy`.
         """
         self.folder = folder
         self.limit = limit
@@ -39,7 +39,7 @@ class Cache:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         self._check_folder()
-        self._sweep()
+        self._wrote = False
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Cache | None:
@@ -101,8 +101,19 @@ class Cache:
                     raise
         except OSError:
             return None
-        self._shrink()
+        self._wrote = True
         return self.folder / name
+
+    def tidy(self) -> None:
+        """Drop what is too much or was never finished; it looks at every file, so not in haste."""
+        self._sweep()
+        self._shrink()
+        self._wrote = False
+
+    def tidy_if_written(self) -> None:
+        """Tidy up where something was stored since the last time."""
+        if self._wrote:
+            self.tidy()
 
     def _check_folder(self) -> None:
         if not _is_ours(os.lstat(self.folder), stat.S_ISDIR):

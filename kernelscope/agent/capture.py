@@ -7,22 +7,11 @@ import struct
 from collections.abc import Iterator
 
 from kernelscope.agent import kernel, libbcc, source
-from kernelscope.agent.compiled import Function, MapSpec, Object
+from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.layout import fields_of, raw_bytes
 from kernelscope.agent.protocol import PRINTK_TABLE, Field, Layout
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
-LAYOUT_KINDS = {
-    kernel.MAP_TYPE_HASH: "hash",
-    kernel.MAP_TYPE_ARRAY: "array",
-    kernel.MAP_TYPE_PERCPU_HASH: "percpu_hash",
-    kernel.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
-    kernel.MAP_TYPE_LRU_HASH: "lru_hash",
-    kernel.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
-    kernel.MAP_TYPE_STACK_TRACE: "stack_trace",
-    kernel.MAP_TYPE_RINGBUF: "ring",
-    kernel.MAP_TYPE_PERF_EVENT_ARRAY: "perf",
-}
 # Maps that take more than a type and sizes: the fds that BCC made are handed on.
 _PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23})
 _LD_IMM64 = 0x18

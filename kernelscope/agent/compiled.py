@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kernelscope.agent import kernel
 from kernelscope.agent.protocol import Layout
+
+# What a map's type is called where a layout says how to read it.
+LAYOUT_KINDS = {
+    kernel.MAP_TYPE_HASH: "hash",
+    kernel.MAP_TYPE_ARRAY: "array",
+    kernel.MAP_TYPE_PERCPU_HASH: "percpu_hash",
+    kernel.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
+    kernel.MAP_TYPE_LRU_HASH: "lru_hash",
+    kernel.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
+    kernel.MAP_TYPE_STACK_TRACE: "stack_trace",
+    kernel.MAP_TYPE_RINGBUF: "ring",
+    kernel.MAP_TYPE_PERF_EVENT_ARRAY: "perf",
+}
 
 
 @dataclass(frozen=True)

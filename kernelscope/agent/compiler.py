@@ -13,14 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernelscope.agent import diagnostics, entry, kallsyms, kernel, libbcc, source
+from kernelscope.agent import entry, kallsyms, kernel, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf
 from kernelscope.agent.cache import Cache
-from kernelscope.agent.capture import LAYOUT_KINDS, capture
-from kernelscope.agent.compiled import Function, MapSpec, Object
+from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.protocol import Program
 from kernelscope.agent.toolchain import Toolchain, digest
+
+if TYPE_CHECKING:
+    from kernelscope.agent import diagnostics, source
 
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
 
@@ -46,10 +49,14 @@ class Compiler:
         return self.toolchain.btf
 
     def warm(self) -> None:
-        """Load the compiler, the type index and the include tree ahead of need."""
+        """Load the compiler, the type index and the include tree ahead of need, and tidy up."""
+        from kernelscope.agent import capture, diagnostics  # noqa: F401 - the import is the point
+
         libbcc.library()
         self.toolchain.root  # noqa: B018  made when first looked at
         self.toolchain.identity  # noqa: B018
+        if self.cache:
+            self.cache.tidy()
 
     def compile(self, program: Program) -> Object:
         """Return the program's bytecode. Raises CompileError, RequirementError.
@@ -73,6 +80,8 @@ class Compiler:
 
         The program is compiled again for this, with clang's line information.
         """
+        from kernelscope.agent import diagnostics
+
         rewritten = self._rewrite(program)
         module, said, _ = self._build(rewritten, program, libbcc.DEBUG_SOURCE)
         if module is not None:
@@ -80,6 +89,8 @@ class Compiler:
         return diagnostics.instruction_lines(said, function, program.source, rewritten.prefix_lines)
 
     def _rewrite(self, program: Program) -> source.Rewritten:
+        from kernelscope.agent import source
+
         has_rings = "BPF_FUNC_ringbuf_output" in self.btf.index.enumerators
         return source.rewrite(
             program.source,
@@ -88,6 +99,10 @@ class Compiler:
         )
 
     def _compile(self, program: Program) -> Object:
+        # Imported here: bytecode from the cache needs none of it, and the first run waits for it.
+        from kernelscope.agent import diagnostics
+        from kernelscope.agent.capture import capture
+
         timings: dict[str, float] = {}
         with _timed(timings, "rewrite"):
             rewritten = self._rewrite(program)
@@ -115,6 +130,8 @@ class Compiler:
         return module, said, "lean"
 
     def _may_lack_something(self, said: str) -> bool:
+        from kernelscope.agent import diagnostics
+
         lacking = diagnostics.lacking_names(said)
         return any(self.toolchain.knows(name) for name in lacking)
 
@@ -122,6 +139,8 @@ class Compiler:
         self, rewritten: source.Rewritten, program: Program, header: str, debug: int
     ) -> tuple[libbcc.Module | None, str]:
         """Compile; where describing the records' types is what fails, do without that."""
+        from kernelscope.agent import source
+
         text = rewritten.text + rewritten.suffix
         module, said = self._run_clang(text, program, header, debug)
         if module is None and rewritten.suffix and source.LAYOUT_PREFIX in said:

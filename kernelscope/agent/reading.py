@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from kernelscope.agent import kernel, maps, perfbuf
 from kernelscope.agent.protocol import Layout, Program
 from kernelscope.agent.ringbuf import Chunk, Ring
-from kernelscope.agent.symbols import StackResolver
 from kernelscope.errors import AgentRefusedError
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
     from kernelscope.agent.spool import Spool
+    from kernelscope.agent.symbols import StackResolver
 
 LOST_MAP = "ks_lost"
 LOST_SLOTS = 64
@@ -74,7 +74,11 @@ class Reading:
         fds = {
             item.table: self._fds[item.table] for item in self.layouts if item.kind == "stack_trace"
         }
-        return StackResolver(fds, self.layouts) if fds else None
+        if not fds:
+            return None
+        from kernelscope.agent.symbols import StackResolver
+
+        return StackResolver(fds, self.layouts)
 
     # --- records ---------------------------------------------------------------------------------
 

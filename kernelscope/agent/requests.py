@@ -38,6 +38,11 @@ class Context:
             self._compiler = Compiler(Cache.open(), self.tracefs)
         return self._compiler
 
+    def tidy(self) -> None:
+        """Tidy up the cache where this process has stored something; nobody waits for it now."""
+        if self._compiler is not None and self._compiler.cache is not None:
+            self._compiler.cache.tidy_if_written()
+
     def describe(self) -> dict[str, Any]:
         """Return what the agent says of itself when it is greeted."""
         return {
@@ -56,6 +61,11 @@ def preload() -> None:
     from kernelscope.agent import cache, compiler, run  # noqa: F401 - the import is the point
 
 
+def preload_rest() -> None:
+    """Import what some runs need."""
+    from kernelscope.agent import symbols, usdt  # noqa: F401 - the import is the point
+
+
 def serve(line: bytes, sock: socket.socket, context: Context) -> None:
     """Answer the request in `line` on `sock`, with an error where it cannot be served."""
     sock.settimeout(SEND_TIMEOUT_S)
@@ -67,6 +77,7 @@ def serve(line: bytes, sock: socket.socket, context: Context) -> None:
         failure = as_error(error, "answering the request").to_json()
         send_frame(sock, {"type": "error", "error": failure})
         send_frame(sock, {"type": "end"})
+    context.tidy()
 
 
 def _serve(line: bytes, sock: socket.socket, context: Context) -> None:

@@ -27,7 +27,6 @@ from kernelscope.agent import (
     links,
     loader,
     system,
-    usdt,
 )
 from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.agent.checks import integer
@@ -98,7 +97,11 @@ class Run:
         began = mark = time.monotonic()
         # The server's and this process's own system calls are not what anyone asks about.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
-        program = descendants.prepare(usdt.prepare(program), loader.pid_namespace())
+        if "bpf_usdt_readarg" in program.source:
+            from kernelscope.agent import usdt
+
+            program = usdt.prepare(program)
+        program = descendants.prepare(program, loader.pid_namespace())
         self._doing = "compiling the program"
         compiler = self.context.compiler()
         obj = compiler.compile(program)

@@ -111,10 +111,15 @@ class Server:
     def _warm(self) -> None:
         # A failure here (no bcc, no BTF) is told to whoever asks for a run, with its remedy.
         with suppress(KernelScopeError, OSError, ImportError):
+            requests.preload_rest()
             btf_ids.warm()
             self.context.compiler().warm()
         gc.collect()
+        self._keep()
+
+    def _keep(self) -> None:
         gc.freeze()  # keeps the collector from copying every shared page in each child
+        gc.enable()
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -126,6 +131,7 @@ class Server:
         if received and not self._preloaded:
             self._preloaded = True
             requests.preload()  # while the notebook reads the greeting, and once for all runs
+            self._keep()
         return received is not None
 
     def _dispatch(self, line: bytes, sock: socket.socket) -> None:
@@ -156,6 +162,7 @@ class Server:
         status = 1
         try:
             system.die_with_parent(server)
+            gc.enable()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(stderr, 2)

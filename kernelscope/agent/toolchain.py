@@ -8,13 +8,16 @@ import platform
 import struct
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernelscope.agent import kallsyms, kernel, libbcc, tree
+from kernelscope.agent import kallsyms, kernel, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf, Index
 from kernelscope.agent.btf import read as read_btf
 from kernelscope.agent.cache import Cache
-from kernelscope.agent.header import HeaderMaker, Helpers, Macros
 from kernelscope.errors import RequirementError
+
+if TYPE_CHECKING:
+    from kernelscope.agent.header import HeaderMaker
 
 
 class Toolchain:
@@ -27,6 +30,8 @@ class Toolchain:
     @cached_property
     def headers(self) -> HeaderMaker:
         """What makes headers. Raises RequirementError where the kernel has no BTF."""
+        from kernelscope.agent.header import HeaderMaker, Helpers, Macros
+
         return HeaderMaker(self._load_btf(), Macros.load(), Helpers.parse(self._helpers()))
 
     @property
@@ -37,6 +42,8 @@ class Toolchain:
     @cached_property
     def root(self) -> Path:
         """The include tree, for BCC_KERNEL_SOURCE."""
+        from kernelscope.agent import tree
+
         names = kallsyms.listing(self.btf.index.enumerators)
         return tree.make(self.cache, {"kallsyms": names})
 
@@ -122,5 +129,12 @@ def _library_stamp() -> bytes:
 
 def _own_code() -> bytes:
     folder = Path(__file__).parent
-    files = [*sorted(folder.glob("*.py")), *sorted((folder / "data").iterdir())]
-    return b"".join(f"{p.name} {p.stat().st_mtime_ns} {p.stat().st_size} ".encode() for p in files)
+    stamps = []
+    for part in (folder, folder / "data"):
+        with os.scandir(part) as files:
+            stamps += [
+                f"{file.name} {info.st_mtime_ns} {info.st_size} "
+                for file in files
+                if file.is_file() and (info := file.stat())
+            ]
+    return "".join(sorted(stamps)).encode()

@@ -79,6 +79,7 @@ def test_the_oldest_entries_go_when_there_are_too_many(tmp_path: Path) -> None:
     for i in range(4):
         cache.put(str(i), {"text": "x" * 900})
         os.utime(cache.folder / f"{i}.json", (i, i)) if i < 3 else None
+    cache.tidy()
     assert cache.get("0") is None
     assert cache.get("3") is not None
 
@@ -88,7 +89,18 @@ def test_what_a_killed_writer_left_is_swept_up(cache: Cache) -> None:
     left.touch()
     long_ago = time.time() - 3600
     os.utime(left, (long_ago, long_ago))
-    Cache(cache.folder)
+    Cache(cache.folder).tidy()
+    assert not left.exists()
+
+
+def test_a_process_that_stored_nothing_leaves_the_tidying_to_others(cache: Cache) -> None:
+    left = cache.folder / ".new-123-456"
+    left.touch()
+    os.utime(left, (1, 1))
+    cache.tidy_if_written()
+    assert left.exists()
+    cache.put("key", {"a": 1})
+    cache.tidy_if_written()
     assert not left.exists()
 
 
