@@ -184,8 +184,8 @@ def flamegraph(df: pd.DataFrame, value: str = "count", *, title: str = "") -> Fi
 # --- the default picture -------------------------------------------------------------------------
 
 
-def default(df: pd.DataFrame, kind: str | None = None) -> Figure:
-    """Return the picture that fits a table, or its picture of that kind.
+def default(df: pd.DataFrame, kind: str | None = None, *, title: str = "") -> Figure:
+    """Return the picture that fits a table, or its picture of that kind; `title` is set above it.
 
     It is the first that the probe's description proposes for this table, and that the columns
     allow; without a description the columns decide. Raises AnalysisError where nothing fits.
@@ -196,12 +196,17 @@ def default(df: pd.DataFrame, kind: str | None = None) -> Figure:
         )
     for plot in [*_proposed(df), *_by_shape(df)]:
         if kind in (None, plot.kind) and _has_columns(df, plot):
-            return draw(df, plot)
-    return draw(df, Plot(kind or "bars"))
+            return draw(df, dataclasses.replace(plot, title=title or plot.title))
+    return draw(df, Plot(kind or "bars", title=title))
 
 
 def named(df: pd.DataFrame, kind: str | None, options: Mapping[str, Any]) -> Figure:
-    """Return the plot of that kind with its own options. Raises AnalysisError for unknown ones."""
+    """Return the plot of that kind with its own options; the default one may have a title alone.
+
+    Raises AnalysisError for unknown ones.
+    """
+    if kind is None and set(options) == {"title"}:
+        return default(df, title=options["title"])
     functions: dict[str, Callable[..., Figure]] = {
         each.__name__: each
         for each in (histogram, percentiles, heatmap, bars, timeseries, flamegraph)
