@@ -327,11 +327,11 @@ def test_a_group_that_a_parameter_left_out_is_not_missed(buckets: pd.DataFrame) 
 def test_the_default_takes_a_title_of_ones_own(buckets: pd.DataFrame) -> None:
     buckets.attrs = receipt(probe="runqlat", table="latency")
 
-    assert buckets.ks.plot(title="Mine").get_suptitle() == "Mine"
+    assert plot.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
     buckets.attrs = {}
-    assert buckets.ks.plot(title="Mine").get_suptitle() == "Mine"
+    assert plot.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
     with pytest.raises(AnalysisError, match="which plot are the options for"):
-        buckets.ks.plot(title="Mine", top=3)
+        plot.named(buckets, None, {"title": "Mine", "top": 3})
 
 
 @pytest.mark.parametrize(
