@@ -13,7 +13,7 @@ from kernelscope import catalogue
 ROOT = Path(__file__).parents[2]
 MAKE_DOCS = runpy.run_path(str(ROOT / "script" / "make_docs.py"), run_name="make_docs")
 PAGES = MAKE_DOCS["probe_pages"].pages()
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "docs" / "recordings.md", *PAGES]
 
 
 @pytest.mark.parametrize("path", MAKE_DOCS["DOCUMENTS"], ids=lambda path: path.name)
