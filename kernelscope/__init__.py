@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
     from kernelscope.export import read
+    from kernelscope.files import save
     from kernelscope.finder import search
     from kernelscope.group import Runs
     from kernelscope.liveview.page import live
@@ -45,6 +46,7 @@ __all__ = [
     "read",
     "replaying",
     "run",
+    "save",
     "search",
     "start",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "read": "export",
     "replaying": "replay",
     "run": "session",
+    "save": "files",
     "search": "finder",
     "start": "session",
 }

@@ -56,19 +56,24 @@ class Accessor:
         return plot.heatmap(self._df, x, y, title=title)
 
     def flamegraph(
-        self, value: str = "count", *, title: str = "", save: str | PathLike[str] | None = None
+        self,
+        value: str | None = None,
+        *,
+        title: str = "",
+        save: str | PathLike[str] | None = None,
     ) -> Figure:
         """Return the flame graph of a table with stacks, and `save` it where a path is given.
 
-        save: NAME.html (a page by itself, with zoom and search), NAME.folded, NAME.speedscope.json,
-        or NAME.svg, .png, .pdf.
+        value: the column that is added up; by default what the probe says ("total_us" of
+        offcputime), else "count". save: NAME.html (a page by itself, with zoom and search),
+        NAME.folded, NAME.speedscope.json, or NAME.svg, .png, .pdf.
         """
         from kernelscope import flamegraph
 
         heading = title or "Stacks"
         if save is not None:
             flamegraph.save(self._df, Path(save), value, heading)
-        return flamegraph.draw(self._df, value, heading)
+        return flamegraph.draw(self._df, value or flamegraph.value_of(self._df), heading)
 
     def rate(self, every: Any = "1s", by: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Return events in each bin of time: time, `by`, count, per_s; see `timeline.rate`."""
@@ -136,7 +141,7 @@ class Accessor:
     def flame_difference(
         self,
         other: pd.DataFrame,
-        value: str = "count",
+        value: str | None = None,
         *,
         title: str = "What changed",
         save: str | PathLike[str] | None = None,
@@ -156,7 +161,7 @@ class Accessor:
 
         return trace_export.to_chrome_trace(self._df, path, duration=duration)
 
-    def to_pprof(self, path: str | PathLike[str], value: str = "count") -> Path:
+    def to_pprof(self, path: str | PathLike[str], value: str | None = None) -> Path:
         """Write stacks as a pprof profile (NAME.pb.gz); see `trace_export.to_pprof`."""
         from kernelscope import trace_export
 
@@ -171,7 +176,7 @@ class Accessor:
         """
         from kernelscope import files
 
-        return files.save(self._df, path)
+        return files.save_table(self._df, path)
 
     @property
     def receipt(self) -> dict[str, Any]:

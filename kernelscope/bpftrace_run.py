@@ -48,7 +48,7 @@ _MOUNT = (
     "mount -t tracefs tracefs /sys/kernel/tracing && "
     '{ mount -t debugfs debugfs /sys/kernel/debug || true; } 2>/dev/null && exec "$@"'
 )
-_OPTIONS = ("duration", "pid", "table", "out", "csv", "parquet", "json", "quiet")
+_OPTIONS = ("duration", "pid", "table", "out", "quiet", *options.FILES)
 _ADVICE = "a filter in the script (/.../) makes fewer, a map counts them all"
 _PLACE = re.compile(r"^stdin:(\d+):(\d+)(?:-(\d+))?: (?:ERROR: )?(.*)")
 

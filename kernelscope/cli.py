@@ -29,7 +29,7 @@ _USAGE = """kernelscope: ask the running Linux kernel a question
   kernelscope list               the probes, and which of them this kernel runs
   kernelscope search WORD...     the probes that answer a question: search slow disk
   kernelscope show NAME          all about a probe, with its C
-  kernelscope run NAME           run a probe: run biolatency -d 10 --csv bio.csv
+  kernelscope run NAME           run a probe: run biolatency -d 10 --save bio.csv
   kernelscope run NAME NAME...   run several together, each with its own table
   kernelscope run FILE.c         run BPF C in BCC's dialect; "-" reads it from
                                  standard input
@@ -149,11 +149,11 @@ def _run(tokens: list[str]) -> int:
 
     progress = None if wanted.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
-    _print(result, wanted)
+    code = _print(result, wanted)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
             print(show.loss_text(*each.loss), file=sys.stderr)
-    return 130 if run.interrupted else 0
+    return 130 if run.interrupted else code
 
 
 def _begin(parsed: command_line.Parsed) -> Run | Runs:
@@ -201,22 +201,23 @@ def _source(target: str) -> tuple[str, str]:
         raise ParameterError(f"{target}: cannot be read: {why}", name="file") from error
 
 
-def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
-    """Write the files that were asked for, and standard output."""
-    asked = [kind for kind in ("csv", "parquet", "json") if kind in wanted]
-    if asked:
-        from kernelscope import outputs
+def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> int:
+    """Write the files that were asked for, and standard output; 1 where a file was not written."""
+    from kernelscope import outputs
 
-        for path in outputs.write(result, wanted):
-            print(f"wrote {path}", file=sys.stderr)
+    asked = [kind for kind in options.FILES if kind in wanted]
+    written, failed = outputs.write(result, wanted)
+    for path in written:
+        print(f"wrote {path}", file=sys.stderr)
     to_stdout = [kind for kind in asked if wanted[kind] is None]
     for kind in to_stdout:
         _write(result, kind)
     if sys.stdout.isatty() and not to_stdout:
         _write(result, "table")
-    elif not asked:
+    elif not asked or (failed and not to_stdout):  # what was traced must not be lost
         _write(result, "csv")
     sys.stdout.flush()
+    return max([0, *(_fail(error, 1) for error in failed)])
 
 
 def _write(result: pd.DataFrame | Tables | Results, kind: str) -> None:

@@ -210,22 +210,14 @@ def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
         hint = f"{made.prog} --help lists the options"
         return ParameterError(f"unexpected {extra[0]!r}", hint=hint, name=extra[0])
     name = wrong.partition("=")[0]
+    elsewhere = any(name in o.flags for o in options.OPTIONS if o.where == "notebook")
+    close = options.suggestion(did_you_mean(name, flags))
+    if elsewhere and name in ("-o", "--out"):
+        close = "--save FILE writes a file of the kind that its name ends in"
     return ParameterError(
-        f"there is no option {name}{_elsewhere(name)}",
-        hint=options.suggestion(did_you_mean(name, flags))
-        or f"{made.prog} --help lists the options",
+        f"there is no option {name}{' outside a notebook' if elsewhere else ''}",
+        hint=close or f"{made.prog} --help lists the options",
         name=name,
-    )
-
-
-def _elsewhere(flag: str) -> str:
-    return next(
-        (
-            " outside a notebook"
-            for o in options.OPTIONS
-            if flag in o.flags and o.where == "notebook"
-        ),
-        "",
     )
 
 

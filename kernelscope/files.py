@@ -1,4 +1,4 @@
-"""A result in the file that its name asks for: `df.ks.save("bio.parquet")`.
+"""A result in the file that its name asks for: `kernelscope.save(result, "bio.parquet")`.
 
 The longest known end of a name decides:
 
@@ -10,37 +10,62 @@ The longest known end of a name decides:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from kernelscope import export
-from kernelscope.errors import ExportError
+from kernelscope import endings, export
+from kernelscope.errors import AnalysisError, ExportError
 from kernelscope.export import PathLike
+from kernelscope.tables import by_name, with_name
 
 
-def save(df: pd.DataFrame, path: PathLike) -> Path:
-    """Write a table to a file of the kind that its name ends in. Returns the path.
+def save(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> list[Path]:
+    """Write a result as the kind of file that the path ends in. Returns the paths written.
+
+    result: a table, or a mapping of tables, as a run of several gives. A mapping's tables go to
+    files of their own, the table's name put in: bio.csv, bio.latency.csv. Those that do not have
+    what that kind of file shows (times, stacks) are left out. A trace shows all in one file.
+
+    Raises ExportError for an unknown name or where a file cannot be written, AnalysisError where no
+    table has what that kind of file shows.
+    """
+    end = endings.of(Path(path))
+    if end in endings.TRACES:
+        return [_trace(result, path)]
+    written, missing = [], None
+    for name, table in by_name(result).items():
+        try:
+            written.append(save_table(table, with_name(Path(path), name, end)))
+        except AnalysisError as error:
+            missing = missing or error
+    if missing is not None and not written:
+        raise missing
+    return written
+
+
+def save_table(df: pd.DataFrame, path: PathLike) -> Path:
+    """Write one table as the kind of file that the path ends in. Returns the path.
 
     Raises ExportError for an unknown name or where the file cannot be written, AnalysisError where
-    the table does not have what that kind of file shows: times, stacks.
+    the table does not have what that kind of file shows.
     """
-    name = Path(path).name
-    known = [suffix for suffix in _WRITERS if name.endswith(suffix) and name != suffix]
-    if not known:
+    end = endings.of(Path(path))
+    if end is None:
         raise ExportError(
             f"{path}: the name's end says no kind of file",
-            hint=f"end it with one of {', '.join(_WRITERS)}",
+            hint=f"end it with one of {', '.join(endings.ALL)}",
             path=str(path),
         )
-    return _WRITERS[max(known, key=len)](df, path)
+    return _WRITERS[end](df, path)
 
 
-def _trace(df: pd.DataFrame, path: PathLike) -> Path:
+def _trace(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> Path:
     from kernelscope import trace_export
 
-    return trace_export.to_chrome_trace(df, path)
+    return trace_export.to_chrome_trace(result, path)
 
 
 def _pprof(df: pd.DataFrame, path: PathLike) -> Path:
@@ -66,8 +91,8 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {
     ".parquet": export.to_parquet,
     **dict.fromkeys((".json", ".jsonl"), export.to_json),
     **dict.fromkeys((".arrow", ".feather"), export.to_arrow),
-    **dict.fromkeys((".trace.json", ".trace.json.gz"), _trace),
+    **dict.fromkeys(endings.TRACES, _trace),
+    **dict.fromkeys(endings.STACKS, _flames),
     ".pb.gz": _pprof,
-    **dict.fromkeys((".folded", ".speedscope.json", ".html"), _flames),
-    **dict.fromkeys((".svg", ".png", ".pdf"), _picture),
+    **dict.fromkeys(endings.PICTURES, _picture),
 }

@@ -23,18 +23,18 @@ _FINE = 1_000_000  # widths are whole numbers: of millionths a second
 def difference(
     before: pd.DataFrame,
     after: pd.DataFrame,
-    value: str = "count",
+    value: str | None = None,
     *,
     title: str = "What changed",
     save: PathLike | None = None,
 ) -> Figure:
     """Return the differential flame graph of two tables with stacks, and `save` it where asked.
 
-    value: the column that is added up. save: NAME.html (a page with zoom and search, where each box
-    says its rates), or .svg, .png, .pdf. Raises AnalysisError where a table has no stacks or for
-    another name; ExportError.
+    value: the column that is added up; by default the one that the probe says. save: NAME.html (a
+    page with zoom and search, where each box says its rates), or .svg, .png, .pdf. Raises
+    AnalysisError where a table has no stacks or for another name; ExportError.
     """
-    root = tree(before, after, value)
+    root = tree(before, after, value or flamegraph.value_of(after))
     assert root.rates is not None
     root.name = f"all: {root.rates[0]:,.4g} a second before, {root.rates[1]:,.4g} after"
     result, _ = flamegraph.draw_tree(after, root, title)

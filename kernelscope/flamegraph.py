@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -18,7 +19,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import export, figure
+from kernelscope import catalogue, export, figure, readings
 from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
 
@@ -33,6 +34,13 @@ _CHARACTER_INCHES = _FONT_POINTS * 0.602 / 72  # DejaVu Sans Mono's advance
 _COLOURS = {"comm": "#BDBDBD", "user_stack": "#56B4E9", "kernel_stack": "#E69F00"}
 MORE, FEWER = "#E66101", "#5E3C99"  # of PuOr, which all eyes tell apart
 _SAME = np.array(to_rgb("#F2F2F2"))
+_SPEEDSCOPE_UNITS = {
+    "ns": "nanoseconds",
+    "us": "microseconds",
+    "ms": "milliseconds",
+    "s": "seconds",
+    "bytes": "bytes",
+}
 _NAMES = {"comm": "process", "user_stack": "program", "kernel_stack": "kernel"}
 
 
@@ -51,8 +59,20 @@ class Node:
         return self.children.setdefault((kind, name), Node(name, kind))
 
 
+def value_of(df: pd.DataFrame) -> str:
+    """Return the column that a table's flame graph adds up, as its probe says: "total_us"."""
+    name = (df.attrs.get(export.KEY) or {}).get("probe")
+    plots = catalogue.find(name).plots if name in catalogue.names() else ()
+    wide = [p.value for p in plots if p.kind == "flamegraph" and p.value in df.columns]
+    return wide[0] if wide else "count"
+
+
 def tree(df: pd.DataFrame, value: str = "count") -> Node:
-    """Return the tree of a table with user_stack or kernel_stack (or another *stack) columns."""
+    """Return the tree of a table with user_stack or kernel_stack (or another *stack) columns.
+
+    Of a table that was read at intervals, the last reading has all.
+    """
+    df = readings.last(df)
     kinds = stack_columns(df)
     if not kinds:
         raise AnalysisError(
@@ -87,18 +107,24 @@ def _add(root: Node, count: int, parts: list[tuple[str, str]]) -> None:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def save(df: pd.DataFrame, path: str | Path, value: str = "count", title: str = "Stacks") -> Path:
+def save(
+    df: pd.DataFrame, path: str | Path, value: str | None = None, title: str = "Stacks"
+) -> Path:
     """Write a flame graph to a file; its name says what kind. Returns the path.
 
     .html: a page by itself, with zoom and search. .folded: one stack a line, as flamegraph.pl
-    reads. .speedscope.json: for speedscope. .svg, .png, .pdf: the picture. Raises AnalysisError
-    for another name, and where the table has no stacks; ExportError.
+    reads. .speedscope.json: for speedscope. .svg, .png, .pdf: the picture. value: the column that
+    is added up; by default the one that the probe says. The receipt goes into a page's and
+    speedscope's JSON. Raises AnalysisError for another name, and where the table has no stacks;
+    ExportError.
     """
     target = Path(path)
+    value = value or value_of(df)
+    receipt = df.attrs.get(export.KEY) or {}
     writers: dict[str, Callable[[], str]] = {
-        ".html": lambda: page(data(tree(df, value)), title),
+        ".html": lambda: page(data(tree(df, value)), title, receipt=receipt),
         ".folded": lambda: folded(tree(df, value)),
-        ".speedscope.json": lambda: speedscope(tree(df, value), title),
+        ".speedscope.json": lambda: speedscope(tree(df, value), title, value, receipt),
     }
     for suffix, write in writers.items():
         if target.name.endswith(suffix):
@@ -126,18 +152,25 @@ def data(node: Node) -> str:
     return json.dumps(listed(node), ensure_ascii=False, separators=(",", ":"))
 
 
-def page(text: str, title: str, *, theme: str = "light", source: str = "") -> str:
+def page(
+    text: str,
+    title: str,
+    *,
+    theme: str = "light",
+    source: str = "",
+    receipt: Mapping[str, Any] | None = None,
+) -> str:
     """Return a page that draws `data`; source: the id of an element around it that has newer."""
     template = resources.files("kernelscope").joinpath("data/flamegraph.html").read_text("utf-8")
     filled = {
         "@title@": html.escape(title),
         "@theme@": html.escape(theme),
         "@source@": html.escape(source),
-        "@data@": text.replace("<", "\\u003c"),  # a function's name must not end the script
+        # a function's name must not end the script
+        "@receipt@": json.dumps(receipt or {}, default=str).replace("<", "\\u003c"),
+        "@data@": text.replace("<", "\\u003c"),
     }
-    for name, value in filled.items():
-        template = template.replace(name, value)
-    return template
+    return re.sub(r"@[a-z]+@", lambda found: filled.get(found[0], found[0]), template)
 
 
 def folded(root: Node) -> str:
@@ -146,15 +179,18 @@ def folded(root: Node) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def speedscope(root: Node, title: str) -> str:
+def speedscope(
+    root: Node, title: str, value: str = "count", receipt: Mapping[str, Any] | None = None
+) -> str:
     """Return the stacks in speedscope's own format, as one sampled profile."""
+    unit = _SPEEDSCOPE_UNITS.get(value.rpartition("_")[2], "none")
     frames: dict[str, int] = {}
     samples, weights = [], []
     for path, own in _stacks(root):
         samples.append([frames.setdefault(each.name, len(frames)) for each in path])
         weights.append(own)
     profile = {
-        "type": "sampled", "name": title, "unit": "none", "startValue": 0,
+        "type": "sampled", "name": title, "unit": unit, "startValue": 0,
         "endValue": sum(weights), "samples": samples, "weights": weights,
     }  # fmt: skip
     return json.dumps(
@@ -162,9 +198,11 @@ def speedscope(root: Node, title: str) -> str:
             "$schema": "https://www.speedscope.app/file-format-schema.json",
             "name": title,
             "exporter": "kernelscope",
+            export.KEY: dict(receipt or {}),
             "shared": {"frames": [{"name": name} for name in frames]},
             "profiles": [profile],
-        }
+        },
+        default=str,
     )
 
 

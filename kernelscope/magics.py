@@ -25,7 +25,7 @@ from kernelscope import (
     show,
     values,
 )
-from kernelscope.errors import ExportError, KernelScopeError, ParameterError
+from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.progress import Progress, in_notebook
 from kernelscope.session import Run, Runs, Session, default_session
 
@@ -142,7 +142,7 @@ class KernelScope(Magics):
 
         Each map becomes a DataFrame, its keys' parts columns of their own; printf's lines become
         rows where one format made them. -d TIME (10 s), -o NAME, --pid PID, --table NAME, --csv,
-        --parquet, --json PATH, --quiet: as %ebpf has them.
+        --parquet, --json, --arrow, --save FILE, --quiet: as %ebpf has them.
         """
         try:
             return self._bpftrace(line, cell)
@@ -161,11 +161,7 @@ class KernelScope(Magics):
             progress=None if wanted.get("quiet") or not self.progress else Progress(),
             warn=False,
         )
-        self._bind(wanted, result)
-        if (lost := bpftrace_run.loss(result)) is not None:
-            _say_loss(*lost)
-        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
-            _export(result, wanted)
+        self._deliver(wanted, result, [bpftrace_run.loss(result)])
         return result
 
     @cell_magic
@@ -205,12 +201,7 @@ class KernelScope(Magics):
         python = cell.Cell(self.shell, text)  # type: ignore[arg-type]
         __tracebackhide__ = True  # IPython's mark: what the cell raises is told from the cell on
         made = cell.run(self.session, python, names, given)
-        self._bind(wanted, made.results)
-        for run in made.runs.values():
-            if run.loss is not None:
-                _say_loss(*run.loss)
-        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
-            _export(made.results, wanted)
+        self._deliver(wanted, made.results, [run.loss for run in made.runs.values()])
         if made.results.error is not None:
             raise made.results.error
         return made.results
@@ -257,11 +248,11 @@ class KernelScope(Magics):
         return {**configured, **given}
 
     def _background(self, asked: Request | list[Request], wanted: Mapping[str, Any]) -> Run | Runs:
-        for name in ("csv", "parquet", "json"):
+        for name in options.FILES:
             if name in wanted:
                 raise ParameterError(
                     f"--{name} does not go with --bg, whose result is not there yet",
-                    hint=f"afterwards: kernelscope.export.to_{name}(run.result(), PATH)",
+                    hint="afterwards: kernelscope.save(run.result(), PATH)",
                     name=name,
                 )
         run = self._submit(asked)
@@ -283,15 +274,23 @@ class KernelScope(Magics):
             result = run.result(progress=progress, warn=False)
         finally:
             run.close()
-        self._bind(wanted, result)
-        for each in run.values() if isinstance(run, Runs) else [run]:
-            if each.loss is not None:
-                _say_loss(*each.loss)
-            elif each.rows == 0:
+        runs = list(run.values()) if isinstance(run, Runs) else [run]
+        self._deliver(wanted, result, [each.loss for each in runs])
+        for each in runs:
+            if each.loss is None and each.rows == 0:
                 print(f"{each.name}: nothing was seen in {each.elapsed_s:.1f} s")
-        if any(wanted.get(kind) for kind in ("csv", "parquet", "json")):
-            _export(result, wanted)
         return result
+
+    def _deliver(
+        self, wanted: Mapping[str, Any], result: Any, losses: Sequence[tuple[str, str] | None]
+    ) -> None:
+        """Bind the result to its name, say what was lost, and write the files asked for."""
+        self._bind(wanted, result)
+        for loss in losses:
+            if loss is not None:
+                _say_loss(*loss)
+        if any(wanted.get(kind) for kind in options.FILES):
+            _export(result, wanted)
 
     def _bind(self, wanted: Mapping[str, Any], value: object) -> None:
         if "out" in wanted:
@@ -319,10 +318,10 @@ def _export(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) 
     """Write the files; one that cannot be written must not cost the result."""
     from kernelscope import outputs
 
-    try:
-        for path in outputs.write(result, wanted):
-            print(f"wrote {path}")
-    except ExportError as error:
+    written, failed = outputs.write(result, wanted)
+    for path in written:
+        print(f"wrote {path}")
+    for error in failed:
         print(_text(error), file=sys.stderr)
 
 

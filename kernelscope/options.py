@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kernelscope import cgroups, chosen, formats, values
+from kernelscope import cgroups, chosen, endings, formats, values
 from kernelscope.agent.protocol import MAX_FIELDS
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import Parameter, Probe
@@ -69,6 +69,11 @@ OPTIONS: tuple[Option, ...] = (
            "Write the result as Parquet", "output"),
     Option("json", ("--json",), "PATH", values.output_path,
            "Write the result as JSON lines", "output"),
+    Option("arrow", ("--arrow",), "PATH", values.file_path,
+           "Write the result as Arrow (Feather)", "output"),
+    Option("save", ("--save",), "FILE", endings.files,
+           "Write the kind of file that its name ends in: .csv .arrow .trace.json .pb.gz .html"
+           " .folded .speedscope.json .png (may be repeated)", "output", repeat=True),
     Option("quiet", ("--quiet",), "", values.flag, "Show no progress", "output"),
     Option("out", ("-o", "--out"), "NAME", values.identifier,
            "Bind the result to this name too", "notebook"),
@@ -76,6 +81,8 @@ OPTIONS: tuple[Option, ...] = (
            "Run in the background: gives a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
 
+# The options that name files for the result.
+FILES = tuple(option.name for option in OPTIONS if option.where == "output" and option.metavar)
 FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {

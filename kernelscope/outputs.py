@@ -1,43 +1,50 @@
-"""Writes a result to the files that --csv, --parquet and --json name."""
+"""Writes a result to the files that --csv, --parquet, --json, --arrow and --save name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import export
+from kernelscope import endings, export, files
+from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
 from kernelscope.tables import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], Path]] = {
     "csv": export.to_csv,
     "parquet": export.to_parquet,
     "json": export.to_json,
+    "arrow": export.to_arrow,
 }
 
 
-def write(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> list[Path]:
-    """Write the files that the checked options ask for and return their paths.
+def write(
+    result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]
+) -> tuple[list[Path], list[KernelScopeError]]:
+    """Write the files that the checked options ask for: those written, and why others could not be.
 
-    wanted: "csv", "parquet", "json" to a path (None, standard output, is left out). A mapping's
-    tables go to PATH with the table's name put in: x.csv, x.latency.csv, and of several probes
-    x.syscount.calls.csv. Raises ExportError.
+    wanted: "csv", "parquet", "json", "arrow" to a path (None, standard output, is left out), "save"
+    to a list of them. A mapping's tables go to PATH with the table's name put in: x.csv,
+    x.latency.csv, and of several probes x.syscount.calls.csv.
     """
-    written = []
+    jobs: list[Callable[[], Path | list[Path]]] = []
     for kind, writer in _WRITERS.items():
-        path = wanted.get(kind)
-        if path is None:
-            continue
-        for target, table in _targets(result, path):
-            writer(table, target)
-            written.append(target)
-    return written
-
-
-def _targets(
-    result: pd.DataFrame | Tables | Results, path: Path
-) -> list[tuple[Path, pd.DataFrame]]:
-    return [(with_name(path, name), table) for name, table in by_name(result).items()]
+        if (path := wanted.get(kind)) is not None:
+            end = endings.of(path)
+            tables = by_name(result).items()
+            jobs += [partial(writer, df, with_name(path, name, end)) for name, df in tables]
+    jobs += [partial(files.save, result, path) for path in wanted.get("save") or []]
+    written: list[Path] = []
+    failed: list[KernelScopeError] = []
+    for job in jobs:
+        try:
+            made = job()
+        except (ExportError, AnalysisError) as error:
+            failed.append(error)
+        else:
+            written += made if isinstance(made, list) else [made]
+    return written, failed

@@ -84,9 +84,10 @@ def by_name(result: pd.DataFrame | Mapping[str, Any]) -> dict[str, pd.DataFrame]
     }
 
 
-def with_name(path: Path, name: str) -> Path:
-    """Return a file's path with a table's or probe's name put in before its suffix, if any."""
-    return path.with_name(f"{path.stem}.{name}{path.suffix}") if name else path
+def with_name(path: Path, name: str, end: str | None = None) -> Path:
+    """Return a file's path with a table's or probe's name put in before its end, if any."""
+    end = end or path.suffix
+    return path.with_name(f"{path.name.removesuffix(end)}.{name}{end}") if name else path
 
 
 def _title(name: str, table: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import analysis, export, flamegraph
+from kernelscope import analysis, export, flamegraph, readings
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
 from kernelscope.tables import by_name
@@ -123,10 +123,11 @@ def _process_names(tables: Iterable[pd.DataFrame]) -> Iterator[dict[str, Any]]:
 # --- pprof ---------------------------------------------------------------------------------------
 
 
-def to_pprof(df: pd.DataFrame, path: PathLike, value: str = "count") -> Path:
+def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None) -> Path:
     """Write a table with stacks as a gzipped pprof profile. Returns the path.
 
-    value: the column that is added up: "count", or a duration ("total_us" becomes nanoseconds).
+    value: the column that is added up: "count", or a duration ("total_us" becomes nanoseconds); by
+    default the one that the probe says.
     A process's name is the root frame. Raises AnalysisError where the table has no stacks.
     """
     kinds = flamegraph.stack_columns(df)
@@ -134,6 +135,8 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str = "count") -> Path:
         raise AnalysisError(
             "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
         )
+    df = readings.last(df)
+    value = value or flamegraph.value_of(df)
     if value not in df.columns and value != "count":
         raise analysis.unknown_column(df, value)
     profile = _Profile()

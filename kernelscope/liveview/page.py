@@ -153,7 +153,7 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
     parsed = command_line.parse(rest, catalogue.find, prog="%ebpf live")
     names = parsed.targets or ((parsed.target,) if parsed.target else ())
     wanted = options.of_output(parsed.given)
-    for name in ("csv", "parquet", "json", "bg"):
+    for name in (*options.FILES, "bg"):
         if name in wanted:
             raise ParameterError(
                 f"--{name} does not go with a live view",

@@ -197,3 +197,46 @@ def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
     assert cli.main(["search", "zzzzqq"]) == 1
     assert "No probe is about" in capsys.readouterr().out
     assert cli.main(["search"]) == 2
+
+
+def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path):
+    plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
+    files = [str(tmp_path / name) for name in ("a.b.json", "c.arrow")]
+
+    assert cli.main(["run", program, "--save", files[0], "--save", files[1]]) == 0
+
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "a.b.events.json").read_text() == '{"pid":7,"size_bytes":10}\n'
+    assert sorted(path.name for path in tmp_path.glob("c.*")) == [
+        "c.counts.arrow",
+        "c.events.arrow",
+    ]
+
+
+def test_a_file_of_no_known_kind_is_refused_before_anything_runs(plays, program, capsys, tmp_path):
+    made = plays()
+
+    assert cli.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
+
+    assert "its end says no kind of file; .csv, .parquet" in capsys.readouterr().err
+    assert made._agent.programs == []
+
+
+def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
+    plays, program, capsys, tmp_path
+):
+    plays()
+
+    assert cli.main(["run", program, "--save", str(tmp_path / "a.folded")]) == 1
+
+    out, err = capsys.readouterr()
+    assert out == "pid,size_bytes\n7,10\n"
+    assert "AnalysisError: the table has no stacks" in err
+
+
+def test_the_magics_name_for_a_result_points_to_a_file(plays, program, capsys):
+    plays()
+
+    assert cli.main(["run", program, "-o", "found.csv"]) == 2
+
+    assert "--save FILE writes a file" in capsys.readouterr().err

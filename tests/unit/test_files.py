@@ -1,17 +1,19 @@
-"""`df.ks.save` writes what a file's name asks for, or says why it cannot."""
+"""`df.ks.save` and `kernelscope.save` write what a file's name asks for, or says why it cannot."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import kernelscope
-from kernelscope import accessor
+from kernelscope import accessor, endings, files
 from kernelscope.errors import AnalysisError, ExportError
+from kernelscope.tables import Results, Tables
 
 accessor.register()
 
@@ -66,6 +68,37 @@ def test_stacks_are_what_the_name_says(tmp_path: Path, name: str, begins: bytes)
     assert stacks().ks.save(tmp_path / name).read_bytes().startswith(begins)
 
 
+def test_the_receipt_goes_along_where_the_format_has_room(tmp_path: Path) -> None:
+    table = stacks()
+    table.attrs["kernelscope"] = {"name": "profile", "host": "there </script>"}
+    speedscope = json.loads(table.ks.save(tmp_path / "a.speedscope.json").read_text())
+    page = table.ks.save(tmp_path / "a.html").read_text()
+    kept = re.search(r'<script id="receipt" type="application/json">(.*?)</script>', page)
+
+    assert speedscope["kernelscope"] == table.attrs["kernelscope"]
+    assert kept is not None
+    assert json.loads(kept[1]) == table.attrs["kernelscope"]
+
+
+def test_stacks_are_as_wide_as_their_probe_says(tmp_path: Path) -> None:
+    table = stacks().assign(total_us=[2_000, 7_000])
+    table.attrs["kernelscope"] = {"name": "offcputime", "probe": "offcputime"}
+
+    assert table.ks.save(tmp_path / "a.folded").read_text() == "main;wait 7000\nmain;work 2000\n"
+    found = json.loads(table.ks.save(tmp_path / "a.speedscope.json").read_text())["profiles"][0]
+    assert (found["unit"], found["endValue"]) == ("microseconds", 9_000)
+    assert table.ks.flamegraph("count").axes
+
+
+def test_stacks_that_were_read_at_intervals_are_counted_once(tmp_path: Path) -> None:
+    once, twice = stacks().iloc[:1], stacks()
+    table = pd.concat([once, twice], ignore_index=True)
+    table.insert(0, "time", pd.to_datetime([1, 2, 2], unit="s", utc=True))
+    table.attrs["kernelscope"] = {"readings": {"count": "sum"}}
+
+    assert table.ks.save(tmp_path / "a.folded").read_text() == "main;wait 5\nmain;work 3\n"
+
+
 def test_a_picture_of_events_is_their_default_one(tmp_path: Path) -> None:
     assert b"latency" in events().ks.save(tmp_path / "x.svg").read_bytes()
 
@@ -93,3 +126,26 @@ def test_a_table_without_times_is_no_trace(tmp_path: Path) -> None:
 def test_a_place_that_is_not_there_is_said(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="no such directory"):
         stacks().ks.save(tmp_path / "none" / name)
+
+
+def test_tables_of_one_result_get_files_of_their_own(tmp_path: Path) -> None:
+    result = Results({"opensnoop": events(), "two": Tables({"cpu": stacks()}, {})}, {})
+
+    assert [path.name for path in kernelscope.save(result, tmp_path / "all.csv")] == [
+        "all.opensnoop.csv",
+        "all.two.cpu.csv",
+    ]
+    flames = kernelscope.save(result, tmp_path / "cpu.speedscope.json")
+    assert [path.name for path in flames] == ["cpu.two.cpu.speedscope.json"]
+    traced = kernelscope.save(result, tmp_path / "all.trace.json")
+    assert [path.name for path in traced] == ["all.trace.json"]
+
+
+def test_where_no_table_has_stacks_none_is_written(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="no stacks"):
+        kernelscope.save(Tables({"a": events(), "b": events()}, {}), tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_known_end_has_a_writer_and_no_other() -> None:
+    assert set(files._WRITERS) == set(endings.ALL)

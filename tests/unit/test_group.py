@@ -217,7 +217,8 @@ def test_results_show_every_table_under_its_name(results: Results) -> None:
 def test_each_table_is_written_into_a_file_of_its_own(results: Results, tmp_path: Path) -> None:
     for table in results.flat().values():
         table.attrs["kernelscope"] = {"name": "x"}
-    written = outputs.write(results, {"csv": tmp_path / "all.csv"})
+    written, failed = outputs.write(results, {"csv": tmp_path / "all.csv"})
+    assert failed == []
     assert [path.name for path in written] == ["all.runqlat.csv", "all.syscount.calls.csv"]
     assert all(path.read_text().startswith("count\n") for path in written)
 

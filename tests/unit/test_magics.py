@@ -12,6 +12,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
 
+import kernelscope
 from kernelscope import catalogue, completion, magics, show
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.session import Run, Session
@@ -111,6 +112,18 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_result(notebook: Notebo
 
     assert len(result) == 1
     assert "ExportError" in capsys.readouterr().err
+
+
+def test_arrow_and_saved_files_come_back_as_they_were(notebook: Notebook, tmp_path: Path):
+    notebook.plays()
+
+    line = f"%%ebpf --arrow {tmp_path}/a.arrow --save {tmp_path}/b.parquet --save {tmp_path}/c.csv"
+    result = notebook.run(f"{line}\n{CELL}").result
+
+    for name in ("a.arrow", "b.parquet", "c.csv"):
+        back = kernelscope.read(tmp_path / name)
+        pd.testing.assert_frame_equal(back, result)
+        assert back.attrs == result.attrs
 
 
 def test_bg_with_a_file_to_write_is_refused_before_anything_runs(notebook: Notebook, tmp_path):

@@ -27,6 +27,7 @@ NAMES = [
     "read",
     "replaying",
     "run",
+    "save",
     "search",
     "start",
 ]
