@@ -1,8 +1,7 @@
-/* File operations that took long: read, write, open and fsync, with the file's name. */
+/* File operations that took long: read, write, open and fsync, with the file's name. Runs as tp_btf
+ * at every system call; the file is looked at when the call has taken long. */
 
 #define FILE_BYTES 96
-
-enum { READ = 1, WRITE, OPEN, FSYNC };
 
 struct slow_t {
     u64 at_ns;
@@ -15,42 +14,28 @@ struct slow_t {
     char file[FILE_BYTES];
 };
 
-BPF_HASH(entered, u32, struct ks_file_call);
+BPF_HASH(entered, u32, u64, 65536);
 BPF_RINGBUF_OUTPUT(slow, 8);
 
-static inline int enter(struct file *file, u64 operation)
+static inline bool is_meant(u32 operation)
 {
-    u32 tid = bpf_get_current_pid_tgid();
-    struct ks_file_call call;
+    return operation && operation != KS_LISTS;
+}
 
-    if (ks_file_begin(&call, file, operation))
-        entered.update(&tid, &call);
+/* sys_enter(regs, number) */
+int on_enter(u64 *ctx)
+{
+    u32 tid;
+
+    if (!is_meant(ks_operation(ctx[1])))
+        return 0;
+    tid = bpf_get_current_pid_tgid();
+    KS_BEGIN(entered, &tid);
     return 0;
 }
 
-int on_read(struct ks_sys_enter *args)
+static inline void report(struct file *file, u32 operation, u64 duration, s64 result)
 {
-    return enter(ks_file(args->args[0]), READ);
-}
-
-int on_write(struct ks_sys_enter *args)
-{
-    return enter(ks_file(args->args[0]), WRITE);
-}
-
-int on_fsync(struct ks_sys_enter *args)
-{
-    return enter(ks_file(args->args[0]), FSYNC);
-}
-
-int on_open(struct ks_sys_enter *args)
-{
-    return enter(0, OPEN);
-}
-
-static inline void report(struct ks_file_call *call, u64 now, s64 result)
-{
-    struct file *file = call->file ? call->file : ks_file(result);
     struct slow_t *event;
 
     if (!file || !ks_is_regular(file))
@@ -58,10 +43,10 @@ static inline void report(struct ks_file_call *call, u64 now, s64 result)
     event = slow.ringbuf_reserve(sizeof(struct slow_t));
     if (!event)
         return;
-    event->at_ns = call->at_ns;
-    event->duration_ns = now - call->at_ns;
-    event->bytes = call->operation == OPEN ? 0 : result;
-    event->operation = call->operation;
+    event->at_ns = bpf_ktime_get_ns() - duration;
+    event->duration_ns = duration;
+    event->bytes = operation == KS_READS || operation == KS_WRITES ? result : 0;
+    event->operation = operation;
     event->device = ks_device(file);
     KS_SET_TASK(event);
     event->file[0] = 0;
@@ -69,17 +54,28 @@ static inline void report(struct ks_file_call *call, u64 now, s64 result)
     slow.ringbuf_submit(event, 0);
 }
 
-int on_exit(struct ks_sys_exit *args)
+/* sys_exit(regs, result) */
+int on_exit(u64 *ctx)
 {
-    u64 now = bpf_ktime_get_ns();
-    u32 tid = bpf_get_current_pid_tgid();
-    struct ks_file_call *found = entered.lookup(&tid);
+    struct pt_regs *regs = (struct pt_regs *)ctx[0];
+    u32 operation = ks_operation_ended(regs), tid;
+    s64 result = ctx[1];
+    u64 duration;
 
-    if (!found)
+    if (!is_meant(operation))
         return 0;
-    struct ks_file_call call = *found;
+    tid = bpf_get_current_pid_tgid();
+    duration = KS_END(entered, &tid);
+    if (!duration || result < 0 || duration < KS_PARAM(min_us) * 1000)
+        return 0;
+    report(ks_file(operation == KS_OPENS ? result : KS_FIRST(regs)), operation, duration, result);
+    return 0;
+}
+
+int on_thread_exit(void *ctx)
+{
+    u32 tid = bpf_get_current_pid_tgid();
+
     entered.delete(&tid);
-    if (args->result >= 0 && now - call.at_ns >= KS_PARAM(min_us) * 1000)
-        report(&call, now, args->result);
     return 0;
 }

@@ -1,12 +1,5 @@
-/* Files read and written: how often and how much, by process and file. */
-
-#define READ  1
-#define WRITE 2
-
-struct call_t {
-    struct file *file;
-    u64 operation;
-};
+/* Files read and written: how often and how much, by process and file. Runs as tp_btf at the end of
+ * every system call, where the registers still say which call it was, and on what. */
 
 struct file_t {
     u64 inode;
@@ -25,28 +18,7 @@ struct totals_t {
     u64 written_bytes;
 };
 
-BPF_HASH(entered, u32, struct call_t);
 BPF_HASH(files, struct file_t, struct totals_t);
-
-static inline int enter(u32 fd, u64 operation)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-    struct call_t call = {.file = ks_file(fd), .operation = operation};
-
-    if (call.file && (KS_PARAM(all) || ks_is_regular(call.file)))
-        entered.update(&tid, &call);
-    return 0;
-}
-
-int on_read(struct ks_sys_enter *args)
-{
-    return enter(args->args[0], READ);
-}
-
-int on_write(struct ks_sys_enter *args)
-{
-    return enter(args->args[0], WRITE);
-}
 
 static inline void read_file(struct file_t *key, struct file *file)
 {
@@ -58,30 +30,37 @@ static inline void read_file(struct file_t *key, struct file *file)
     ks_file_name(key->file, sizeof(key->file), file);
 }
 
-int on_exit(struct ks_sys_exit *args)
+static inline void add(struct file *file, bool reading, u64 bytes)
 {
-    u64 pid_tgid = bpf_get_current_pid_tgid();
-    u32 tid = pid_tgid;
-    struct call_t *call = entered.lookup(&tid);
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
     struct totals_t zero = {}, *totals;
     struct file_t key = {};
 
-    if (!call)
-        return 0;
     if (KS_PARAM(by) != 1) {
-        key.pid = pid_tgid >> 32;
-        bpf_get_current_comm(&key.comm, sizeof(key.comm));
+        key.pid = task->tgid;
+        ks_set_comm(key.comm, task);
     }
     if (KS_PARAM(by) != 2)
-        read_file(&key, call->file);
-    bool reading = call->operation == READ;
-    entered.delete(&tid);
-    if (args->result < 0)
-        return 0;
+        read_file(&key, file);
     totals = files.lookup_or_try_init(&key, &zero);
     if (!totals)
-        return 0;
+        return;
     lock_xadd(reading ? &totals->reads : &totals->writes, 1);
-    lock_xadd(reading ? &totals->read_bytes : &totals->written_bytes, args->result);
+    lock_xadd(reading ? &totals->read_bytes : &totals->written_bytes, bytes);
+}
+
+/* sys_exit(regs, result) */
+int on_exit(u64 *ctx)
+{
+    struct pt_regs *regs = (struct pt_regs *)ctx[0];
+    u32 operation = ks_operation_ended(regs);
+    s64 result = ctx[1];
+    struct file *file;
+
+    if ((operation != KS_READS && operation != KS_WRITES) || result < 0)
+        return 0;
+    file = ks_file(KS_FIRST(regs));
+    if (file && (KS_PARAM(all) || ks_is_regular(file)))
+        add(file, operation == KS_READS, result);
     return 0;
 }

@@ -1,7 +1,5 @@
-/* How long operations on files took, by file system type and operation. An operation's kind is told
- * by the hook at its end. */
-
-enum { READ = 1, WRITE, OPEN, FSYNC, LIST };
+/* How long operations on files took, by file system type and operation. Runs as tp_btf at every
+ * system call. */
 
 struct operation_t {
     char fs[16];
@@ -9,37 +7,18 @@ struct operation_t {
     u32 slot;
 };
 
-BPF_HASH(entered, u32, struct ks_file_call);
+BPF_HASH(entered, u32, u64, 65536);
 KS_HISTOGRAM(latency, struct operation_t);
 
-int on_call(struct ks_sys_enter *args)
+/* sys_enter(regs, number) */
+int on_enter(u64 *ctx)
 {
-    u32 tid = bpf_get_current_pid_tgid();
-    struct file *file = ks_file(args->args[0]);
-    struct ks_file_call call;
+    u32 tid;
 
-    if (file && ks_file_begin(&call, file, 0))
-        entered.update(&tid, &call);
-    return 0;
-}
-
-int on_list(struct ks_sys_enter *args)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-    struct ks_file_call call;
-
-    ks_file_begin(&call, ks_file(args->args[0]), 0);
-    entered.update(&tid, &call);
-    return 0;
-}
-
-int on_open(void *args)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-    struct ks_file_call call;
-
-    ks_file_begin(&call, 0, 0);
-    entered.update(&tid, &call);
+    if (!ks_operation(ctx[1]))
+        return 0;
+    tid = bpf_get_current_pid_tgid();
+    KS_BEGIN(entered, &tid);
     return 0;
 }
 
@@ -48,52 +27,41 @@ static inline void add(u32 operation, u64 duration, struct file *file)
     struct operation_t key = {.operation = operation, .slot = ks_slot(duration)};
     struct inode *inode = ks_pointer(&file->f_inode);
     struct super_block *super = ks_pointer(&inode->i_sb);
-    struct file_system_type *type = ks_pointer(&super->s_type);
+    struct file_system_type *type;
 
+    if (KS_PARAM(disk) && KS_PARAM(disk) != ks_u32(&super->s_dev))
+        return;
+    type = ks_pointer(&super->s_type);
     bpf_probe_read_kernel_str(key.fs, sizeof(key.fs), ks_pointer(&type->name));
     KS_COUNT(latency, &key);
 }
 
-static inline int leave(s64 result, u32 operation)
+/* sys_exit(regs, result) */
+int on_exit(u64 *ctx)
 {
-    u64 now = bpf_ktime_get_ns();
-    u32 tid = bpf_get_current_pid_tgid();
-    struct ks_file_call *found = entered.lookup(&tid);
+    struct pt_regs *regs = (struct pt_regs *)ctx[0];
+    u32 operation = ks_operation_ended(regs), tid;
+    bool any = operation == KS_OPENS || operation == KS_LISTS;
+    s64 result = ctx[1];
     struct file *file;
+    u64 duration;
 
-    if (!found)
+    if (!operation)
         return 0;
-    struct ks_file_call call = *found;
-    entered.delete(&tid);
-    if (result < 0)
+    tid = bpf_get_current_pid_tgid();
+    duration = KS_END(entered, &tid);
+    if (!duration || result < 0)
         return 0;
-    file = operation == OPEN ? ks_file(result) : call.file;
-    if (file && (!KS_PARAM(disk) || KS_PARAM(disk) == ks_device(file)))
-        add(operation, now - call.at_ns, file);
+    file = ks_file(operation == KS_OPENS ? result : KS_FIRST(regs));
+    if (file && (any || ks_is_regular(file)))
+        add(operation, duration, file);
     return 0;
 }
 
-int on_read_end(struct ks_sys_exit *args)
+int on_thread_exit(void *ctx)
 {
-    return leave(args->result, READ);
-}
+    u32 tid = bpf_get_current_pid_tgid();
 
-int on_write_end(struct ks_sys_exit *args)
-{
-    return leave(args->result, WRITE);
-}
-
-int on_open_end(struct ks_sys_exit *args)
-{
-    return leave(args->result, OPEN);
-}
-
-int on_fsync_end(struct ks_sys_exit *args)
-{
-    return leave(args->result, FSYNC);
-}
-
-int on_list_end(struct ks_sys_exit *args)
-{
-    return leave(args->result, LIST);
+    entered.delete(&tid);
+    return 0;
 }

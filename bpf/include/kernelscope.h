@@ -221,12 +221,11 @@ KS_INLINE void *ks_pointer(const void *from)
 /* The file behind a descriptor of the current process; 0 where there is none. */
 KS_INLINE struct file *ks_file(u32 fd)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    struct files_struct *files = ks_pointer(&task->files);
-    struct fdtable *table = ks_pointer(&files->fdt);
-    struct file **list = ks_pointer(&table->fd);
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+    struct fdtable *table = task->files->fdt;
+    struct file **list = (struct file **)table->fd;
 
-    return fd < ks_u32(&table->max_fds) ? ks_pointer(&list[fd]) : 0;
+    return fd < table->max_fds ? ks_pointer(&list[fd]) : 0;
 }
 
 #define KS_REGULAR 0100000 /* S_IFREG of S_IFMT 0170000, include/uapi/linux/stat.h */
@@ -270,6 +269,86 @@ struct ks_sys_exit {
     s64 number;
     s64 result;
 };
+
+/* For tp_btf:sys_enter(regs, number) and tp_btf:sys_exit(regs, result), which see every call: one
+ * program that looks at the number first costs a call that is wanted less than classic tracepoints
+ * do. At the exit the registers still hold the number and the first argument. */
+#ifdef bpf_target_arm64
+#define KS_NUMBER(regs) ((u32)(regs)->syscallno)
+#define KS_FIRST(regs)  ((regs)->orig_x0)
+/* TIF_32BIT: the numbers are then others. */
+#define KS_IS_32BIT(task) ((task)->thread_info.flags >> 22 & 1)
+#else
+#define KS_NUMBER(regs)   ((u32)(regs)->orig_ax)
+#define KS_FIRST(regs)    ((regs)->di)
+#define KS_IS_32BIT(task) ((task)->thread_info.status & 2) /* TS_COMPAT */
+#endif
+
+/* What a call does with a file, by its number; 0 for other calls. */
+enum ks_operation { KS_READS = 1, KS_WRITES, KS_OPENS, KS_SYNCS, KS_LISTS };
+
+KS_INLINE u32 ks_operation(u32 number)
+{
+    switch (number) {
+#ifdef __NR_poll
+    case __NR_read:
+    case __NR_pread64:
+    case __NR_readv:
+    case __NR_preadv:
+    case __NR_preadv2:
+        return KS_READS;
+    case __NR_write:
+    case __NR_pwrite64:
+    case __NR_writev:
+    case __NR_pwritev:
+    case __NR_pwritev2:
+        return KS_WRITES;
+    case __NR_open:
+    case __NR_creat:
+    case __NR_openat:
+    case __NR_openat2:
+        return KS_OPENS;
+    case __NR_fsync:
+    case __NR_fdatasync:
+        return KS_SYNCS;
+    case __NR_getdents:
+    case __NR_getdents64:
+        return KS_LISTS;
+#else /* other machines than x86_64: asm-generic/unistd.h */
+    case 63:  /* read */
+    case 67:  /* pread64 */
+    case 65:  /* readv */
+    case 69:  /* preadv */
+    case 286: /* preadv2 */
+        return KS_READS;
+    case 64:  /* write */
+    case 68:  /* pwrite64 */
+    case 66:  /* writev */
+    case 70:  /* pwritev */
+    case 287: /* pwritev2 */
+        return KS_WRITES;
+    case 56:  /* openat */
+    case 437: /* openat2 */
+        return KS_OPENS;
+    case 82: /* fsync */
+    case 83: /* fdatasync */
+        return KS_SYNCS;
+    case 61: /* getdents64 */
+        return KS_LISTS;
+#endif
+    default:
+        return 0;
+    }
+}
+
+/* The same at sys_exit; 0 also for a 32-bit program's. */
+KS_INLINE u32 ks_operation_ended(struct pt_regs *regs)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+    u32 operation = ks_operation(KS_NUMBER(regs));
+
+    return operation && !KS_IS_32BIT(task) ? operation : 0;
+}
 
 /* --- scheduling --------------------------------------------------------------------------------
  * For tp_btf:sched_switch(preempt, prev, next): whether prev asked to sleep. If not, it goes back
@@ -323,20 +402,23 @@ struct ks_call {
         ks_begun != 0;                                                                             \
     })
 
-/* A call about a file, between its entry and its return. `file` is 0 while it is being opened. */
-struct ks_file_call {
-    u64 at_ns;
-    struct file *file;
-    u64 operation;
-};
-
-/* Fill *call; false for other files than regular ones. */
-KS_INLINE bool ks_file_begin(struct ks_file_call *call, struct file *file, u64 operation)
+/* A text of 8 bytes without what stands behind its NUL. */
+KS_INLINE u64 ks_until_nul(u64 text)
 {
-    call->at_ns = bpf_ktime_get_ns();
-    call->file = file;
-    call->operation = operation;
-    return !file || ks_is_regular(file);
+    u64 nul = (text - 0x0101010101010101ULL) & ~text & 0x8080808080808080ULL;
+
+    return text & (((nul & -nul) >> 7) - 1);
+}
+
+/* A task's name, fit for a key, at a tenth of bpf_get_current_comm's cost. */
+KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
+{
+    const u64 *from = (const u64 *)task->comm;
+    u64 name[2] = {ks_until_nul(from[0]), 0};
+
+    if (name[0] >> 56)
+        name[1] = ks_until_nul(from[1]);
+    __builtin_memcpy(to, name, sizeof(name));
 }
 
 /* --- records -----------------------------------------------------------------------------------
@@ -351,11 +433,11 @@ KS_INLINE bool ks_file_begin(struct ks_file_call *call, struct file *file, u64 o
 
 #define KS_SET_TASK(record)                                                                        \
     ({                                                                                             \
-        u64 ks_ids = bpf_get_current_pid_tgid();                                                   \
-        (record)->pid = ks_ids >> 32;                                                              \
-        (record)->tid = ks_ids;                                                                    \
-        (record)->uid = bpf_get_current_uid_gid();                                                 \
-        bpf_get_current_comm(&(record)->comm, sizeof((record)->comm));                             \
+        struct task_struct *ks_task = (struct task_struct *)bpf_get_current_task_btf();            \
+        (record)->pid = ks_task->tgid;                                                             \
+        (record)->tid = ks_task->pid;                                                              \
+        (record)->uid = ks_task->cred->uid.val;                                                    \
+        ks_set_comm((record)->comm, ks_task);                                                      \
     })
 
 /* --- sockets -----------------------------------------------------------------------------------

@@ -43,12 +43,13 @@ int on_enter(u64 *ctx)
 
 static inline void add_call(s32 syscall, u64 duration, bool failed)
 {
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
     struct call_t call = {.syscall = -1};
     struct totals_t zero = {}, *totals;
 
     if (KS_PARAM(by) != 1) {
-        call.pid = bpf_get_current_pid_tgid() >> 32;
-        bpf_get_current_comm(&call.comm, sizeof(call.comm));
+        call.pid = task->tgid;
+        ks_set_comm(call.comm, task);
     }
     if (KS_PARAM(by) != 2)
         call.syscall = syscall;
