@@ -69,7 +69,7 @@ class Comparison:
     def __repr__(self) -> str:
         lines = [self.verdict, "", self.changes.to_string(index=False), ""]
         if len(self.moved):
-            shown = self.moved.head(_SHOWN).to_string(index=False, float_format="{:,.4g}".format)
+            shown = self.moved.head(_SHOWN).to_string(index=False, float_format=_number)
             lines += ["what moved most, in events a second:", shown, ""]
         return "\n".join([*lines, self._basis()])
 
@@ -81,11 +81,11 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         shown = self.changes.style.format(
-            {"before": "{:,.4g}", "after": "{:,.4g}", **dict.fromkeys(_SHARES, "{:+.1%}")}
+            {"before": _number, "after": _number, **dict.fromkeys(_SHARES, "{:+.1%}")}
         ).hide(axis="index")
         said = f"<p><b>{html.escape(self.verdict)}</b></p>{shown.to_html()}"
         if len(self.moved):
-            rows = self.moved.head(_SHOWN).to_html(index=False, float_format="{:,.4g}".format)
+            rows = self.moved.head(_SHOWN).to_html(index=False, float_format=_number)
             said += f"<p>What moved most, in events a second:</p>{rows}"
         return f"{said}<p>{self._basis()}</p>"
 
@@ -102,6 +102,11 @@ class Comparison:
 
 
 _SHARES = ("change", "low", "high")
+
+
+def _number(value: Any) -> str:
+    """Return four digits, and all there are before the point: never 4.152e+04."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def compare(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
+    from kernelscope.comparison import Comparison
+
 _GENERAL = "replayed from a recording; not measured on this machine"
 
 
@@ -29,23 +31,25 @@ def sentence(receipt: Mapping[str, Any] | None) -> str:
 
 
 def install(shell: InteractiveShell) -> None:
-    """Have the shell mark every DataFrame, and every mapping of them, that it shows."""
+    """Have the shell mark every DataFrame, mapping of them and comparison that it shows."""
     formatters = shell.display_formatter.formatters  # type: ignore[union-attr]
     for mime, marked in (("text/html", _html), ("text/plain", _plain)):
         formatters[mime].for_type_by_name("pandas", "DataFrame", marked)
+        formatters[mime].for_type_by_name("kernelscope.comparison", "Comparison", marked)
         formatters[mime].for_type(Tables, marked)
 
 
-def _html(result: pd.DataFrame | Tables) -> str:
+def _html(result: pd.DataFrame | Tables | Comparison) -> str:
     mark = html.escape(sentence(_receipt(result)))
     return f"{result._repr_html_()}<p><em>{mark}</em></p>"  # type: ignore[operator]
 
 
-def _plain(result: pd.DataFrame | Tables, printer: Any, _cycle: bool) -> None:
+def _plain(result: pd.DataFrame | Tables | Comparison, printer: Any, _cycle: bool) -> None:
     printer.text(f"{result!r}\n{sentence(_receipt(result))}")
 
 
-def _receipt(result: pd.DataFrame | Tables) -> Mapping[str, Any] | None:
+def _receipt(result: pd.DataFrame | Tables | Comparison) -> Mapping[str, Any] | None:
     if isinstance(result, Tables):
         return result.receipt
-    return result.attrs.get("kernelscope")
+    table = result if hasattr(result, "attrs") else result.tables[1]  # a comparison's later one
+    return table.attrs.get("kernelscope")

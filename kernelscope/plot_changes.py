@@ -38,7 +38,10 @@ def draw(comparison: Comparison, title: str = "") -> Figure:
 
 
 def _draw_changes(axes: Axes, comparison: Comparison) -> None:
-    """Draw each change as a point on its interval; what is no change is hollow and grey."""
+    """Draw each change as a point on its interval; what is no change is hollow and grey.
+
+    One beyond what is shown is an arrowhead at the edge.
+    """
     table = comparison.changes
     change = table["change"].to_numpy(np.float64)
     ends = [table[name].to_numpy(np.float64) for name in ("low", "high")]
@@ -49,7 +52,8 @@ def _draw_changes(axes: Axes, comparison: Comparison) -> None:
         axes.plot([low[row], high[row]], [row, row], color=colour, lw=3, solid_capstyle="butt")
         face = colour if changed else "white"
         middle = min(max(change[row], -1.0), _SPREAD)
-        axes.plot(middle, row, "o", ms=9, mec=colour, mfc=face, mew=2)
+        marker = "o" if change[row] <= _SPREAD else ">"
+        axes.plot(middle, row, marker, ms=9, mec=colour, mfc=face, mew=2)
         text = f"{change[row]:+.1%} [{ends[0][row]:+.0%}, {ends[1][row]:+.0%}]"
         box = {"facecolor": LIGHT.face, "edgecolor": "none", "pad": 1}  # hides the line behind it
         axes.annotate(

@@ -129,6 +129,15 @@ def test_what_moves_within_one_bucket_is_not_shown_to_have_moved() -> None:
     assert compare(crowd(2.0), crowd(0.1), q=[50], tolerance=0).changes["changed"].iloc[0]
 
 
+def test_large_numbers_are_shown_in_full_and_far_changes_as_arrows_at_the_edge() -> None:
+    found = compare(histogram(values(1), 1), histogram(values(1) * 30, 2))
+    assert "e+0" not in found._repr_html_()
+
+    changes = found.plot().axes[1]
+    arrows = [line for line in changes.lines if line.get_marker() == ">"]
+    assert [line.get_ydata()[0] for line in arrows] == [0, 1, 2]  # the rate did not change
+
+
 def test_captures_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(AnalysisError, match="different things"):
         compare(histogram(values(1), 1), histogram(values(2), 2, name="other"))

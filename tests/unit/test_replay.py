@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
@@ -78,6 +79,16 @@ def test_a_mark_says_where_and_when_it_was_recorded() -> None:
 
 def test_a_table_without_a_receipt_is_marked_all_the_same() -> None:
     assert "not measured on this machine" in marks.sentence(None)
+
+
+def test_a_comparison_that_is_shown_is_marked_as_its_tables_are(replaying: Session) -> None:
+    shell = InteractiveShell()
+    marks.install(shell)
+    first, second = (replaying.run("biolatency", duration=3) for _ in range(2))
+    shown, _ = shell.display_formatter.format(kernelscope.compare(first, second))
+    mark = marks.sentence(second.attrs["kernelscope"])
+    assert mark in shown["text/plain"]
+    assert mark in shown["text/html"]
 
 
 def test_the_recordings_of_several_probes_stand_in_for_a_run_of_all(replaying: Session) -> None:
