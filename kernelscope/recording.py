@@ -34,6 +34,7 @@ _NAME = b"KernelScope recording "
 _MAGIC = _NAME + b"%d\n" % VERSION
 _BLOCK = struct.Struct("<III")
 _PLAIN, _ZLIB = 0, 1
+_LAST = ("receipt", "error", "end")  # one of these is in every recording of a run that ended
 _LARGEST = MAX_LINE + MAX_PAYLOAD
 
 PathLike = str | os.PathLike[str]
@@ -116,20 +117,26 @@ def replay(path: PathLike) -> Iterator[Frame]:
     """
     with _opened(path) as file:
         _first(file, path)
+        began = ended = False
         while True:
             offset = file.tell()
             try:
                 body = _body(file)
+                if body is None and not ended:
+                    raise _DamageError("the run's end is not in it")
                 if body is None:
                     return
                 frame = _frame(body)
             except (_DamageError, AgentRefusedError) as damage:
+                if not began:
+                    raise _nothing_whole(path, damage, offset) from None
                 warnings.warn(
                     f"{path} is whole only up to byte {offset}: {damage}; what comes after is lost",
                     LostEventsWarning,
                     stacklevel=2,
                 )
                 return
+            began, ended = True, ended or frame.type in _LAST
             yield frame
 
 
@@ -167,12 +174,16 @@ def _first(file: IO[bytes], path: PathLike) -> dict[str, Any]:
             raise _DamageError("it ends before its header")
         return _frame(body).header
     except (_DamageError, AgentRefusedError) as damage:
-        raise RecordingError(
-            f"nothing in the recording {path} is whole: {damage}",
-            hint="record the run again",
-            path=str(path),
-            offset=len(_MAGIC),
-        ) from None
+        raise _nothing_whole(path, damage, len(_MAGIC)) from None
+
+
+def _nothing_whole(path: PathLike, damage: Exception, offset: int) -> RecordingError:
+    return RecordingError(
+        f"nothing in the recording {path} is whole: {damage}",
+        hint="record the run again",
+        path=str(path),
+        offset=offset,
+    )
 
 
 def _body(file: IO[bytes]) -> bytes | None:

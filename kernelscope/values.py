@@ -6,7 +6,6 @@ Every function takes what a command line gives (text) and what Python gives (num
 from __future__ import annotations
 
 import math
-import pwd
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -168,8 +167,10 @@ def user_id(value: Any) -> int:
         uid = integer(value)
     else:
         try:
+            import pwd  # of Unix alone; recordings are read elsewhere too
+
             uid = pwd.getpwnam(str(value)).pw_uid
-        except KeyError:
+        except (KeyError, ImportError):
             raise ValueError("no such user") from None
     if not 0 <= uid < (1 << 32) - 1:
         raise ValueError("not a user id")
