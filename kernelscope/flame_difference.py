@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope import export, flamegraph, resample
+from kernelscope import export, figure, flamegraph, resample
+from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
 from kernelscope.figure import Figure
@@ -34,14 +35,22 @@ def difference(
     page with zoom and search, where each box says its rates), or .svg, .png, .pdf. Raises
     AnalysisError where a table has no stacks or for another name; ExportError.
     """
-    root = tree(before, after, value or flamegraph.value_of(after))
+    value = value or flamegraph.value_of(after)
+    root = tree(before, after, value)
     assert root.rates is not None
-    root.name = f"all: {root.rates[0]:,.4g} a second before, {root.rates[1]:,.4g} after"
+    before_text, after_text = (_amount(rate, value) for rate in root.rates)
+    root.name = f"all: {before_text} a second before, {after_text} after"
     result, _ = flamegraph.draw_tree(after, root, title)
     flamegraph.legend(result, {"fewer": FEWER, "more": MORE})
     if save is not None:
         _save(result, root, Path(save), title)
     return result
+
+
+def _amount(number: float, value: str) -> str:
+    """Return a column's amount as text: with its unit where its name ends in one."""
+    unit = value.rpartition("_")[2]
+    return figure.text_in(unit)(number) if unit in UNITS else f"{number:,.4g}"
 
 
 def tree(before: pd.DataFrame, after: pd.DataFrame, value: str = "count") -> Node:

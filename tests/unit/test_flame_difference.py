@@ -50,6 +50,15 @@ def test_the_picture_shows_both_and_says_what_the_colours_are(tmp_path: Path) ->
     assert (tmp_path / "d.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_the_whole_is_told_in_the_columns_own_unit() -> None:
+    before, after = (table.rename(columns={"count": "total_us"}) for table in (BEFORE, AFTER))
+
+    figure = flame_difference.difference(before, after, "total_us")
+
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert any(text.startswith("all: 170 µs a second before, 150 µs after") for text in texts)
+
+
 def test_the_page_has_each_boxs_rates(tmp_path: Path) -> None:
     accessor.register()
     BEFORE.ks.flame_difference(AFTER, save=tmp_path / "d.html")
