@@ -1,7 +1,26 @@
-"""`python -m kernelscope` is the command line."""
+"""The command line, as `kernelscope` or `python -m kernelscope`."""
 
+from __future__ import annotations
+
+import gc
 import sys
 
-from kernelscope.cli import main
+from kernelscope import ahead
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line that this process was started with; return its exit code."""
+    agent = ahead.launched(sys.argv[1:])
+    from kernelscope import cli
+
+    if agent is not None:
+        from kernelscope.session import default_session
+
+        default_session().expect(agent)
+    code = cli.main()
+    gc.freeze()  # the interpreter's last search for garbage takes longer than all of its end
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -146,9 +146,11 @@ def _run(tokens: list[str]) -> int:
     run = _begin(parsed)
     from kernelscope.group import Runs
     from kernelscope.progress import Progress
+    from kernelscope.session import default_session
 
     progress = None if wanted.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
+    default_session().dismiss()
     code = _print(result, wanted)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
@@ -203,10 +205,13 @@ def _source(target: str) -> tuple[str, str]:
 
 def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> int:
     """Write the files that were asked for, and standard output; 1 where a file was not written."""
-    from kernelscope import outputs
-
     asked = [kind for kind in options.FILES if kind in wanted]
-    written, failed = outputs.write(result, wanted)
+    written: list[Path] = []
+    failed: list[KernelScopeError] = []
+    if asked:
+        from kernelscope import outputs  # pyarrow's files take 25 ms to import
+
+        written, failed = outputs.write(result, wanted)
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
     to_stdout = [kind for kind in asked if wanted[kind] is None]

@@ -56,6 +56,7 @@ class Session:
     def __init__(self, *, agent: Agent | None = None, **defaults: Any) -> None:
         self.defaults = defaults
         self._agent = agent
+        self._launched: Agent | None = None
         self._lock = threading.RLock()
 
     @property
@@ -64,8 +65,18 @@ class Session:
         with self._lock:
             if self._agent is None or not self._agent.alive:
                 self._drop_agent()
-                self._agent = Agent.start()
+                self._agent = self._expected() or Agent.start()
             return self._agent
+
+    def expect(self, agent: Agent) -> None:
+        """Take an agent that was launched ahead of need; it is greeted when it is needed."""
+        self._launched = agent
+
+    def _expected(self) -> Agent | None:
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            launched.greet()
+        return launched
 
     @property
     def started(self) -> bool:
@@ -201,10 +212,17 @@ class Session:
             raise
         return Run(channel, asked, recorders=recorders)
 
+    def dismiss(self) -> None:
+        """Have the agent end beside what comes next; `close`, or this process's end, waits."""
+        if self._agent is not None:
+            self._agent.dismiss()
+
     def close(self) -> None:
         """End the agent, and with it every run of this session."""
         with self._lock:
             self._drop_agent()
+            if self._launched is not None:
+                self._launched.close()
 
     def __enter__(self) -> Self:
         return self

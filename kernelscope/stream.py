@@ -291,9 +291,12 @@ class Stream:
             pass
 
     def _collector(self) -> Collector:
-        from kernelscope.frame import Collector  # pandas, which costs 0.3 s, is needed from here on
+        # What the result needs is imported now, while the run goes on: pandas takes 0.3 s.
+        from kernelscope import accessor
+        from kernelscope.frame import Collector
         from kernelscope.store import available_bytes
 
+        accessor.register()
         request, max_bytes = self.request, self.request.max_bytes
         if max_bytes is None and request.max_rows is None and request.sharing > 1:
             max_bytes = available_bytes() // 4 // request.sharing

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kernelscope.agent.protocol import (
     MAX_LINE,
@@ -105,9 +105,18 @@ class Channel:
 class Agent:
     """The privileged process. Close it, or let it go with the notebook's process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        control: socket.socket,
+        command: Sequence[str] = (),
+        said: BinaryIO | None = None,
+    ) -> None:
         self._process = process
         self._control = control
+        self._command = command
+        self._said = said  # its stderr
+        self._greeting: socket.socket | None = None
         self._lock = threading.Lock()
         self._finalizer = weakref.finalize(self, _shut_down, process, control)
         self.info: dict[str, Any] = {}
@@ -119,27 +128,34 @@ class Agent:
         python: the interpreter that has bcc; the distribution's where None.
         Raises AgentUnavailableError, with what to do, where neither is possible.
         """
+        agent = cls.launch(python=python)
+        agent.greet()
+        return agent
+
+    @classmethod
+    def launch(cls, *, python: str | None = None) -> Agent:
+        """Start an agent and do not wait for it: it serves, or says why not, at `greet`."""
         command = _command(python or _distribution_python())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        stderr = os.memfd_create("kernelscope-agent-stderr")
+        said = os.fdopen(os.memfd_create("kernelscope-agent-stderr"), "rb", buffering=0)
         try:
             process = subprocess.Popen(
                 command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                stderr=said,
                 start_new_session=True,  # a Ctrl-C in the terminal is for the notebook's side
                 cwd="/",
             )
         except OSError as error:
+            said.close()
+            ours.close()
             raise _unavailable(command, str(error)) from None
         finally:
             theirs.close()
-        agent = cls(process, ours)
-        try:
-            agent._greet(command, stderr)
-        finally:
-            os.close(stderr)
+        agent = cls(process, ours, command, said)
+        with suppress(AgentDiedError):
+            agent._greeting = agent._request({"type": "hello", "version": VERSION})
         return agent
 
     @property
@@ -170,9 +186,16 @@ class Agent:
         """Return what the agent found when it tried everything; see agent/examine.py."""
         return dict(self._ask({"type": "doctor"})["findings"])
 
+    def dismiss(self) -> None:
+        """Have the agent end, and do not wait for it as `close` does."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End the agent and every run of it."""
         self._finalizer()
+        if self._said is not None:
+            self._said.close()
 
     def __enter__(self) -> Agent:
         return self
@@ -180,17 +203,31 @@ class Agent:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _greet(self, command: Sequence[str], stderr: int) -> None:
+    def greet(self) -> None:
+        """Wait until the agent serves. Raises AgentUnavailableError, with what to do."""
         try:
-            reply = self._ask({"type": "hello", "version": VERSION}, START_TIMEOUT_S)
+            if self._greeting is None:
+                raise _died("it ended at once")
+            self.info = self._answer(self._greeting, START_TIMEOUT_S)
         except (AgentDiedError, TimeoutError) as error:
+            self._finalizer()  # first, so that all is said
+            why = self._last_words() or str(error)
+            raise _unavailable(self._command, why) from None
+        except BaseException:
             self.close()
-            said = os.pread(stderr, 1 << 16, 0).decode("utf-8", "replace").strip()
-            raise _unavailable(command, said or str(error)) from None
-        self.info = reply
+            raise
+        finally:
+            if self._said is not None:
+                self._said.close()
+
+    def _last_words(self) -> str:
+        said = os.pread(self._said.fileno(), 1 << 16, 0) if self._said is not None else b""
+        return said.decode("utf-8", "replace").strip()
 
     def _ask(self, request: dict[str, Any], timeout_s: float = REQUEST_TIMEOUT_S) -> dict[str, Any]:
-        sock = self._request(request)
+        return self._answer(self._request(request), timeout_s)
+
+    def _answer(self, sock: socket.socket, timeout_s: float) -> dict[str, Any]:
         sock.settimeout(timeout_s)
         try:
             for frame in Channel(sock).frames():

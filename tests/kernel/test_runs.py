@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,29 @@ def test_a_killed_notebook_leaves_nothing_although_its_forked_child_lives_on() -
             assert alive(child)
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+def marked(mark: str) -> list[str]:
+    """The processes that were started with `mark` in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+    return found
+
+
+def test_nothing_is_left_when_the_command_line_returns(tmp_path: Path) -> None:
+    table = runs.unique()
+    file = tmp_path / "mine.c"
+    file.write_text(runs.counting(table).source)
+    command = [sys.executable, "-m", "kernelscope", "run", str(file), "-d", "0.2", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "MARK": table}) as at:
+        assert becomes(lambda: table in maps(), 30)
+        assert len(marked(table)) >= 2
+        assert at.wait(30) == 0
+    assert table not in maps()
+    assert marked(table) == []
 
 
 def test_a_forked_child_that_ends_does_not_end_its_parents_run(agent: Agent) -> None:

@@ -147,6 +147,7 @@ class FakeAgent:
         self.programs: list[Program] = []
         self.reasons = reasons or {}
         self.alive = True
+        self.greeted = False
         self.names: list[str] = []
 
     def run(self, program: Program) -> FakeChannel:
@@ -159,6 +160,12 @@ class FakeAgent:
     def list(self, kind: str, prefix: str, target: str) -> list[str]:
         assert (kind in ("uprobe", "uretprobe", "usdt")) == bool(target)
         return [name for name in self.names if name.startswith(prefix)]
+
+    def greet(self) -> None:
+        self.greeted = True
+
+    def dismiss(self) -> None:
+        self.alive = False
 
     def close(self) -> None:
         self.alive = False

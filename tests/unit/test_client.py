@@ -141,6 +141,13 @@ def test_a_request_too_long_for_the_agent_is_refused_before_it_is_sent() -> None
         agent.check(["x" * MAX_LINE])
 
 
+def test_a_dismissed_agent_ends_although_nobody_waits_for_it() -> None:
+    agent = with_agent("import sys; sys.stdin.read()")
+    agent.dismiss()
+    assert agent._process.wait(10) == 0
+    agent.close()
+
+
 def test_closing_twice_is_harmless_and_ends_the_process() -> None:
     agent = with_agent("import sys; sys.stdin.read()")
     agent.close()
@@ -203,6 +210,20 @@ def test_what_sudo_or_the_agent_says_at_its_start_is_told(
     with pytest.raises(AgentUnavailableError, match=message) as raised:
         Agent.start()
     assert raised.value.hint
+
+
+def test_a_launched_agent_that_ended_says_why_when_it_is_greeted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text("#!/bin/sh\necho 'ImportError: no bcc' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    as_user(monkeypatch, str(sudo))
+    agent = Agent.launch()
+    agent._process.wait()
+    with pytest.raises(AgentUnavailableError, match="did not start: ImportError: no bcc"):
+        agent.greet()
+    assert not agent.alive
 
 
 def test_privilege_needs_no_sudo(monkeypatch: pytest.MonkeyPatch) -> None:

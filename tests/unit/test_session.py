@@ -146,6 +146,23 @@ def test_an_agent_that_has_died_is_replaced_before_the_next_run(monkeypatch):
     assert len(made.run(source=SOURCE)) == 1
 
 
+def test_an_agent_launched_ahead_is_greeted_and_serves():
+    expected = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
+    made = Session()
+    made.expect(expected)
+    assert not expected.greeted
+
+    assert len(made.run(source=SOURCE)) == 1
+    assert expected.greeted
+
+
+def test_a_session_that_needed_no_agent_closes_the_one_launched_ahead():
+    expected = FakeAgent()
+    with Session() as made:
+        made.expect(expected)
+    assert not expected.alive
+
+
 def test_a_request_that_the_agent_cannot_take_goes_to_a_new_agent(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
     monkeypatch.setattr("kernelscope.session.Agent.start", lambda: fresh)
