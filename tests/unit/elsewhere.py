@@ -53,18 +53,25 @@ def pretend() -> None:
     sys.platform = "win32"
 
 
-def digests(path: str) -> list[str]:
-    """Return a line for each table of a recording: its name and its bytes' digest."""
-    import kernelscope
-    from kernelscope import export, tables
+def digest(table: pd.DataFrame, *, attrs: bool = True) -> str:
+    """Return the digest of a table's bytes: columns, types, values, and its receipt."""
+    from kernelscope import export
 
-    found = []
+    shown = table.copy(deep=False)
+    shown.attrs = table.attrs if attrs else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, table in tables.by_name(kernelscope.open(path)).items():
-            written = export.to_arrow(table, Path(folder, "table.arrow"))
-            pd.testing.assert_frame_equal(kernelscope.read(written), table)
-            found.append(f"{name} {hashlib.sha256(written.read_bytes()).hexdigest()}")
-    return found
+        written = export.to_arrow(shown, Path(folder, "table.arrow"))
+        pd.testing.assert_frame_equal(export.read(written), table)
+        return hashlib.sha256(written.read_bytes()).hexdigest()
+
+
+def digests(path: str) -> list[str]:
+    """Return each table of a recording: its name and its digest."""
+    import kernelscope
+    from kernelscope import tables
+
+    found = tables.by_name(kernelscope.open(path))
+    return [f"{name} {digest(table)}" for name, table in found.items()]
 
 
 if __name__ == "__main__":
