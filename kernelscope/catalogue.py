@@ -1,4 +1,4 @@
-"""The built-in probes: where their files lie, and how one is found by name.
+"""The built-in probes: where their files lie, and how one is found by name; and those of one's own.
 
 An installed wheel carries them as package data in `kernelscope/_bpf`; a checkout has `bpf/`.
 """
@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kernelscope import probe_load
-from kernelscope.errors import ProbeNotFoundError, did_you_mean
+from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean
 from kernelscope.probe import Probe
 
 _PACKAGE = Path(__file__).resolve().parent
+_own: dict[str, Probe] = {}  # of files that were named: known by their names from then on
 
 
 def root() -> Path:
@@ -46,10 +47,18 @@ def catalogue() -> dict[str, Probe]:
 
 
 def find(name: str) -> Probe:
-    """Return the probe of that name. Raises ProbeNotFoundError with close matches."""
+    """Return the probe of that name, or the one that a path to a .toml names.
+
+    One of somebody's own is known by its name alone once its file was named, and is read anew each
+    time that it is. Raises ProbeNotFoundError with close matches, ProbeSpecError.
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name))
     path = _paths().get(name)
     if path is not None:
         return _load(path)
+    if name in _own:
+        return _own[name]
     matches = did_you_mean(name, names())
     hint = (
         f"Did you mean {' or '.join(matches)}?"
@@ -59,6 +68,18 @@ def find(name: str) -> Probe:
     raise ProbeNotFoundError(
         f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
     )
+
+
+def _read(path: Path) -> Probe:
+    if path.stem in _paths():
+        raise ProbeSpecError(
+            f"{path}: {path.stem} is the name of a built-in probe",
+            hint="give the two files another name",
+            file=str(path),
+            key="",
+        )
+    _own[path.stem] = probe_load.load(path, own=True)
+    return _own[path.stem]
 
 
 @lru_cache(maxsize=1)

@@ -33,6 +33,7 @@ _USAGE = """kernelscope: ask the running Linux kernel a question
   kernelscope run NAME NAME...   run several together, each with its own table
   kernelscope run FILE.c         run BPF C in BCC's dialect; "-" reads it from
                                  standard input
+  kernelscope run FILE.toml      run a probe of your own: its description, and FILE.c
   kernelscope doctor             what works on this machine, and what would mend
                                  the rest
 
@@ -186,8 +187,9 @@ def _run_help(target: str | None) -> int:
 
 def _find(target: str) -> Probe | None:
     """Return the probe of that name; None where the name is a file's or standard input."""
-    is_file = target == "-" or target.endswith(".c") or "/" in target
-    return None if is_file else catalogue.find(target)
+    is_described = target.endswith(".toml")  # a probe of one's own
+    is_c = target == "-" or target.endswith(".c") or ("/" in target and not is_described)
+    return None if is_c else catalogue.find(target)
 
 
 def _source(target: str) -> tuple[str, str]:

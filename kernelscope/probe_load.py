@@ -1,4 +1,4 @@
-"""Loads a probe from its two files, bpf/<area>/NAME.toml and NAME.c, and checks every key.
+"""Loads a probe from its two files, NAME.toml and NAME.c, and checks every key.
 
 Raises ProbeSpecError that names the file and the key; a key that is not known is an error, so that
 a misspelt one cannot be ignored in silence.
@@ -31,6 +31,13 @@ PARAMETER_KINDS = (
 )  # fmt: skip
 PLOT_KINDS = ("histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+# What a built-in probe must say, and one of somebody's own may leave out.
+_UNSAID: Mapping[str, Any] = {
+    "area": "own",
+    "overhead": {"level": "medium", "note": "Not measured."},
+    "check": {"load": "none", "events": 0, "expect": "nothing"},
+    "example": "",
+}
 
 
 class _Keys:
@@ -117,17 +124,24 @@ def _kind_name(kind: type | tuple[type, ...]) -> str:
     return "a number" if isinstance(kind, tuple) else names[kind]
 
 
-def load(path: Path) -> Probe:
-    """Load the probe that `path` (its .toml) describes, with the C that lies beside it."""
+def load(path: Path, *, own: bool = False) -> Probe:
+    """Load the probe that `path` (its .toml) describes, with the C that lies beside it.
+
+    own: it is none of the built-in ones, lies in any folder, and needs no more than a summary, its
+    hooks and its tables.
+    """
     source = path.with_suffix(".c")
-    keys = _Keys(_read_toml(path), path)
+    data = _read_toml(path)
+    if own:
+        data = {"description": data.get("summary", ""), **_UNSAID, **data}
+    keys = _Keys(data, path)
     try:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ProbeSpecError(
             f"{source}: cannot be read: {error}", file=str(source), key=""
         ) from error
-    probe = _probe(keys, path, text)
+    probe = _probe(keys, path, text, own)
     keys.finish()
     _check_references(probe, keys)
     return probe
@@ -140,9 +154,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ProbeSpecError(f"{path}: {error}", file=str(path), key="") from error
 
 
-def _probe(keys: _Keys, path: Path, source: str) -> Probe:
+def _probe(keys: _Keys, path: Path, source: str, own: bool) -> Probe:
     area = keys.name("area")
-    if area != path.parent.name:
+    if area != path.parent.name and not own:
         keys.refuse("area", f"is {area!r}, but the folder is {path.parent.name!r}")
     if not _NAME.match(path.stem):
         keys.refuse("", f"{path.stem!r} is not a probe's name in lower case")

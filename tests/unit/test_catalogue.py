@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import catalogue, probe_load
+from kernelscope import catalogue, describe, probe_load, request
+from kernelscope.command_line import parser
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
-from kernelscope.options import parser
 
 GOOD = """
 area = "block"
@@ -121,3 +121,55 @@ def test_a_misspelt_probe_brings_close_matches():
         catalogue.find("sycount")
 
     assert caught.value.details["matches"][0] == "syscount"
+
+
+OWN = """
+summary = "Mine"
+[[hook]]
+function = "on_it"
+any_of = ["profile:hz:99"]
+[[table]]
+name = "seen"
+map = "seen"
+column = [{ name = "pid" }, { name = "count" }]
+"""
+
+
+def own(folder: Path, name: str, text: str = OWN) -> str:
+    (folder / f"{name}.c").write_text("int x;")
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_probe_of_ones_own_is_found_by_its_file_and_then_by_its_name(tmp_path: Path):
+    with pytest.raises(ProbeNotFoundError):
+        catalogue.find("my_own_probe")
+    probe = catalogue.find(own(tmp_path, "my_own_probe"))
+
+    assert (probe.area, probe.description, probe.source) == ("own", "Mine", "int x;")
+    assert catalogue.find("my_own_probe") is probe
+    assert "my_own_probe" not in catalogue.names()
+    assert request.from_probe(probe, {"duration": 1}).name == "my_own_probe"
+    assert "Mine" in describe.probe_help(probe)
+
+
+def test_a_file_that_was_changed_is_read_anew(tmp_path: Path):
+    catalogue.find(own(tmp_path, "my_changed_probe"))
+    changed = own(tmp_path, "my_changed_probe", OWN.replace("Mine", "Mended"))
+
+    assert catalogue.find(changed).summary == "Mended"
+    assert catalogue.find("my_changed_probe").summary == "Mended"
+
+
+def test_a_file_of_ones_own_is_checked_as_the_built_in_ones_are(tmp_path: Path):
+    with pytest.raises(ProbeSpecError, match=r"sumary.*did you mean summary"):
+        catalogue.find(own(tmp_path, "my_wrong_probe", "sumary = 1\n" + OWN))
+    with pytest.raises(ProbeSpecError, match="no_such_file"):
+        catalogue.find(str(tmp_path / "no_such_file.toml"))
+
+
+def test_a_file_may_not_take_a_built_in_probes_name(tmp_path: Path):
+    with pytest.raises(ProbeSpecError, match="name of a built-in probe"):
+        catalogue.find(own(tmp_path, "biolatency"))
+    assert catalogue.find("biolatency").summary != "Mine"
