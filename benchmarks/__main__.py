@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, Form, prepared_bcc
 
 SHORT_ROUNDS, FULL_ROUNDS = 2, 3
 # What changes little from round to round, or takes long, is measured once in a run.
-_ONCE = ("live", "probes", "scale")
+_ONCE = ("live", "overhead", "probes", "scale")
 
 
 def main() -> None:

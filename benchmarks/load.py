@@ -39,7 +39,9 @@ class Load:
         rate: float = 0,
         size: int = 1,
         seconds: float = 1e6,
+        cpu: int | None = None,
     ) -> None:
+        """cpu: the only one that it may run on."""
         self.count = count
         command = [built(), kind, str(count)]
         if kind == "calls":
@@ -47,7 +49,11 @@ class Load:
         elif kind == "reads":
             command += [str(SOURCE.parent / "build" / "file")]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
         )
         self._out.readline()  # it is ready
 

@@ -28,8 +28,6 @@ import kernelscope
 from benchmarks import programs
 from benchmarks.load import Load
 from benchmarks.soak import resident_mib, tree_mib
-from kernelscope import catalogue
-from kernelscope.errors import KernelScopeError
 from kernelscope.session import Run, default_session
 from kernelscope.stream import Batch
 
@@ -235,35 +233,12 @@ def maps(kind: str, counts: list[int]) -> dict[str, Any]:
     return found
 
 
-def probes(names: list[str] | None, kinds: list[str] | None = None) -> dict[str, Any]:
-    """What each built-in probe costs three loads; why some cannot run here."""
-    from benchmarks.overhead import LOADS, bpf_ns, costs
+def probes(names: list[str] | None, rounds: int) -> dict[str, Any]:
+    """What each built-in probe costs three loads."""
+    from benchmarks.overhead import all_probes
 
-    agent = default_session().agent
     _settle()
-    seen, refused, bare = {}, {}, {}
-    tries = 3 if names else 1  # all of them are too many for more
-    for number, name in enumerate(names or catalogue.names()):
-        if names or number % _BARE_EVERY == 0:
-            bare = costs(kinds or LOADS, tries)
-        try:
-            with kernelscope.start(name, duration="inf", **_NEEDED.get(name, {})):
-                each = {"bare": bare, "with": costs(kinds or LOADS, tries)}
-                each["bpf_ns"] = {
-                    kind: bpf_ns(lambda: _children(agent.pid), kind) for kind in kinds or LOADS
-                }
-                seen[name] = each
-        except KernelScopeError as error:
-            refused[name] = str(error).splitlines()[0]
-    return {"probes": seen, "refused": refused}
-
-
-_BARE_EVERY = 8
-# What a probe cannot do without.
-_NEEDED: dict[str, dict[str, Any]] = {
-    name: {"function": ["libc:malloc"]}
-    for name in ("argdist", "funccount", "funclatency", "stackcount", "trace")
-}
+    return all_probes(names, rounds)
 
 
 def together(counts: list[int]) -> dict[str, Any]:

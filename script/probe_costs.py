@@ -6,6 +6,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ import pandas as pd
 
 from kernelscope.agent import kernel
 from kernelscope.tables import Tables
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.paired import pairs
 
 ROUNDS = 7
 CALLS = 400_000
@@ -76,21 +80,19 @@ def rounded(ns: float) -> float:
 def overhead(attached: Callable[[], AbstractContextManager[Any]]) -> Mapping[str, float]:
     """Return how many times the flood's CPU time becomes with the probe: the rounds' median.
 
-    Each round is without and then with it; low and high are the rounds' extremes.
+    Each round is with it, attached anew, between two without; low and high are the rounds'
+    extremes.
     """
-    _flood_s()  # the first one is slower
-    ratios = []
-    for _ in range(ROUNDS):
-        without = _flood_s()
-        with attached():
-            ratios.append(_flood_s() / without)
+    _flood()  # the first one is slower
+    ratios = [pair["flood"].ratio for pair in pairs(_flood, attached, ROUNDS)]
     named = {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
     return {name: round(value, 2) for name, value in named.items()}
 
 
-def _flood_s() -> float:
-    """Run the load and return the CPU time it took, which other processes change little."""
-    with subprocess.Popen(FLOOD) as process:
+def _flood() -> dict[str, float]:
+    """Run the load on one CPU and return the CPU time it took, which others change little."""
+    one = max(os.sched_getaffinity(0))
+    with subprocess.Popen(FLOOD, preexec_fn=lambda: os.sched_setaffinity(0, {one})) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+    return {"flood": usage.ru_utime + usage.ru_stime}

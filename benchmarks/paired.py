@@ -1,0 +1,52 @@
+"""With and without, in turns: each measurement between two of the same thing without.
+
+A busy host makes a virtual machine a third slower for seconds at a time. What was measured a minute
+before says little then; the one right before and the one right after do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+Attached = TypeVar("Attached")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one load took without, the mean of before and after, and with."""
+
+    without: float
+    with_it: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long it took."""
+        return self.with_it / self.without
+
+    @property
+    def added(self) -> float:
+        """How much longer it took."""
+        return self.with_it - self.without
+
+
+def pairs(
+    measure: Callable[[], dict[str, float]],
+    attached: Callable[[], AbstractContextManager[Attached]],
+    rounds: int,
+    meanwhile: Callable[[Attached], None] = lambda _: None,
+) -> Iterator[dict[str, Pair]]:
+    """Yield, `rounds` times, a pair of each load that `measure` tells of.
+
+    meanwhile: what else is to be done while it is attached, after the measurement.
+    """
+    before = measure()
+    for _ in range(rounds):
+        with attached() as given:
+            during = measure()
+            meanwhile(given)
+        after = measure()
+        yield {name: Pair((before[name] + after[name]) / 2, during[name]) for name in during}
+        before = after
