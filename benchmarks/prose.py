@@ -263,8 +263,8 @@ def _rest_of_overhead(parts: dict[str, Part]) -> str:
         " comparison that leaves out KernelScope's own processes. Of a probe's ns an event so much"
         f" is the limit of its hooks: {'; '.join(near)}. Of the rest, a reading of"
         " the clock is some 30 ns and a look into a hash some 30 (kernels that guard every return"
-        " make each helper's call dear); names, ids and files of the task are read directly. The same program differs by a fifth"
-        " from one attaching to the next, by where the kernel puts its code; the pairs are attached"
+        " make each helper's call dear); names, ids and files of the task are read directly."
+        " The same program differs by a fifth from one attaching to the next, by where the kernel puts its code; the pairs are attached"
         " anew for that."
     )
 
