@@ -38,11 +38,22 @@ def facts(spent: Spent, results: Mapping[str, pd.DataFrame | Tables]) -> dict[st
     cpu += f", {seconds(spent.children_s)} in processes it waited for"
     said = {"Wall time": seconds(spent.wall_s), "CPU time": cpu}
     for name, result in results.items():
-        title, reader = _READERS.get(name, (name, _rows))
-        text = reader(next(iter(result.values())) if isinstance(result, Tables) else result)
-        scoped = "tree" in _receipt(result)["filters"]
-        said[title] = text if scoped else f"{text} (of the whole machine)"
+        title, reader, table = _READERS.get(name, (name, _rows, ""))
+        receipt = _receipt(result)
+        text = reader(_table(result, table))
+        if "tree" not in receipt["filters"]:
+            text += " (of the whole machine)"
+        if lost := sum(receipt["lost"].values()):
+            text += f" ({lost:,} events lost)"
+        said[title] = text
     return said
+
+
+def _table(result: pd.DataFrame | Tables, name: str) -> pd.DataFrame:
+    """Return the table of that name, the first without one, or the only one."""
+    if not isinstance(result, Tables):
+        return result
+    return result[name] if name in result else next(iter(result.values()))
 
 
 def seconds(value: float) -> str:
@@ -126,20 +137,49 @@ def _samples(samples: pd.DataFrame) -> str:
 
 
 def _leaf(stacks: Iterable[str]) -> str:
-    """Return where a sample was: in the kernel if it was there at all."""
+    """Return where a sample was: in which Python function, else the innermost of all.
+
+    Python 3.12 and later give their functions as "py::NAME:FILE". The kernel is inside of a
+    program, where a sample was in it at all.
+    """
     found = [stack for stack in stacks if stack and stack != "nan"]
+    python = [frame for stack in found for frame in stack.split(";") if frame.startswith("py::")]
+    if python:
+        return python[-1].split(":")[2]
     return found[-1].rpartition(";")[2] if found else "unknown"
+
+
+def _allocations(functions: pd.DataFrame) -> str:
+    found = _largest(functions, functions["function"].astype(str), "count")
+    total = f"{int(functions['count'].sum()):,} of {size(functions['total_bytes'].sum())}"
+    return _listed(total, [f"{name} {count:,.0f}" for name, count in found[:_TOP]])
+
+
+def _held(sites: pd.DataFrame) -> str:
+    taken, held = int(sites["taken"].sum()), int(sites["held"].sum())
+    return f"{size(sites['held_bytes'].sum())} in {held:,} of {taken:,} allocations"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as people say it: "512 bytes", "21.3 MiB"."""
+    for unit, bytes_each in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if number >= bytes_each:
+            return f"{number / bytes_each:.3g} {unit}"
+    return f"{number:.0f} bytes"
 
 
 def _rows(table: pd.DataFrame) -> str:
     return f"{len(table):,} row{'' if len(table) == 1 else 's'}"
 
 
-_READERS: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
-    "syscount": ("System calls", _calls),
-    "offcputime": ("Off the CPU", _waits),
-    "pagefaults": ("Page faults", _faults),
-    "biotop": ("Block I/O", _users),
-    "biolatency": ("Disk requests", _disks),
-    "profile": ("On the CPU", _samples),
+# By probe: what its line is called, what writes it, and of which table.
+_READERS: dict[str, tuple[str, Callable[[pd.DataFrame], str], str]] = {
+    "syscount": ("System calls", _calls, "calls"),
+    "offcputime": ("Off the CPU", _waits, ""),
+    "pagefaults": ("Page faults", _faults, ""),
+    "mallocdist": ("Allocations", _allocations, "functions"),
+    "memleak": ("Still held", _held, "sites"),
+    "biotop": ("Block I/O", _users, ""),
+    "biolatency": ("Disk requests", _disks, ""),
+    "profile": ("On the CPU", _samples, ""),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import sysconfig
@@ -16,6 +17,8 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from kernelscope import cell
+from kernelscope.agent.descendants import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell import CellResults
 from kernelscope.errors import ParameterError
 from kernelscope.session import Session
@@ -43,8 +46,8 @@ def noise() -> Iterator[None]:
     os.close(zero)
 
 
-def probed(shell: InteractiveShell, line: str, cell: str) -> CellResults:
-    result = shell.run_cell_magic("probe", line, cell)
+def probed(shell: InteractiveShell, line: str, text: str) -> CellResults:
+    result = shell.run_cell_magic("probe", line, text)
     assert isinstance(result, CellResults)
     return result
 
@@ -114,20 +117,65 @@ def test_an_empty_cell_makes_no_system_call(shell: InteractiveShell) -> None:
     assert result["syscount.calls"]["count"].sum() == 0
 
 
-def test_page_faults_are_those_of_the_cell(shell: InteractiveShell) -> None:
-    cell = """
-import mmap, resource
+@pytest.fixture
+def faults_of_the_cell(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The kernel's own count of this thread's minor faults, as the cell begins and as it ends."""
+    seen: list[int] = []
+    rename = cell._rename
+
+    def look() -> None:
+        seen.append(resource.getrusage(resource.RUSAGE_THREAD).ru_minflt)
+
+    def renamed(name: bytes) -> None:
+        if name == CELL_ENDS.encode():
+            look()
+        rename(name)
+        if name != CELL_BEGINS.encode() and not seen:
+            look()
+
+    monkeypatch.setattr(cell, "_rename", renamed)
+    return seen
+
+
+@pytest.mark.parametrize("line", ["pagefaults", "syscount offcputime pagefaults profile"])
+def test_page_faults_are_those_of_the_cells_thread_to_the_last(
+    shell: InteractiveShell, line: str, faults_of_the_cell: list[int]
+) -> None:
+    text = """
+import mmap
 pages = mmap.mmap(-1, 1009 * 4096)
 pages.madvise(mmap.MADV_NOHUGEPAGE)
-before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
 for page in range(1009):
     pages[page * 4096] = 1
-resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+[bytes(5000) for _ in range(2003)]
+pages.close()
 """
-    result = probed(shell, "pagefaults", cell)
+    result = probed(shell, line, text)
 
-    assert result.value >= 1009
-    assert result.value <= result["pagefaults"]["count"].sum() <= result.value + 100
+    before, after = faults_of_the_cell
+    faults = result["pagefaults"]
+    minor = faults[(faults["kind"] == "minor") & (faults["pid"] == os.getpid())]
+    assert after - before >= 1009
+    assert minor["count"].sum() == after - before
+
+
+def test_what_children_allocate_is_counted_exactly(shell: InteractiveShell) -> None:
+    child = (
+        "import ctypes, os; malloc = ctypes.CDLL(None).malloc; malloc.restype = ctypes.c_void_p; "
+        "[malloc(1_000_003) for _ in range(307)]; os._exit(0)"
+    )
+    text = f"""
+import subprocess
+running = subprocess.Popen([{sys.executable!r}, "-S", "-c", {child!r}])
+running.wait()
+running.pid
+"""
+    result = probed(shell, "mallocdist", text)
+
+    sizes = result["mallocdist.sizes"]
+    large = sizes[(sizes["pid"] == result.value) & (sizes["size_low_bytes"] <= 1_000_003)]
+    assert large[large["size_high_bytes"] > 1_000_003]["count"].sum() == 307
+    assert "malloc" in result.summary["Allocations"]
 
 
 def test_a_probe_of_no_task_sees_the_whole_machine_and_says_so(shell: InteractiveShell) -> None:

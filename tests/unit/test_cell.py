@@ -20,10 +20,11 @@ from kernelscope.errors import ParameterError, RequirementError, TargetError
 SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 
 
-def told(name: str, rows: dict[str, list[object]], *, scoped: bool = True) -> str:
+def told(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost: int = 0) -> str:
     """Say what the summary tells of a table."""
     table = pd.DataFrame(rows)
-    table.attrs["kernelscope"] = {"filters": {"tree": 1} if scoped else {}}
+    filters = {"tree": 1} if scoped else {}
+    table.attrs["kernelscope"] = {"filters": filters, "lost": {"map_full": lost}}
     facts = cell_summary.facts(SPENT, {name: table})
     return list(facts.values())[-1]
 
@@ -67,6 +68,30 @@ def test_a_sample_is_where_it_was_last_the_kernel_before_the_program() -> None:
         "count": [6, 1, 3],
     }
     assert told("profile", rows) == "10 samples: work 90%, vfs_read 10%"
+
+
+def test_a_sample_is_in_a_python_function_where_the_stack_names_them() -> None:
+    rows: dict[str, list[object]] = {
+        "user_stack": ["main;py::outer:/a.py;_PyEval;py::work:<cell:1>;list_sort", "main;free"],
+        "kernel_stack": ["entry;vfs_read", ""],
+        "count": [3, 1],
+    }
+    assert told("profile", rows) == "4 samples: work 75%, free 25%"
+
+
+def test_allocations_are_told_by_function_and_size() -> None:
+    functions: dict[str, list[object]] = {
+        "function": ["malloc", "calloc"],
+        "count": [1300, 3],
+        "total_bytes": [3 << 20, 1 << 19],
+    }
+    assert told("mallocdist", functions) == "1,303 of 3.5 MiB: malloc 1,300, calloc 3"
+    sites: dict[str, list[object]] = {"held_bytes": [700, 300], "held": [7, 1], "taken": [9, 5]}
+    assert told("memleak", sites) == "1000 bytes in 8 of 14 allocations"
+
+
+def test_what_was_lost_is_said_in_its_line() -> None:
+    assert told("syscount", {"count": [5]}, lost=1700) == "5 (1,700 events lost)"
 
 
 def test_what_is_not_the_cells_alone_says_so() -> None:
