@@ -157,7 +157,10 @@ def timeseries(
     top: int = 6,
     title: str = "",
 ) -> Figure:
-    """Return events a second over time or, with `y`, the median of a column in each moment."""
+    """Return events a second over time or, with `y`, the median of a column in each moment.
+
+    The line goes straight over moments in which nothing was measured.
+    """
     times = _times(df, x)
     measure = measured(df, y) if y else Measure("events a second", "", "", "")
     label = figure.label_of(measure.name, measure.unit)
@@ -166,7 +169,10 @@ def timeseries(
     edges = np.linspace(0, max(last, 1e-6), _TIME_BINS + 1)
     for index, (name, group) in enumerate(bins.series(df, by, top)):
         values = bins.over_time(group, bins.seconds(group[x], times), y, edges)
-        artists.line(axes, (edges[:-1] + edges[1:]) / 2, values, index, label=name)
+        known = ~np.isnan(values)
+        middle = (edges[:-1] + edges[1:]) / 2
+        point = "o" if known.sum() < _TIME_BINS / 2 else ""
+        artists.line(axes, middle[known], values[known], index, label=name, marker=point)
     _time_axis(axes, times)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(label)

@@ -153,6 +153,16 @@ def test_a_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
     assert np.nanmax(np.asarray(line.get_ydata(), float)) == pytest.approx(5000)
 
 
+def test_a_timeseries_of_a_column_joins_readings_that_lie_apart() -> None:
+    times = pd.to_datetime(["2026-01-01 00:00:00", "2026-01-01 00:00:10", "2026-01-01 00:00:30"])
+    readings = pd.DataFrame({"time": times, "held_bytes": [10, 20, 40]})
+
+    [line] = plot.timeseries(readings, y="held_bytes").axes[0].lines
+
+    assert line.get_ydata().tolist() == [10, 20, 40]
+    assert line.get_marker() == "o"
+
+
 def test_the_percentile_curve_reaches_only_as_far_as_the_events_go(events: pd.DataFrame) -> None:
     [line] = plot.percentiles(events, "duration_us").axes[0].lines
 
