@@ -292,7 +292,7 @@ def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
             va="center",
             fontsize=_FONT_POINTS,
             family="monospace",
-            color="white" if sum(colour) < 1.3 else figure.INK,
+            color="white" if sum(colour) < 1.7 else figure.INK,
             clip_on=True,
         )
 
