@@ -158,10 +158,15 @@ def from_json(data: Mapping[str, Any]) -> KernelScopeError:
 
 
 def did_you_mean(name: str, known: Sequence[str], limit: int = 3) -> list[str]:
-    """Return the names in `known` closest to `name`, best first, at most `limit`."""
+    """Return the names in `known` closest to `name`, best first, at most `limit`.
+
+    Those that go on where `name` ends (pread: pread64) come before those that are spelt alike.
+    """
     import difflib  # costs 4 ms, and only an error needs it
 
     lowered = {k.lower(): k for k in known}
-    found = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.6)
-    found += [k for k in lowered if name.lower() in k and k not in found]
+    longer = sorted((k for k in lowered if len(name) > 2 and k.startswith(name.lower())), key=len)
+    alike = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.6)
+    within = [k for k in lowered if name.lower() in k]
+    found = list(dict.fromkeys([*longer, *alike, *within]))
     return [lowered[k] for k in found[:limit]]
