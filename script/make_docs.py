@@ -16,9 +16,11 @@ sys.path.insert(0, str(ROOT / "script"))
 
 import probe_pages  # noqa: E402
 
-from kernelscope import options  # noqa: E402
+from kernelscope import catalogue, options  # noqa: E402
 from kernelscope.agent import hooks  # noqa: E402
 
+NOTEBOOKS = ROOT / "notebooks"
+FIRST = ("live", "quickstart")
 KERNELS = ROOT / "docs" / "kernels.json"
 DOCUMENTS = (ROOT / "README.md",)
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -53,7 +55,25 @@ def kernels() -> str:
     return probe_pages.table(("Hook", *(f"Linux {series}" for series in columns)), rows)
 
 
+def notebooks() -> str:
+    """Return the notebooks by their titles, the first two first, and the probes that each runs."""
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"), key=lambda path: (path.stem not in FIRST, path.stem))
+    rows = []
+    for path in paths:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts = ["".join(cell["source"]) for cell in cells]
+        title = texts[0].partition("\n")[0].removeprefix("# ")
+        code = "\n".join(
+            text for text, cell in zip(texts, cells, strict=True) if cell["cell_type"] == "code"
+        )
+        named = set(re.findall(r"[%\"' ](\w+)", code)) & set(catalogue.names())
+        runs = ", ".join(f"`{name}`" for name in sorted(named))
+        rows.append((f"[{title}](notebooks/{path.name})", runs or "C of its own"))
+    return probe_pages.table(("Notebook", "Probes"), rows)
+
+
 PARTS = {
+    "notebooks": notebooks,
     "probes": probe_pages.short_table,
     "options": option_table,
     "hooks": hook_grammar,
