@@ -20,7 +20,7 @@ from kernelscope.decode import Array
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.finish import amounts, finished
 from kernelscope.probe import Column, TableSpec
-from kernelscope.rows import Joined, Rows, combined, map_rows, record_rows
+from kernelscope.rows import Joined, Rows, alone, combined, map_rows, record_rows
 from kernelscope.stacks import Stacks
 from kernelscope.store import MapStore, Reading, RecordStore, available_bytes
 
@@ -283,8 +283,11 @@ class Collector:
         return self._decoded(plan, rows, store.shape[0] if store.shape else 0)
 
     def _decoded(self, plan: _Plan, rows: Rows, cpus: int = 0) -> dict[str, Any]:
+        blocks = list(rows.blocks(_BLOCK_ROWS))
+        if not blocks[1:]:
+            return alone(self._decoded_block(plan, blocks[0], cpus))
         joined = Joined(len(rows) * (cpus if cpus and self.per_cpu else 1))
-        for block in rows.blocks(_BLOCK_ROWS):
+        for block in blocks:
             joined.add(self._decoded_block(plan, block, cpus))
         return joined.columns()
 

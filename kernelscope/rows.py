@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kernelscope import decode
 from kernelscope.agent.protocol import Field, Layout
+from kernelscope.columns import as_text
 from kernelscope.decode import Array
 from kernelscope.store import Batch, MapStore, Reading
 
@@ -154,6 +155,16 @@ def combined(raw: Array, kind: str) -> Array:
     return chosen
 
 
+def alone(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a block that is a whole table; copied, what is a view of its bytes."""
+    return {
+        name: values.copy()
+        if isinstance(values, np.ndarray) and values.base is not None
+        else values
+        for name, values in block.items()
+    }
+
+
 class Joined:
     """Puts a table's columns together from those of its blocks.
 
@@ -190,7 +201,7 @@ class Joined:
     def _column(self, name: str, dtype: Any) -> Any:
         if name in self._texts:
             chunks = [chunk for text in self._texts[name] for chunk in _chunks(text)]
-            return pd.array(pa.chunked_array(chunks, pa.large_string()), dtype="str")
+            return as_text(pa.chunked_array(chunks, pa.large_string()))
         if isinstance(dtype, pd.DatetimeTZDtype):
             return pd.array(self._arrays[name], dtype="datetime64[ns, UTC]", copy=False)
         return self._arrays[name]
