@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from kernelscope.probe import Column
     from kernelscope.recording import Recorder
 
-_RECENT_BYTES = 64 << 20
+_RECENT_BYTES = 64 << 20  # for an iteration that begins late
+_RECENT_BYTES_WITH_FEED = 8 << 20  # where there is one: memory that is used again soon is quick
+_ROOM = 256  # batches, of 1 MiB each, that a slow iteration lets wait
 _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 
 
@@ -82,15 +84,16 @@ class _Feed:
 
     def __init__(self, backlog: list[Batch]) -> None:
         self._queue: queue.Queue[Batch | None] = queue.Queue()
-        self._room = threading.Semaphore(256)
+        self._room = threading.Semaphore(_ROOM)
         self._open = True
         self._bounded = True
         for batch in backlog:
             self._queue.put(batch)
 
     def put(self, batch: Batch | None) -> None:
-        while self._bounded and batch is not None and not self._room.acquire(timeout=0.1):
-            pass
+        for _ in range(_places(batch)):
+            while self._bounded and not self._room.acquire(timeout=0.1):
+                pass
         self._queue.put(batch)
 
     @property
@@ -109,9 +112,14 @@ class _Feed:
         try:
             while (batch := self._queue.get()) is not None:
                 yield batch
-                self._room.release()
+                self._room.release(_places(batch))
         finally:
             self.close()
+
+
+def _places(batch: Batch | None) -> int:
+    """Return how much of a feed's room a batch takes."""
+    return 0 if batch is None else 1 + (batch.nbytes >> 20)
 
 
 class Stream:
@@ -242,7 +250,10 @@ class Stream:
             )
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the latest batches (up to 64 MiB of them), then each as it arrives."""
+        """Yield the latest batches, then each as it arrives.
+
+        The latest are up to 64 MiB of them; 8 MiB while another iteration goes on.
+        """
         with self._lock:
             feed = _Feed(list(self._recent))
             if self.done.is_set():
@@ -297,6 +308,7 @@ class Stream:
         from kernelscope.store import available_bytes
 
         accessor.register()
+        self.request.digest()  # kept; a first peek need not wait for it
         request, max_bytes = self.request, self.request.max_bytes
         if max_bytes is None and request.max_rows is None and request.sharing > 1:
             max_bytes = available_bytes() // 4 // request.sharing
@@ -368,10 +380,10 @@ class Stream:
             self._share(frame)
 
     def _share(self, frame: Frame) -> None:
-        """Make a batch of the frame, or of a map's reading when its last part is here."""
+        """Make a batch of the frames of one look into a ring, or of a map's reading."""
         table = str(frame.header["table"])
         frames = [*self._parts.pop(table, []), frame]
-        if frame.type == "map" and not frame.header.get("last", True):
+        if frame.header.get("more") or not frame.header.get("last", True):
             self._parts[table] = frames
             return
         batch = Batch(table, int(frame.header.get("at_ns", 0)), tuple(frames), self)
@@ -381,8 +393,9 @@ class Stream:
                 self._read_again.notify_all()
             self._recent.append(batch)
             self._recent_bytes += batch.nbytes
-            while self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1:
-                self._recent_bytes -= self._recent.popleft().nbytes
             feeds = self._feeds = [feed for feed in self._feeds if feed.is_open]
+            most = _RECENT_BYTES_WITH_FEED if feeds else _RECENT_BYTES
+            while self._recent_bytes > most and len(self._recent) > 1:
+                self._recent_bytes -= self._recent.popleft().nbytes
         for feed in feeds:
             feed.put(batch)

@@ -365,7 +365,8 @@ class FrameReader:
         del self._pending[:have]
         view = memoryview(payload)
         while have < size:
-            count = self.sock.recv_into(view[have:])
+            # All at once: each return would wait for the interpreter's lock.
+            count = self.sock.recv_into(view[have:], 0, socket.MSG_WAITALL)
             if not count:
                 raise AgentDiedError("the stream ended inside a message")
             have += count

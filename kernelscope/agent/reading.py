@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import kernel, maps, perfbuf
+from kernelscope.agent.pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
 from kernelscope.agent.protocol import Layout, Program
 from kernelscope.agent.ringbuf import Chunk, Ring
 from kernelscope.errors import AgentRefusedError
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 LOST_MAP = "ks_lost"
 LOST_SLOTS = 64
-SLOWEST_TICK_S = 0.05
-FASTEST_TICK_S = 0.002
-FILL_A_TICK = 1 / 16  # of a ring: leaves 15 ticks' room for a burst
+GROUP_BYTES = 4 << 20  # of chunks that are one batch: less work for each, and still often
 PRINTK = Layout("printk", "printk")
 _NOT_MAPS = ("ring", "perf", "printk", "stack_trace")
 
@@ -59,7 +58,12 @@ class Reading:
         self._spool_full_lost = 0
         self._lost_when_full: int | None = None
         self._last_drain = time.monotonic()
+        self._paces = {name: Pace(r.capacity, r.stride) for name, r in self._rings.items()}
+        self._quiet = False
+        self.look_s = min([SLOWEST_TICK_S, *(pace.look_s for pace in self._paces.values())])
         self._stacks = self._open_stacks() if program.symbolize else None
+        if self._stacks is not None:
+            self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
 
     def _open_perf_buffers(self, tracefs: Path | None) -> dict[str, perfbuf.PerfBuffer]:
         buffers = {}
@@ -88,18 +92,22 @@ class Reading:
         return in_rings + sum(buffer.pending() for buffer in self._perf.values())
 
     def drain(self) -> float:
-        """Move finished records into the spool; return seconds until the next time."""
+        """Move finished records into the spool; return seconds until the next time.
+
+        A flood may begin in between: whoever waits asks every `look_s` whether a ring `is_filling`.
+        """
         self._note_spool_full(self._spool.full)
         if self._spool.full:
             return FASTEST_TICK_S
         now = time.monotonic()
         elapsed = max(now - self._last_drain, 1e-4)
         self._last_drain = now
+        self._quiet = True
         tick = SLOWEST_TICK_S
         for table, ring in self._rings.items():
             taken = self._drain_ring(table, ring)
-            if taken:
-                tick = min(tick, ring.capacity * FILL_A_TICK * elapsed / taken)
+            self._quiet = self._quiet and not taken
+            tick = min(tick, self._paces[table].after(taken, elapsed))
         for table, buffer in self._perf.items():
             for cpu, data in buffer.drain():
                 header = {"type": "batch", "table": table, "form": "perf", "cpu": cpu}
@@ -109,26 +117,37 @@ class Reading:
                 tick = min(tick, SLOWEST_TICK_S / 5)
         return max(tick, FASTEST_TICK_S)
 
+    def quiet_rings(self) -> list[int]:
+        """Return the rings' fds where nothing came of late: a first record can be waited for."""
+        return [self._fds[name] for name in self._rings] if self._quiet else []
+
+    def is_filling(self) -> bool:
+        """Tell whether a ring should be drained now."""
+        paces = self._paces
+        return any(paces[name].is_filling(ring.pending()) for name, ring in self._rings.items())
+
     def _push(self, header: dict[str, Any], payload: bytes) -> None:
         # `always`: what was taken from the kernel is never dropped. The spool is asked before.
         self._spool.push(header, payload, always=True)
 
     def _drain_ring(self, table: str, ring: Ring) -> int:
-        def take(chunk: Chunk) -> None:
-            header = {
-                "type": "batch",
-                "table": table,
-                "form": "ring",
-                "stride": chunk.stride,
-                "records": chunk.records,
-                "at_ns": time.monotonic_ns(),
-            }
+        group = 0  # bytes of the batch that is not whole yet
+        header: dict[str, Any] = {"type": "batch", "table": table, "form": "ring"}
+
+        def take(chunk: Chunk, behind: int) -> None:
+            nonlocal group
             data = memoryview(chunk.data)
+            group = group + len(data) if behind and group + len(data) < GROUP_BYTES else 0
+            shape = {"stride": chunk.stride, "records": chunk.records}
+            more = {"more": True} if group else {}
             if self._stacks is not None:
                 self._stacks.observe_records(table, data, chunk.stride)
-            self._spool.pass_on(header, data)
+            self._spool.pass_on({**header, **shape, "at_ns": time.monotonic_ns(), **more}, data)
 
-        return ring.pass_on(take)
+        taken = ring.pass_on(take)
+        if group:  # what stood behind the last chunk is not finished
+            self._push({**header, "stride": 8, "records": 0, "at_ns": time.monotonic_ns()}, b"")
+        return taken
 
     # --- maps ------------------------------------------------------------------------------------
 

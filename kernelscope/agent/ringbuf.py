@@ -66,6 +66,7 @@ class Ring:
         has the same layout).
     size: the map's max_entries, in bytes.
     record_size: the payload's bytes where all records are known to have as many; else 0.
+    stride: from one record to the next, where that is known; else 0.
     """
 
     def __init__(self, map_fd: int, size: int, record_size: int = 0) -> None:
@@ -82,7 +83,7 @@ class Ring:
         self._data = memoryview(self._producer_map)[PAGE:]
         self._words = self._data.cast("I")
         self._alike: tuple[int, memoryview] = (-1, memoryview(b""))
-        self._stride = stride_of(record_size) if record_size else 0
+        self.stride = stride_of(record_size) if record_size else 0
         self._walker: _Walker | None = None
         self._walker_wanted = True
 
@@ -96,13 +97,14 @@ class Ring:
         limit: stop after about this many bytes (never within a record).
         """
         chunks: list[Chunk] = []
-        self.pass_on(lambda chunk: chunks.append(replace(chunk, data=bytes(chunk.data))), limit)
+        self.pass_on(lambda chunk, _: chunks.append(replace(chunk, data=bytes(chunk.data))), limit)
         return chunks
 
-    def pass_on(self, take: Callable[[Chunk], object], limit: int = 1 << 62) -> int:
+    def pass_on(self, take: Callable[[Chunk, int], object], limit: int = 1 << 62) -> int:
         """Give `take` what `drain` would return, uncopied; return how many bytes there were.
 
-        A chunk's data is the ring's own memory: `take` must have done with it when it returns.
+        A chunk's data is the ring's own memory: `take` must have done with it when it returns. Its
+        second argument is how many bytes stand behind the chunk, finished or not.
         """
         start = position = self._consumer[0]
         end = self._producer[0]
@@ -112,7 +114,7 @@ class Ring:
             if not taken:
                 break
             if chunk is not None:
-                take(chunk)
+                take(chunk, end - position - taken)
             position += taken
             fence()
             self._consumer[0] = position
@@ -135,7 +137,7 @@ class Ring:
         if header & BUSY:
             return None, 0
         span = min(end - position, CHUNK)
-        if span >= _LONG_RUN and self._stride and self._has_walker():
+        if span >= _LONG_RUN and self.stride and self._has_walker():
             return self._walk_alike(position, span)
         if not header & DISCARDED:
             stride = stride_of(header)
@@ -154,7 +156,7 @@ class Ring:
         records, taken = self._walk(position, span)
         fence()
         at = position & (self.capacity - 1)
-        stride = self._stride if taken == records * self._stride else 0
+        stride = self.stride if taken == records * self.stride else 0
         return (Chunk(self._data[at : at + taken], stride, records) if records else None), taken
 
     def _run(self, at: int, header: int, stride: int, possible: int) -> int:

@@ -62,6 +62,7 @@ class Run:
         self._reading_due = False
         self._started = not program.hold
         self._ends_ns = 0
+        self._only_rings = True  # that told the last wait to end; or its time was over
 
     def execute(self) -> None:
         """Run to the end; what goes wrong is sent behind whatever was sent before.
@@ -246,7 +247,7 @@ class Run:
             wake = min(next_status, self._ends_ns, *([next_reading] if interval else []))
             if self.program.measure:
                 wake = min(wake, self.stats.next_tick_ns)
-            if not self._listen(min(tick, max(0.0, (wake - now) / 1e9))):
+            if not self._wait(tick, (wake - now) / 1e9):
                 return
 
     def _walk(self, *, first: bool = False) -> bool:
@@ -270,12 +271,31 @@ class Run:
         status["runs"] = self.stats.so_far()
         self._send({**status, **self.reading.losses()})
 
-    def _listen(self, timeout_s: float) -> bool:
-        """Wait for a command or the next tick; False when the run is to end."""
+    def _wait(self, tick_s: float, most_s: float) -> bool:
+        """Wait for a command or the next tick, or until a ring fills; False when the run is over."""
+        end = time.monotonic() + min(tick_s, max(0.0, most_s))
+        rings = self.reading.quiet_rings() if self.reading.look_s < tick_s else []
+        while True:
+            left = max(0.0, end - time.monotonic())
+            look = left if rings else min(left, self.reading.look_s)
+            if not self._listen(look, rings):
+                return False
+            if not self._only_rings or time.monotonic() >= end or self.reading.is_filling():
+                return True
+            rings = []
+
+    def _listen(self, timeout_s: float, rings: Sequence[int] = ()) -> bool:
+        """Wait for a command, or a record in `rings`; False when the run is to end."""
         poller = select.poll()
         events = select.POLLIN | (select.POLLOUT if self.spool.bytes else 0)
         poller.register(self.sock, events)
-        for _, event in poller.poll(timeout_s * 1000):
+        for ring in rings:
+            poller.register(ring, select.POLLIN)
+        found = poller.poll(timeout_s * 1000)
+        self._only_rings = all(fd in rings for fd, _ in found)
+        for fd, event in found:
+            if fd in rings:
+                continue
             if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:
                 self.stopped_by = "client"
                 return False

@@ -186,6 +186,19 @@ def test_a_limit_ends_the_drain_between_two_records(
     assert sum(chunk.records for chunk in [*first, *ring.drain()]) == 60
 
 
+def test_a_chunk_is_passed_on_with_what_stands_behind_it(
+    producer: Producer, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ringbuf, "CHUNK", 256)
+    for _ in range(25):
+        producer.submit(bytes(16))
+    producer.reserve(bytes(16))
+    seen = []
+    taken = ring.pass_on(lambda chunk, behind: seen.append((len(chunk.data), behind)))
+    assert seen == [(240, 384), (240, 144), (120, 24)]
+    assert taken == 600
+
+
 @given(
     lengths=st.lists(st.integers(0, 200), max_size=18),
     chunk=st.sampled_from([64, 256, 1 << 20]),

@@ -23,6 +23,7 @@ from unit.fakes import (
 )
 
 import kernelscope
+from kernelscope.agent.protocol import Frame
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -252,6 +253,30 @@ def test_iterating_gives_every_batch_also_those_that_came_before():
     batches = [batch.frame() for batch in run]
 
     assert [batch["pid"].tolist() for batch in batches] == [[1], [2, 3]]
+
+
+def test_what_one_look_into_a_ring_finds_is_one_batch():
+    def part(frame, **more):
+        return Frame({**frame.header, **more}, frame.payload)
+
+    ended = part(events(), stride=8, records=0)  # what stood behind was not finished
+    frames = [
+        attached(EVENTS),
+        part(events((1, 1), (2, 2)), more=True),
+        part(events((3, 3)), more=True),
+        events((4, 4)),
+        part(events((5, 5)), more=True),
+        ended,
+        events((6, 6)),
+        receipt(),
+    ]
+    run = session(FakeChannel(frames)).start(source=SOURCE)
+    run.wait()
+
+    batches = list(run)
+
+    assert [batch.frame()["pid"].tolist() for batch in batches] == [[1, 2, 3, 4], [5], [6]]
+    assert run.result()["pid"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_iterating_leaves_out_what_a_probe_keeps_for_itself():

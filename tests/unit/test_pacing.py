@@ -1,0 +1,101 @@
+"""When a ring is drained again: at the rate of late, and in time for a flood that begins."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from kernelscope.agent.pacing import SLOWEST_TICK_S, Pace
+from kernelscope.agent.policy import Policy
+from kernelscope.agent.protocol import Program
+from kernelscope.agent.requests import Context
+from kernelscope.agent.run import Run
+
+MIB = 1 << 20
+LONG_S = 3600.0  # a wait of that length would not end by itself
+
+
+def test_a_ring_is_drained_when_an_eighth_of_it_is_full() -> None:
+    pace = Pace(16 * MIB, 48)
+    assert pace.after(10 * MIB, 0.1) == pytest.approx(2 / 100)
+    assert pace.is_filling(2 * MIB)
+    assert not pace.is_filling(2 * MIB - 1)
+
+
+def test_one_look_that_finds_nothing_does_not_end_a_flood() -> None:
+    pace = Pace(16 * MIB, 264)
+    flood = pace.after(4 * MIB, 0.01)
+    assert pace.after(0, 0.001) < 1.01 * flood
+    for _ in range(20):
+        calm = pace.after(0, 0.05)
+    assert calm == SLOWEST_TICK_S
+
+
+@pytest.mark.parametrize(("record", "looks"), [(48, False), (264, True), (0, True)])
+def test_a_flood_that_begins_is_seen_before_it_has_filled_the_ring(
+    record: int, looks: bool
+) -> None:
+    pace = Pace(16 * MIB, record)
+    assert (record or 256) * 3_000_000 * pace.look_s < 16 * MIB
+    assert (pace.look_s < SLOWEST_TICK_S) is looks
+
+
+@dataclass
+class Rings:
+    """What a run asks of its reading while it waits. filling: the answers, the last for ever."""
+
+    filling: list[bool]
+    quiet: list[int] = field(default_factory=list)
+    look_s: float = 0.001
+    asked: int = 0
+
+    def quiet_rings(self) -> list[int]:
+        return self.quiet
+
+    def is_filling(self) -> bool:
+        self.asked += 1
+        return self.filling[min(self.asked, len(self.filling)) - 1]
+
+
+@pytest.fixture
+def client() -> Iterator[tuple[Run, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Run(Program("test", ""), theirs, Context(Policy(), tracefs=None)), ours
+
+
+def test_a_ring_that_fills_ends_the_wait(client: tuple[Run, socket.socket]) -> None:
+    run, _ = client
+    run.reading = rings = Rings([False, False, True])  # type: ignore[assignment]
+    assert run._wait(LONG_S, LONG_S)
+    assert rings.asked == 3
+
+
+def test_a_quiet_ring_is_not_looked_at_before_something_comes(
+    client: tuple[Run, socket.socket],
+) -> None:
+    run, _ = client
+    ready, wake = os.pipe()
+    run.reading = rings = Rings([True], quiet=[ready])  # type: ignore[assignment]
+    assert run._wait(0.03, LONG_S)
+    assert rings.asked == 0
+    os.write(wake, b"x")
+    assert run._wait(LONG_S, LONG_S)
+    assert rings.asked == 1
+    os.close(ready)
+    os.close(wake)
+
+
+def test_a_wait_ends_with_its_time_and_with_the_word_to_stop(
+    client: tuple[Run, socket.socket],
+) -> None:
+    run, ours = client
+    run.reading = Rings([False])  # type: ignore[assignment]
+    assert run._wait(0.02, LONG_S)
+    assert run._wait(LONG_S, 0.02)
+    ours.sendall(b'{"type":"stop"}\n')
+    assert not run._wait(LONG_S, LONG_S)
