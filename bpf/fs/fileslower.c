@@ -14,7 +14,7 @@ struct slow_t {
     char file[FILE_BYTES];
 };
 
-BPF_HASH(entered, u32, u64, 65536);
+BPF_TASK_STORAGE(entered, u64);
 BPF_RINGBUF_OUTPUT(slow, 8);
 
 static inline bool is_meant(u32 operation)
@@ -25,12 +25,9 @@ static inline bool is_meant(u32 operation)
 /* sys_enter(regs, number) */
 int on_enter(u64 *ctx)
 {
-    u32 tid;
-
     if (!is_meant(ks_operation(ctx[1])))
         return 0;
-    tid = bpf_get_current_pid_tgid();
-    KS_BEGIN(entered, &tid);
+    KS_OWN_BEGIN(entered, KS_TASK_NOW());
     return 0;
 }
 
@@ -58,24 +55,18 @@ static inline void report(struct file *file, u32 operation, u64 duration, s64 re
 int on_exit(u64 *ctx)
 {
     struct pt_regs *regs = (struct pt_regs *)ctx[0];
-    u32 operation = ks_operation_ended(regs), tid;
+    struct task_struct *task = KS_TASK_NOW();
+    u32 operation = ks_operation_ended(regs, task);
     s64 result = ctx[1];
+    struct file *file;
     u64 duration;
 
     if (!is_meant(operation))
         return 0;
-    tid = bpf_get_current_pid_tgid();
-    duration = KS_END(entered, &tid);
+    duration = KS_OWN_END(entered, task);
     if (!duration || result < 0 || duration < KS_PARAM(min_us) * 1000)
         return 0;
-    report(ks_file(operation == KS_OPENS ? result : KS_FIRST(regs)), operation, duration, result);
-    return 0;
-}
-
-int on_thread_exit(void *ctx)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-
-    entered.delete(&tid);
+    file = ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
+    report(file, operation, duration, result);
     return 0;
 }

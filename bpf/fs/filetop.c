@@ -30,9 +30,8 @@ static inline void read_file(struct file_t *key, struct file *file)
     ks_file_name(key->file, sizeof(key->file), file);
 }
 
-static inline void add(struct file *file, bool reading, u64 bytes)
+static inline void add(struct task_struct *task, struct file *file, bool reading, u64 bytes)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
     struct totals_t zero = {}, *totals;
     struct file_t key = {};
 
@@ -53,14 +52,15 @@ static inline void add(struct file *file, bool reading, u64 bytes)
 int on_exit(u64 *ctx)
 {
     struct pt_regs *regs = (struct pt_regs *)ctx[0];
-    u32 operation = ks_operation_ended(regs);
+    struct task_struct *task = KS_TASK_NOW();
+    u32 operation = ks_operation_ended(regs, task);
     s64 result = ctx[1];
     struct file *file;
 
     if ((operation != KS_READS && operation != KS_WRITES) || result < 0)
         return 0;
-    file = ks_file(KS_FIRST(regs));
+    file = ks_file_of(task, ks_first(regs));
     if (file && (KS_PARAM(all) || ks_is_regular(file)))
-        add(file, operation == KS_READS, result);
+        add(task, file, operation == KS_READS, result);
     return 0;
 }

@@ -7,18 +7,15 @@ struct operation_t {
     u32 slot;
 };
 
-BPF_HASH(entered, u32, u64, 65536);
+BPF_TASK_STORAGE(entered, u64);
 KS_HISTOGRAM(latency, struct operation_t);
 
 /* sys_enter(regs, number) */
 int on_enter(u64 *ctx)
 {
-    u32 tid;
-
     if (!ks_operation(ctx[1]))
         return 0;
-    tid = bpf_get_current_pid_tgid();
-    KS_BEGIN(entered, &tid);
+    KS_OWN_BEGIN(entered, KS_TASK_NOW());
     return 0;
 }
 
@@ -40,7 +37,8 @@ static inline void add(u32 operation, u64 duration, struct file *file)
 int on_exit(u64 *ctx)
 {
     struct pt_regs *regs = (struct pt_regs *)ctx[0];
-    u32 operation = ks_operation_ended(regs), tid;
+    struct task_struct *task = KS_TASK_NOW();
+    u32 operation = ks_operation_ended(regs, task);
     bool any = operation == KS_OPENS || operation == KS_LISTS;
     s64 result = ctx[1];
     struct file *file;
@@ -48,20 +46,11 @@ int on_exit(u64 *ctx)
 
     if (!operation)
         return 0;
-    tid = bpf_get_current_pid_tgid();
-    duration = KS_END(entered, &tid);
+    duration = KS_OWN_END(entered, task);
     if (!duration || result < 0)
         return 0;
-    file = ks_file(operation == KS_OPENS ? result : KS_FIRST(regs));
+    file = ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
     if (file && (any || ks_is_regular(file)))
         add(operation, duration, file);
-    return 0;
-}
-
-int on_thread_exit(void *ctx)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-
-    entered.delete(&tid);
     return 0;
 }

@@ -88,6 +88,31 @@ KS_INLINE u32 ks_slot(u64 value)
         ks_elapsed;                                                                                \
     })
 
+/* What a BPF_TASK_STORAGE(table, type) has of a task, KS_TASK_NOW() or a hook's own: made if need
+ * be (KS_OWN), or 0 where there is none yet (KS_OWN_IF_ANY). At half a hash's cost, and gone with
+ * the task. Linux 5.13 and later. */
+#define KS_TASK_NOW()              ((struct task_struct *)bpf_get_current_task_btf())
+#define KS_OWN(table, task)        table.task_storage_get(task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE)
+#define KS_OWN_IF_ANY(table, task) table.task_storage_get(task, 0, 0)
+
+/* KS_BEGIN and KS_END for a task, in a BPF_TASK_STORAGE(table, u64). */
+#define KS_OWN_BEGIN(table, task)                                                                  \
+    ({                                                                                             \
+        u64 *ks_since = KS_OWN(table, task);                                                       \
+        if (ks_since)                                                                              \
+            *ks_since = bpf_ktime_get_ns();                                                        \
+    })
+
+#define KS_OWN_END(table, task)                                                                    \
+    ({                                                                                             \
+        u64 ks_elapsed = 0, *ks_since = KS_OWN_IF_ANY(table, task);                                \
+        if (ks_since && *ks_since) {                                                               \
+            ks_elapsed = bpf_ktime_get_ns() - *ks_since;                                           \
+            *ks_since = 0;                                                                         \
+        }                                                                                          \
+        ks_elapsed;                                                                                \
+    })
+
 /* Events with their durations, in a BPF_HASH(table, key_t, struct ks_totals). */
 struct ks_totals {
     u64 count;
@@ -218,14 +243,19 @@ KS_INLINE void *ks_pointer(const void *from)
     return (void *)ks_u64(from);
 }
 
-/* The file behind a descriptor of the current process; 0 where there is none. */
-KS_INLINE struct file *ks_file(u32 fd)
+/* The file behind a task's descriptor; 0 where there is none. */
+KS_INLINE struct file *ks_file_of(struct task_struct *task, u32 fd)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
     struct fdtable *table = task->files->fdt;
     struct file **list = (struct file **)table->fd;
 
     return fd < table->max_fds ? ks_pointer(&list[fd]) : 0;
+}
+
+/* The same of the current process. */
+KS_INLINE struct file *ks_file(u32 fd)
+{
+    return ks_file_of(KS_TASK_NOW(), fd);
 }
 
 #define KS_REGULAR 0100000 /* S_IFREG of S_IFMT 0170000, include/uapi/linux/stat.h */
@@ -273,19 +303,40 @@ struct ks_sys_exit {
 /* For tp_btf:sys_enter(regs, number) and tp_btf:sys_exit(regs, result), which see every call: one
  * program that looks at the number first costs a call that is wanted less than classic tracepoints
  * do. At the exit the registers still hold the number and the first argument. */
+KS_INLINE u32 ks_number(struct pt_regs *regs)
+{
 #ifdef bpf_target_arm64
-#define KS_NUMBER(regs) ((u32)(regs)->syscallno)
-#define KS_FIRST(regs)  ((regs)->orig_x0)
-/* TIF_32BIT: the numbers are then others. */
-#define KS_IS_32BIT(task) ((task)->thread_info.flags >> 22 & 1)
+    return regs->syscallno;
 #else
-#define KS_NUMBER(regs)   ((u32)(regs)->orig_ax)
-#define KS_FIRST(regs)    ((regs)->di)
-#define KS_IS_32BIT(task) ((task)->thread_info.status & 2) /* TS_COMPAT */
+    return regs->orig_ax;
 #endif
+}
+
+KS_INLINE u64 ks_first(struct pt_regs *regs)
+{
+#ifdef bpf_target_arm64
+    return regs->orig_x0;
+#else
+    return regs->di;
+#endif
+}
+
+/* Whether a task is in a call of a 32-bit program, whose numbers mean others. */
+KS_INLINE bool ks_is_32bit(struct task_struct *task)
+{
+#ifdef bpf_target_arm64
+    return task->thread_info.flags >> 22 & 1; /* TIF_32BIT */
+#else
+    return task->thread_info.status & 2; /* TS_COMPAT */
+#endif
+}
 
 /* What a call does with a file, by its number; 0 for other calls. */
-enum ks_operation { KS_READS = 1, KS_WRITES, KS_OPENS, KS_SYNCS, KS_LISTS };
+#define KS_READS  1
+#define KS_WRITES 2
+#define KS_OPENS  3
+#define KS_SYNCS  4
+#define KS_LISTS  5
 
 KS_INLINE u32 ks_operation(u32 number)
 {
@@ -315,11 +366,11 @@ KS_INLINE u32 ks_operation(u32 number)
     case __NR_getdents64:
         return KS_LISTS;
 #else /* other machines than x86_64: asm-generic/unistd.h */
-    case 63:  /* read */
-    case 67:  /* pread64 */
-    case 65:  /* readv */
-    case 69:  /* preadv */
-    case 286: /* preadv2 */
+    case 63:                             /* read */
+    case 67:                             /* pread64 */
+    case 65:                             /* readv */
+    case 69:                             /* preadv */
+    case 286:                            /* preadv2 */
         return KS_READS;
     case 64:  /* write */
     case 68:  /* pwrite64 */
@@ -342,12 +393,11 @@ KS_INLINE u32 ks_operation(u32 number)
 }
 
 /* The same at sys_exit; 0 also for a 32-bit program's. */
-KS_INLINE u32 ks_operation_ended(struct pt_regs *regs)
+KS_INLINE u32 ks_operation_ended(struct pt_regs *regs, struct task_struct *task)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-    u32 operation = ks_operation(KS_NUMBER(regs));
+    u32 operation = ks_operation(ks_number(regs));
 
-    return operation && !KS_IS_32BIT(task) ? operation : 0;
+    return operation && !ks_is_32bit(task) ? operation : 0;
 }
 
 /* --- scheduling --------------------------------------------------------------------------------
@@ -433,7 +483,7 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
 
 #define KS_SET_TASK(record)                                                                        \
     ({                                                                                             \
-        struct task_struct *ks_task = (struct task_struct *)bpf_get_current_task_btf();            \
+        struct task_struct *ks_task = KS_TASK_NOW();                                               \
         (record)->pid = ks_task->tgid;                                                             \
         (record)->tid = ks_task->pid;                                                              \
         (record)->uid = ks_task->cred->uid.val;                                                    \

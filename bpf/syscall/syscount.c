@@ -23,27 +23,23 @@ struct slot_t {
     u32 slot;
 };
 
-/* An entry lives as long as its thread: writing in place costs a third of insert and delete. */
-BPF_HASH(entered, u32, struct entered_t, 65536);
+BPF_TASK_STORAGE(entered, struct entered_t);
 BPF_HASH(calls, struct call_t, struct totals_t);
 KS_HISTOGRAM(latency, struct slot_t);
 
 int on_enter(u64 *ctx)
 {
-    struct entered_t now = {.at_ns = bpf_ktime_get_ns(), .syscall = ctx[1]};
-    u32 tid = bpf_get_current_pid_tgid();
-    struct entered_t *entry = entered.lookup(&tid);
+    struct entered_t *entry = KS_OWN(entered, KS_TASK_NOW());
 
-    if (entry)
-        *entry = now;
-    else
-        entered.update(&tid, &now);
+    if (!entry)
+        return 0;
+    entry->syscall = ctx[1];
+    entry->at_ns = bpf_ktime_get_ns();
     return 0;
 }
 
-static inline void add_call(s32 syscall, u64 duration, bool failed)
+static inline void add_call(struct task_struct *task, s32 syscall, u64 duration, bool failed)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
     struct call_t call = {.syscall = -1};
     struct totals_t zero = {}, *totals;
 
@@ -65,8 +61,8 @@ static inline void add_call(s32 syscall, u64 duration, bool failed)
 
 int on_exit(u64 *ctx)
 {
-    u32 tid = bpf_get_current_pid_tgid();
-    struct entered_t *entry = entered.lookup(&tid);
+    struct task_struct *task = KS_TASK_NOW();
+    struct entered_t *entry = KS_OWN_IF_ANY(entered, task);
     s64 result = ctx[1];
 
     if (!entry || !entry->at_ns)
@@ -78,17 +74,9 @@ int on_exit(u64 *ctx)
     entry->at_ns = 0;
     if (KS_PARAM(failed) && !failed)
         return 0;
-    add_call(syscall, duration, failed);
+    add_call(task, syscall, duration, failed);
 
     struct slot_t slot = {.syscall = syscall, .slot = ks_slot(duration)};
     KS_COUNT(latency, &slot);
-    return 0;
-}
-
-int on_thread_exit(void *ctx)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-
-    entered.delete(&tid);
     return 0;
 }

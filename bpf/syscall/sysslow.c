@@ -21,7 +21,7 @@ struct slow_t {
     s32 user_stack;
 };
 
-BPF_HASH(entered, u32, struct entered_t, 65536);
+BPF_TASK_STORAGE(entered, struct entered_t);
 BPF_STACK_TRACE(stacks, 16384);
 BPF_RINGBUF_OUTPUT(calls, 8);
 
@@ -79,17 +79,15 @@ static inline s64 wanted(void)
 /* sys_enter(regs, number) */
 int on_enter(u64 *ctx)
 {
-    struct entered_t now = {.at_ns = bpf_ktime_get_ns(), .number = ctx[1]};
-    u32 tid = bpf_get_current_pid_tgid();
     struct entered_t *entry;
 
-    if (KS_PARAM(syscall) && now.number != wanted())
+    if (KS_PARAM(syscall) && (s64)ctx[1] != wanted())
         return 0;
-    entry = entered.lookup(&tid);
-    if (entry)
-        *entry = now;
-    else
-        entered.update(&tid, &now);
+    entry = KS_OWN(entered, KS_TASK_NOW());
+    if (!entry)
+        return 0;
+    entry->number = ctx[1];
+    entry->at_ns = bpf_ktime_get_ns();
     return 0;
 }
 
@@ -114,8 +112,7 @@ static inline void read_args(struct slow_t *slow, struct pt_regs *regs)
 /* sys_exit(regs, result) */
 int on_exit(u64 *ctx)
 {
-    u32 tid = bpf_get_current_pid_tgid();
-    struct entered_t *entry = entered.lookup(&tid);
+    struct entered_t *entry = KS_OWN_IF_ANY(entered, KS_TASK_NOW());
     struct slow_t *slow;
     u64 begun, duration;
 
@@ -138,13 +135,5 @@ int on_exit(u64 *ctx)
     KS_SET_TASK(slow);
     read_args(slow, (struct pt_regs *)ctx[0]);
     calls.ringbuf_submit(slow, 0);
-    return 0;
-}
-
-int on_thread_exit(void *ctx)
-{
-    u32 tid = bpf_get_current_pid_tgid();
-
-    entered.delete(&tid);
     return 0;
 }

@@ -13,7 +13,7 @@ from kernelscope.agent.protocol import PRINTK_TABLE, Field, Layout
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
 # Maps that take more than a type and sizes: the fds that BCC made are handed on.
-_PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23})
+_PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23, 29})
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 # A record of any length: shown as far as it is text.

@@ -27,6 +27,7 @@ MAP_GET_NEXT_KEY = 4
 PROG_LOAD = 5
 OBJ_GET_INFO_BY_FD = 15
 RAW_TRACEPOINT_OPEN = 17
+BTF_LOAD = 18
 LINK_CREATE = 28
 ITER_CREATE = 33
 MAP_LOOKUP_BATCH = 24
@@ -42,6 +43,7 @@ MAP_TYPE_STACK_TRACE = 7
 MAP_TYPE_LRU_HASH = 9
 MAP_TYPE_LRU_PERCPU_HASH = 10
 MAP_TYPE_RINGBUF = 27
+MAP_TYPE_TASK_STORAGE = 29
 
 # program types
 PROG_TYPE_SOCKET_FILTER = 1
@@ -138,10 +140,16 @@ def map_create(
     max_entries: int,
     flags: int = 0,
     name: str = "",
+    types: tuple[int, int, int] = (0, 0, 0),
 ) -> int:
-    """Make a map and return its fd."""
+    """Make a map and return its fd. types: a BTF object, and the ids of key and value in it."""
     numbers = (map_type, key_size, value_size, max_entries, flags, 0, 0)
-    return bpf(MAP_CREATE, struct.pack("=7I16s", *numbers, _object_name(name)))
+    return bpf(MAP_CREATE, struct.pack("=7I16s4I", *numbers, _object_name(name), 0, *types))
+
+
+def btf_load(data: bytes) -> int:
+    """Give the kernel descriptions of types and return their fd."""
+    return bpf(BTF_LOAD, struct.pack("=QQIII4x", address(data), 0, len(data), 0, 0))
 
 
 def _object_name(name: str) -> bytes:

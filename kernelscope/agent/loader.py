@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, descendants, hooks, kernel, links
+from kernelscope.agent import btf_ids, bytecode, descendants, hooks, kernel, links, task_storage
 from kernelscope.agent.hooks import ParsedHook, current_is_subject
 from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.errors import AttachError, RunError, did_you_mean
@@ -142,12 +142,18 @@ def create_maps(obj: Object) -> dict[str, int]:
     fds = dict(obj.map_fds)
     for spec in obj.maps:
         if spec.name not in fds:
-            sizes = (spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags)
             try:
-                fds[spec.name] = kernel.map_create(*sizes, name=spec.name)
+                fds[spec.name] = _create(spec)
             except OSError as error:
                 raise _map_refused(spec, error) from None
     return fds
+
+
+def _create(spec: MapSpec) -> int:
+    if spec.type == kernel.MAP_TYPE_TASK_STORAGE:
+        return task_storage.create(spec.value_size, spec.flags, spec.name)
+    sizes = (spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags)
+    return kernel.map_create(*sizes, name=spec.name)
 
 
 def _map_refused(spec: MapSpec, error: OSError) -> RunError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from kernel import agent_python, runs
@@ -20,6 +22,7 @@ from kernel.notebook_kernel import alive, becomes, children, maps
 
 from kernelscope.agent import btf
 from kernelscope.agent.client import Agent
+from kernelscope.agent.protocol import Hook
 from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
 
 pytestmark = pytest.mark.kernel
@@ -42,6 +45,34 @@ def test_eight_runs_at_once_each_count_every_call(agent: Agent) -> None:
     counted = [one.counts(table) for one, table in zip(sent, tables, strict=True)]
     assert counted == [[997]] * 8
     assert [one.lost for one in sent] == [{}] * 8
+
+
+def test_each_thread_has_a_value_of_its_own_also_in_a_program_of_the_cache(agent: Agent) -> None:
+    source = """
+BPF_TASK_STORAGE(own, u64);
+BPF_HASH(reached, u32);
+int on_call(void *context) {
+    u64 *calls = own.task_storage_get(
+        (void *)bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    u32 only = 0;
+    if (calls && ++*calls == 97) reached.increment(only);
+    return 0;
+}"""
+    hook = Hook("on_call", ("tracepoint:syscalls:sys_enter_getpgid",))
+    asked = dataclasses.replace(runs.program(source), hooks=(hook,))
+    for again in (False, True):
+        channel = agent.run(asked)
+        frames = channel.frames()
+        attached = next(frames)
+        threads = [Thread(target=runs.calls, args=(97 - short,)) for short in (0, 1, 0, 1, 0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sent = runs.finish(channel, frames)
+        assert sent.counts("reached") == [3]
+        assert sent.lost == {}
+        assert attached.header["cached"] or not again
 
 
 def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:

@@ -1,0 +1,37 @@
+"""Maps whose values hang on tasks: found at half the cost of a hash, and gone with the task.
+
+The kernel makes one only with a type of the key and one of the value, told in BTF
+(Documentation/bpf/btf.rst): an int, and an array of as many bytes as the value has.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from kernelscope.agent import kernel
+
+_HEADER = struct.Struct("<HBBIIIII")
+_NAMES = b"\0int\0char\0"
+_INT, _ARRAY = 1 << 24, 3 << 24
+_SIGNED_INT, _CHAR = 1 << 24 | 32, 8
+_KEY, _VALUE = 1, 3
+
+
+def create(value_size: int, flags: int, name: str) -> int:
+    """Make a map of a value for each task and return its fd. Raises OSError."""
+    types = kernel.btf_load(_types(value_size))
+    try:
+        return kernel.map_create(
+            kernel.MAP_TYPE_TASK_STORAGE, 4, value_size, 0, flags, name, (types, _KEY, _VALUE)
+        )
+    finally:
+        os.close(types)
+
+
+def _types(value_size: int) -> bytes:
+    types = struct.pack("<IIII", _NAMES.index(b"int"), _INT, 4, _SIGNED_INT)
+    types += struct.pack("<IIII", _NAMES.index(b"char"), _INT, 1, _CHAR)
+    types += struct.pack("<IIIIII", 0, _ARRAY, 0, 2, 1, value_size)
+    header = (0xEB9F, 1, 0, _HEADER.size, 0, len(types), len(types), len(_NAMES))
+    return _HEADER.pack(*header) + types + _NAMES
