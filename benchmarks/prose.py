@@ -261,10 +261,11 @@ def _rest_of_overhead(parts: dict[str, Part]) -> str:
         f" {alone['one']:.0f} ns by the kernel's own statistics, two of them {alone['both']:.0f}:"
         " the call through a raw tracepoint, the kernel's clock for the statistics, and the"
         " comparison that leaves out KernelScope's own processes. Of a probe's ns an event so much"
-        f" is the limit of its hooks: {'; '.join(near)}. Of the rest, a reading of"
-        " the clock is some 30 ns and a look into a hash some 30 (kernels that guard every return"
-        " make each helper's call dear); names, ids and files of the task are read directly."
-        " The same program differs by a fifth from one attaching to the next, by where the kernel puts its code; the pairs are attached"
+        f" is the limit of its hooks: {'; '.join(near)}. Of the rest, a reading of the clock is"
+        " some 30 ns and a look into a hash 30 (kernels that guard every return make a helper's"
+        " call dear); names, ids and files of the task are read directly. The same program differs"
+        " by a fifth from one attaching to the next, by where the kernel puts its code; the pairs"
+        " are attached"
         " anew for that."
     )
 
