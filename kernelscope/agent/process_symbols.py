@@ -203,7 +203,8 @@ class Process:
         self._files = files
         self._snapshots: list[list[Mapping]] = []
         self._jit_fd = -1
-        self._jit: FunctionTable | None = None
+        self._jit = FunctionTable([])
+        self._jit_bytes = 0
 
     def observe(self) -> None:
         """Look at the process now; nothing changes if it has ended."""
@@ -212,14 +213,14 @@ class Process:
                 mappings = _parse(file.read(_MAX_MAPS).decode(errors="replace"))
         except OSError:
             return
+        if self._jit_fd < 0:
+            self._jit_fd = _open_jit_map(self.pid)
         if not mappings or (self._snapshots and self._snapshots[0] == mappings):
             return
         self._snapshots.insert(0, mappings)
         del self._snapshots[4:]  # of a process that maps code all the time the newest are enough
         for mapping in mappings:
             self._files.keep(self.pid, mapping)
-        if self._jit_fd < 0:
-            self._jit_fd = _open_jit_map(self.pid)
 
     def resolve(self, address: int) -> Frame:
         """Return the function at an address; ("", offset in the module, module) where it has no
@@ -246,9 +247,12 @@ class Process:
         return None
 
     def _jit_table(self) -> FunctionTable:
-        if self._jit is None:
-            text = b"" if self._jit_fd < 0 else os.pread(self._jit_fd, _MAX_JIT_MAP, 0)
+        """Return what the map says by now: a compiler adds lines while the program runs."""
+        size = 0 if self._jit_fd < 0 else os.fstat(self._jit_fd).st_size
+        if size != self._jit_bytes:
+            text = os.pread(self._jit_fd, _MAX_JIT_MAP, 0)
             self._jit = FunctionTable(_parse_jit(text.decode(errors="replace")))
+            self._jit_bytes = size
         return self._jit
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import dropwhile
-from typing import Union
+from typing import Optional, Union
 
 from kernelscope.agent import kernel, maps
 from kernelscope.agent.kernel_symbols import KERNEL_HALF, Frame, KernelSymbols
@@ -71,6 +71,10 @@ class StackResolver:
         self._resolved: set[tuple[bool | None, int, int]] = set()
 
     # --- collecting ------------------------------------------------------------------------------
+
+    def watch(self, pids: Iterable[Optional[int]]) -> None:
+        """Look at those that a run is held to: they may end before their first stack is read."""
+        self._look_at(pid for pid in pids if pid)
 
     def wants(self, table: str) -> bool:
         """Whether to read a map for its stacks now; False for most calls with a large map."""

@@ -352,6 +352,24 @@ def jit_names(owner: int) -> list[Any]:
         path.unlink()
 
 
+def jit_grows() -> list[str]:
+    """Name an address before there is a map, when its function is compiled, and after others."""
+    path = Path(f"/tmp/perf-{os.getpid()}.map")
+    page = ctypes.create_string_buffer(4096)
+    start = ctypes.addressof(page)
+    process = process_symbols.Process(os.getpid(), process_symbols.ModuleFiles())
+    found = []
+    try:
+        for line in ("", f"{start:x} 40 first\n", f"{start + 64:x} 40 second\n"):
+            with path.open("a") as file:
+                file.write(line)
+            process.observe()
+            found.append(process.resolve(start + 65)[0] or process.resolve(start + 1)[0])
+    finally:
+        path.unlink()
+    return found
+
+
 # --- statistics ----------------------------------------------------------------------------------
 
 

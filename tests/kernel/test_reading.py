@@ -206,6 +206,10 @@ def test_a_jit_compilers_map_names_its_code() -> None:
     assert module.startswith("perf-")
 
 
+def test_a_jit_compilers_map_is_read_again_when_it_has_grown() -> None:
+    assert case("jit_grows") == ["", "first", "second"]
+
+
 def test_a_jit_map_that_another_user_wrote_is_not_believed() -> None:
     assert case("jit_names", 65534)[0] == ""
 
