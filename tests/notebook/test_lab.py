@@ -8,25 +8,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-from browser.jupyter_lab import PATIENCE_S, Lab, browser, opened
+from browser.jupyter_lab import Lab, opened
+from browser.needs import IN_A_BROWSER
 from kernel.notebook_kernel import becomes, maps
 from playwright.sync_api import expect
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(browser() is None, reason="there is no Chromium (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
-expect.set_options(timeout=PATIENCE_S * 1000)
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "screenshots"
 CALLS = 23
 TABLE = f"c{time.time_ns() % 10**9}"  # like no other on the machine
 COUNT = f"""BPF_HASH({TABLE}, u32);
@@ -63,13 +57,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with opened(folder, list(CELLS.values()), viewport={"width": 1000, "height": 1000}) as made:
         made.run(NUMBERS["load"])
         yield made
-
-
-@pytest.fixture(autouse=True)
-def picture(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    OUT.mkdir(parents=True, exist_ok=True)
-    lab.page.screenshot(path=OUT / f"{request.node.name}.png")
 
 
 def call_some() -> None:

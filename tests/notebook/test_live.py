@@ -9,26 +9,20 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-from browser.jupyter_lab import PATIENCE_S, Lab, browser, opened
+from browser.jupyter_lab import Lab, opened
 from browser.live_view import events, press, status
+from browser.needs import IN_A_BROWSER
 from kernel.notebook_kernel import becomes, maps
 from playwright.sync_api import Locator, expect
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(browser() is None, reason="there is no Chromium (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
-expect.set_options(timeout=PATIENCE_S * 1000)
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "screenshots"
 OPENS = 23
 NAME = f"/tmp/kernelscope-test-{time.time_ns() % 10**9}"
 CELLS = {
@@ -52,13 +46,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.run(NUMBERS["load"])
         made.folder = folder
         yield made
-
-
-@pytest.fixture(autouse=True)
-def picture(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    OUT.mkdir(parents=True, exist_ok=True)
-    lab.page.screenshot(path=OUT / f"{request.node.name}.png")
 
 
 def view(lab: Lab, cell: str) -> Locator:

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("notebook", reason="Notebook 7 is not installed")
 
-from browser.jupyter_lab import NOTEBOOK_7, PATIENCE_S, Lab, browser, opened
+from browser.jupyter_lab import NOTEBOOK_7, Lab, opened
 from browser.live_view import drawn, events, press, status
+from browser.needs import IN_A_BROWSER
 from kernel.notebook_kernel import becomes, maps
 from playwright.sync_api import Locator, expect
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(browser() is None, reason="there is no Chromium (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
-expect.set_options(timeout=PATIENCE_S * 1000)
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "screenshots"
 OPENS = 29
 CELLS = (
     "%load_ext kernelscope",
@@ -44,13 +38,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.run(0)
         made.run(1)
         yield made
-
-
-@pytest.fixture(autouse=True)
-def picture(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    OUT.mkdir(parents=True, exist_ok=True)
-    lab.page.screenshot(path=OUT / f"{request.node.name}.png")
 
 
 @pytest.fixture
