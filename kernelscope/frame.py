@@ -207,7 +207,11 @@ class Collector:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return every table, by name: a map's latest reading, the records kept of a ring."""
-        return {name: self._table(self._plans[name], None) for name in self.names}
+        return {name: self.table(name) for name in self.names}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one table: a map's latest reading, the records kept of a ring."""
+        return self._table(self._plans[name], None)
 
     def latest(self, table: str, limit: int) -> pd.DataFrame:
         """Return the latest `limit` records of a table, or a map's first rows."""

@@ -5,6 +5,7 @@ It is plain JSON, so that it can ride on `df.attrs["kernelscope"]` and in every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -45,8 +46,8 @@ def build(
     """Return the receipt as plain JSON values.
 
     attached, ended: the agent's "attached" and "receipt" frames (the latter empty while it runs).
-    rows: how many rows each table has. events: records that arrived, kept or not; None where all
-    tables are maps, which do not tell how many events made them.
+    rows: how many rows each table of the result has. events: records that arrived, kept or not;
+    None where all tables are maps, which do not tell how many events made them.
     """
     duration = float(ended.get("duration_s", elapsed_s))
     return {
@@ -54,14 +55,14 @@ def build(
         "probe": request.probe,
         "name": request.name,
         "parameters": dict(request.parameters),
-        "filters": {k: v for k, v in request.program.to_json()["filters"].items() if v is not None},
+        "filters": {k: v for k, v in vars(request.program.filters).items() if v is not None},
         "program": request.digest(),
         "host": attached.get("host", ""),
         "kernel": attached.get("kernel", {}),
         "cpus": attached.get("cpus"),
         "started": _started(attached, ended),
         "duration_s": round(duration, 6),
-        "asked_s": request.to_json()["duration_s"],
+        "asked_s": None if math.isinf(request.duration_s) else request.duration_s,
         "events": events,
         "rows": dict(rows),
         "lost": dict(lost),

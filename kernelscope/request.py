@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,16 @@ class Request:
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with the program's text and hooks."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         program = self.program
         parts: list[Any] = [
             program.prelude,
             program.source,
             dict(program.defines),
-            program.to_json()["hooks"],
+            [dataclasses.asdict(hook) for hook in program.hooks],
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -282,7 +282,8 @@ class Run(Stoppable):
         from kernelscope import accessor  # brings pandas, which a run that goes on can do without
 
         accessor.register()
-        tables = self._stream.tables()
+        chosen = self.request.table
+        tables = self._stream.tables(chosen)
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
             table.attrs["kernelscope"] = {
@@ -290,7 +291,6 @@ class Run(Stoppable):
                 **table.attrs.get("kernelscope", {}),
                 "table": name,
             }
-        chosen = self.request.table
         if chosen is not None:
             if chosen not in tables:
                 raise request.unknown_table(chosen, list(tables))

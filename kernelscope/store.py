@@ -7,6 +7,7 @@ differing length are looked for, because the bound counts them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -176,7 +177,7 @@ class MapStore:
         values = []
         for count, payload in reading.parts:
             keys.append(np.frombuffer(payload, self.key_type, count))
-            per_key = int(np.prod(self.shape, dtype=np.int64))
+            per_key = math.prod(self.shape)
             flat = np.frombuffer(
                 payload, self.value_type, count * per_key, offset=count * self.key_type.itemsize
             )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kernelscope.recording import Recorder
 
 _RECENT_BYTES = 64 << 20  # for an iteration that begins late
-_RECENT_BYTES_WITH_FEED = 8 << 20  # where there is one: memory that is used again soon is quick
+_RECENT_BYTES_WITH_FEED = 4 << 20  # where there is one: memory that is used again soon is quick
 _ROOM = 256  # batches, of 1 MiB each, that a slow iteration lets wait
 _MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 
@@ -217,17 +217,20 @@ class Stream:
         lost = {**collector.lost, "torn": collector.torn, "dropped_rows": collector.dropped_rows}
         return {cause: int(number) for cause, number in lost.items() if number}
 
-    def tables(self) -> dict[str, pd.DataFrame]:
+    def tables(self, only: str | None = None) -> dict[str, pd.DataFrame]:
         """Decode what is there; a map read at intervals has a row for each reading and key.
 
         A map whose rows have a time of their own holds things, not counts: its last reading stays.
+        only: that table alone, where there is one of that name.
         """
         collector = self.collector
         if collector is None:
             return {}
+        names = collector.names
+        wanted = [only] if only is not None and only in names else names
+        tables = {name: collector.table(name) for name in wanted}
         if not self.request.program.interval_ns:
-            return collector.tables()
-        tables = collector.tables()
+            return tables
         counted = [name for name in tables if self.is_map(name) and "time" not in tables[name]]
         return {**tables, **{name: collector.history(name) for name in counted}}
 
@@ -252,7 +255,7 @@ class Stream:
     def batches(self) -> Iterator[Batch]:
         """Yield the latest batches, then each as it arrives.
 
-        The latest are up to 64 MiB of them; 8 MiB while another iteration goes on.
+        The latest are up to 64 MiB of them; 4 MiB while another iteration goes on.
         """
         with self._lock:
             feed = _Feed(list(self._recent))

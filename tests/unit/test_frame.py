@@ -25,6 +25,7 @@ from unit.raw import (
 from kernelscope import frame
 from kernelscope.agent.protocol import Field, Frame, Layout
 from kernelscope.errors import ParameterError, ProbeSpecError
+from kernelscope.finish import finished
 from kernelscope.frame import Collector
 from kernelscope.probe import Column, TableSpec
 
@@ -476,3 +477,15 @@ def test_a_table_of_many_blocks_is_one_table():
     assert table["comm"].tolist() == ["p0", "p1"] * 10
     assert (table["ts"].astype("int64") - OFFSET_NS).tolist()[1:] == list(range(1, 20))
     assert table["pid"].tolist() == [n - n % 2 for n in range(20)]
+
+
+def test_naming_a_tables_columns_names_no_other_tables():
+    first = finished((), {"pid": [1], "comm": ["a"]})
+    first.columns.name = "mine"
+    assert finished((), {"pid": [2], "comm": ["b"]}).columns.name is None
+
+
+def test_a_table_is_what_pandas_makes_of_its_columns():
+    data = {"pid": np.array([1, 2], np.uint32), "comm": pd.array(["a", "b"], dtype="str")}
+    pd.testing.assert_frame_equal(finished((), data), pd.DataFrame(data))
+    pd.testing.assert_frame_equal(finished((), {}), pd.DataFrame())

@@ -71,6 +71,7 @@ def test_table_chooses_one_of_several():
     df = session(FakeChannel(frames)).run(source=SOURCE, table="counts")
 
     assert df["value"].tolist() == [5]
+    assert df.attrs["kernelscope"]["rows"] == {"counts": len(df)}
 
 
 def test_a_table_that_is_not_there_is_an_error_naming_those_that_are():
