@@ -3,7 +3,7 @@
 #define PATH_BYTES 256
 
 struct call_t {
-    u64 at_ns;
+    u64 at_ns; /* 0 when the task is in no such call */
     u64 path;
     u64 flags;
 };
@@ -11,26 +11,26 @@ struct call_t {
 struct open_t {
     u64 at_ns;
     u64 duration_ns;
-    u32 pid;
-    u32 tid;
-    u32 uid;
+    KS_TASK;
     s32 result;
     u32 flags;
     u32 access;
     bool truncated;
-    char comm[16];
     char path[PATH_BYTES];
 };
 
-BPF_HASH(entered, u32, struct call_t);
+BPF_TASK_STORAGE(entered, struct call_t);
 BPF_RINGBUF_OUTPUT(opens, 8);
 
 static inline int enter(u64 path, u64 flags)
 {
-    struct call_t call = {.at_ns = bpf_ktime_get_ns(), .path = path, .flags = flags};
-    u32 tid = bpf_get_current_pid_tgid();
+    struct call_t *call = KS_OWN(entered, KS_TASK_NOW());
 
-    entered.update(&tid, &call);
+    if (!call)
+        return 0;
+    call->path = path;
+    call->flags = flags;
+    call->at_ns = bpf_ktime_get_ns();
     return 0;
 }
 
@@ -60,15 +60,13 @@ int on_creat(struct ks_sys_enter *args)
 /* The path is read here, not at the entry: by now the kernel has had its page brought in. */
 int on_exit(struct ks_sys_exit *args)
 {
-    u64 pid_tgid = bpf_get_current_pid_tgid();
-    u32 tid = pid_tgid;
-    struct call_t *found = entered.lookup(&tid);
+    struct call_t *found = KS_OWN_IF_ANY(entered, KS_TASK_NOW());
     struct open_t *open;
 
-    if (!found)
+    if (!found || !found->at_ns)
         return 0;
     struct call_t call = *found;
-    entered.delete(&tid);
+    found->at_ns = 0;
     if (KS_PARAM(failed) && args->result >= 0)
         return 0;
     open = opens.ringbuf_reserve(sizeof(struct open_t));
@@ -76,13 +74,10 @@ int on_exit(struct ks_sys_exit *args)
         return 0;
     open->at_ns = call.at_ns;
     open->duration_ns = bpf_ktime_get_ns() - call.at_ns;
-    open->pid = pid_tgid >> 32;
-    open->tid = tid;
-    open->uid = bpf_get_current_uid_gid();
     open->result = args->result;
     open->flags = call.flags;
     open->access = call.flags & 3;
-    bpf_get_current_comm(&open->comm, sizeof(open->comm));
+    KS_SET_TASK(open);
     open->path[0] = 0;
     open->truncated =
         bpf_probe_read_user_str(open->path, sizeof(open->path), (void *)call.path) == PATH_BYTES;

@@ -452,6 +452,28 @@ struct ks_call {
         ks_begun != 0;                                                                             \
     })
 
+/* The same in a BPF_TASK_STORAGE(table, struct ks_call), for calls that come often. */
+#define KS_OWN_ENTER(table, entry, count)                                                          \
+    ({                                                                                             \
+        struct ks_call *ks_begun = KS_OWN(table, KS_TASK_NOW());                                   \
+        if (ks_begun) {                                                                            \
+            ks_begun->number = (s32)(entry)->number;                                               \
+            __builtin_memcpy(ks_begun->args, (entry)->args, (count) * sizeof(u64));                \
+            ks_begun->at_ns = bpf_ktime_get_ns();                                                  \
+        }                                                                                          \
+    })
+
+#define KS_OWN_LEAVE(table, found)                                                                 \
+    ({                                                                                             \
+        struct ks_call *ks_begun = KS_OWN_IF_ANY(table, KS_TASK_NOW());                            \
+        bool ks_seen = ks_begun && ks_begun->at_ns;                                                \
+        if (ks_seen) {                                                                             \
+            *(found) = *ks_begun;                                                                  \
+            ks_begun->at_ns = 0;                                                                   \
+        }                                                                                          \
+        ks_seen;                                                                                   \
+    })
+
 /* A text of 8 bytes without what stands behind its NUL. */
 KS_INLINE u64 ks_until_nul(u64 text)
 {

@@ -7,7 +7,7 @@ struct wait_t {
     char comm[16];
 };
 
-BPF_HASH(entered, u32, struct ks_call, 65536);
+BPF_TASK_STORAGE(entered, struct ks_call);
 BPF_STACK_TRACE(stacks, 16384);
 BPF_HASH(waits, struct wait_t, struct ks_totals);
 
@@ -28,13 +28,13 @@ static inline bool is_wait(u64 operation)
 int on_futex(struct ks_sys_enter *args)
 {
     if (is_wait((u32)args->args[1]))
-        KS_ENTER(entered, args, 1);
+        KS_OWN_ENTER(entered, args, 1);
     return 0;
 }
 
 int on_futex_wait(struct ks_sys_enter *args)
 {
-    KS_ENTER(entered, args, 1);
+    KS_OWN_ENTER(entered, args, 1);
     return 0;
 }
 
@@ -45,7 +45,7 @@ int on_exit(struct ks_sys_exit *args)
     struct ks_call call;
     u64 duration;
 
-    if (!KS_LEAVE(entered, &call) || args->result == -EAGAIN)
+    if (!KS_OWN_LEAVE(entered, &call) || args->result == -EAGAIN)
         return 0;
     duration = bpf_ktime_get_ns() - call.at_ns;
     if (duration < KS_PARAM(min_us) * 1000)

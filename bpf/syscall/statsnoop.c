@@ -12,14 +12,14 @@ struct query_t {
     char path[PATH_BYTES];
 };
 
-BPF_HASH(entered, u32, struct ks_call);
+BPF_TASK_STORAGE(entered, struct ks_call);
 BPF_RINGBUF_OUTPUT(queries, 8);
 
 /* The path is the first argument of these, and the second of the `...at` calls: it is kept in
  * args[0]. */
 int on_path(struct ks_sys_enter *args)
 {
-    KS_ENTER(entered, args, 1);
+    KS_OWN_ENTER(entered, args, 1);
     return 0;
 }
 
@@ -27,7 +27,7 @@ int on_path_at(struct ks_sys_enter *args)
 {
     struct ks_sys_enter shifted = {.number = args->number, .args = {args->args[1]}};
 
-    KS_ENTER(entered, &shifted, 1);
+    KS_OWN_ENTER(entered, &shifted, 1);
     return 0;
 }
 
@@ -38,7 +38,7 @@ int on_exit(struct ks_sys_exit *args)
     struct ks_call call;
     u64 duration;
 
-    if (!KS_LEAVE(entered, &call))
+    if (!KS_OWN_LEAVE(entered, &call))
         return 0;
     duration = bpf_ktime_get_ns() - call.at_ns;
     if ((KS_PARAM(failed) && args->result >= 0) || duration < KS_PARAM(min_us) * 1000)
