@@ -9,11 +9,9 @@ cost no more Python than their few hundred process names.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import json
 import platform
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -26,6 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
+from kernelscope import kernel_names
 from kernelscope.histogram import slot_bounds
 from kernelscope.probe import Column
 from kernelscope.stacks import Stacks
@@ -36,22 +35,9 @@ Values = Any  # a numpy array or a pandas extension array
 NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 _AF_INET, _AF_INET6 = 2, 10
-# Numbers that system calls return inside the kernel alone (include/linux/errno.h).
-_KERNEL_ERRORS = {
-    512: "ERESTARTSYS",
-    513: "ERESTARTNOINTR",
-    514: "ERESTARTNOHAND",
-    515: "ENOIOCTLCMD",
-    516: "ERESTART_RESTARTBLOCK",
-    517: "EPROBE_DEFER",
-    524: "ENOTSUPP",
-    529: "EIOCBQUEUED",
-}
-_LAST_ERROR = 4095
 _LONGEST_ALIKE = 64  # bytes of text that are looked at for whether all rows have the same
 _MOST_ALIKE = 1 << 16  # rows of a block of which that is asked
 _TEXT = pd.StringDtype(na_value=np.nan)
-_REAL_TIME_SIGNALS = 34  # glibc's SIGRTMIN
 
 
 @dataclass(frozen=True)
@@ -259,31 +245,13 @@ def _syscall(source: Source) -> Values:
     return spell(source.values, lambda number: names.get(number, f"syscall_{number}"))
 
 
-def error_name(number: int) -> str:
-    """Return a negative error number's name, "" for 0, above, and what is no error number."""
-    if not -_LAST_ERROR <= number < 0:
-        return ""
-    return errno.errorcode.get(-number) or _KERNEL_ERRORS.get(-number, str(number))
-
-
 def _errno(source: Source) -> Values:
     signed = source.values.astype(f"i{source.values.dtype.itemsize}")
-    return spell(-signed if source.column.scale == -1 else signed, error_name)
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, "" for 0."""
-    if number >= _REAL_TIME_SIGNALS:
-        above = number - _REAL_TIME_SIGNALS
-        return f"SIGRTMIN+{above}" if above else "SIGRTMIN"
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number) if number else ""
+    return spell(-signed if source.column.scale == -1 else signed, kernel_names.error)
 
 
 def _signal(source: Source) -> Values:
-    return spell(source.values, signal_name)
+    return spell(source.values, kernel_names.signal)
 
 
 def _enum(source: Source) -> Values:

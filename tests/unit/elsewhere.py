@@ -6,6 +6,7 @@ Windows, opens each recording and prints its tables' digests.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.abc
 import os
@@ -50,6 +51,8 @@ def pretend() -> None:
         for name in names.split():
             if hasattr(module, name):
                 delattr(module, name)
+    signal.Signals = None  # type: ignore[misc,assignment]
+    errno.errorcode = {}  # type: ignore[misc]
     sys.platform = "win32"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope import columns
+from kernelscope import columns, kernel_names
 from kernelscope.histogram import slot_bounds
 from kernelscope.probe import COLUMN_KINDS, Column
 from kernelscope.stacks import Stacks
@@ -242,3 +245,12 @@ class TestStacks:
         context = columns.Context(stacks=Stacks(FRAMES))
         assert listed("user_stack", np.array([6]), context=context) == ["main"]
         assert listed("user_stack", np.array([5]), context=context) == ["[stack 5]"]
+
+
+def test_errors_and_signals_have_the_names_that_this_kernels_headers_give_them():
+    for number, name in kernel_names.ERRORS.items():
+        if hasattr(errno, name):  # 512 and above, and one that Python does not know, are others
+            assert getattr(errno, name) == number
+    assert set(errno.errorcode) <= set(kernel_names.ERRORS)
+    named = {each.value: each.name for each in signal.Signals if each < signal.SIGRTMIN}
+    assert named == kernel_names.SIGNALS

@@ -18,7 +18,7 @@ import kernelscope
 from kernelscope import tables
 from kernelscope.errors import LostEventsWarning, RecordingError
 
-RECORDINGS = sorted((Path(__file__).parents[2] / "notebooks/recordings").rglob("*.ksr"))
+RECORDINGS = sorted((Path(__file__).parents[2] / "notebooks/recordings").glob("*.ksr"))
 each = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 
 _DIGEST = """
