@@ -14,8 +14,8 @@ import mmap
 import sys
 from typing import Union
 
-SIZE = 16 << 20
-SMALLEST = 64 << 10  # smaller ones stand alone: one that is kept for long must not keep 16 MiB
+SIZE = 8 << 20  # few of them in turn stay in the CPU's cache
+SMALLEST = 64 << 10  # smaller ones stand alone: one that is kept for long must not keep 8 MiB
 LARGEST = SIZE // 2
 _ALIGN = 64
 _UNUSED = 3  # references to a mapping: the list's, a loop's, and that of the call that counts

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Union
 
 PAGE = mmap.PAGESIZE
-CHUNK = 1 << 20  # larger pieces leave the CPU's cache between check and copy: 7% slower at 4 MiB
+CHUNK = 5 << 19  # what a tick finds in a flood, whole; larger pieces leave the CPU's cache
 BUSY, DISCARDED = 1 << 31, 1 << 30
 _LENGTH = DISCARDED - 1
 _HEADER = 8
