@@ -49,17 +49,22 @@ def load_module() -> dict[str, Any]:
 
 
 def events(
-    size: int, rate: float, seconds: float, output: str = "ring", keep_s: float = 4
+    size: int,
+    rate: float,
+    seconds: float,
+    output: str = "ring",
+    keep_s: float = 4,
+    pages: int = RING_PAGES,
 ) -> dict[str, Any]:
     """Every event through a Python callback, then into a DataFrame.
 
     keep_s: how long after the load's end what waits is still read; a flood fills the kernel's
-    buffer, and reading stops when it is empty.
+    buffer, and reading stops when it is empty. pages: of 4 KiB, that the ring has.
     """
     import pandas as pd
 
     load = Load(1 << 40, rate=rate, size=programs.TEXT_BYTES, seconds=seconds)
-    bpf = _bpf(programs.events(size, output, RING_PAGES), load)
+    bpf = _bpf(programs.events(size, output, pages), load)
     table, kept, names = bpf["events"], [], programs.COLUMNS[size]
     event = table.event
 
