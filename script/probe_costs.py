@@ -21,7 +21,7 @@ from kernelscope.tables import Tables
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.paired import pairs
 
-ROUNDS = 7
+ROUNDS = 5
 CALLS = 400_000
 # The system-call-bound load: half of the calls are reads, half are writes, of one byte each.
 FLOOD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={CALLS // 2}", "status=none")

@@ -42,7 +42,7 @@ What the columns say, for each kernel:
 - *rows*: what the load of the probe's check gave. Each check is a known load whose count and values
   are verified against another source.
 - *ns per event*: the time that the probe's programs took for one event, by the kernel's own BPF
-  statistics, in the least disturbed of five runs.
+  statistics, in the least disturbed of three runs.
 - *flood*: how many times its CPU time a flood of {calls:,} system calls takes with the probe
   attached (`{flood}`): the median of {rounds} rounds, and their extremes. Where those lie
   around 1.00, the flood does not meet the probe's hooks, and what is seen is the machine's noise.

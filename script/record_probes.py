@@ -36,7 +36,7 @@ PICTURES = ROOT / "docs" / "probes"
 ROWS = 12
 WIDTHS = (100, 120, 140, 160)  # an example is as narrow as it can be without being folded
 SETTLE_S = 0.2
-COST_ROUNDS = 5
+COST_ROUNDS = 3
 LARGEST_PICTURE = 40 << 10
 _FILTERS = ("pid", "comm", "uid", "cgroup")
 
