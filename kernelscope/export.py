@@ -22,7 +22,6 @@ import errno
 import io
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -31,19 +30,19 @@ from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.json
 import pyarrow.parquet
 
+from kernelscope import table_types
 from kernelscope.errors import ExportError
 
 KEY = "kernelscope"
+_CATEGORIES = b"kernelscope.categories"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIDECAR_VERSION = 1
 _ROWS_AT_A_TIME = 65_536
-_TIMESTAMP = re.compile(r"timestamp\[(?P<unit>s|ms|us|ns)(?:, tz=(?P<zone>.+))?\]")
 
 PathLike = str | os.PathLike[str]
 
@@ -54,8 +53,9 @@ PathLike = str | os.PathLike[str]
 def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False) -> Path:
     """Write a table as CSV, and its sidecar. Returns the path. Raises ExportError."""
     table = _table(frame, path)
-    types = _types(table)
-    escaped = [name for name, kind in types.items() if escape_formulas and kind == "large_string"]
+    notes = table_types.notes(table)
+    kinds = notes["types"].items()
+    escaped = [name for name, kind in kinds if escape_formulas and kind == "large_string"]
     for name in escaped:
         texts = _apostrophes(frame[name])
         table = table.set_column(table.schema.get_field_index(name), name, texts)
@@ -65,10 +65,10 @@ def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(table.column_names)
         file.write(header.getvalue().encode("utf-8"))
-        pyarrow.csv.write_csv(_iso(table), file, options)
+        pyarrow.csv.write_csv(table_types.plain(table), file, options)
 
     target = _write(path, write)
-    _write_sidecar(frame, target, types, escaped)
+    _write_sidecar(frame, target, {**notes, "escaped": escaped})
     return target
 
 
@@ -77,14 +77,11 @@ def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
     table = _table(frame, path)
 
     def write(file: IO[bytes]) -> None:
-        for batch in _iso(table).to_batches(max_chunksize=_ROWS_AT_A_TIME):
-            text = batch.to_pandas().to_json(
-                orient="records", lines=True, double_precision=15, force_ascii=False
-            )
-            file.write(text.encode("utf-8"))
+        for lines in table_types.json_lines(table_types.plain(table)):
+            file.write(lines)
 
     target = _write(path, write)
-    _write_sidecar(frame, target, _types(table), [])
+    _write_sidecar(frame, target, table_types.notes(table))
     return target
 
 
@@ -138,30 +135,39 @@ def _read_arrow(path: Path) -> pd.DataFrame:
 
 
 def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
-    receipt = (table.schema.metadata or {}).get(KEY.encode())
-    return _frame(table, json.loads(receipt) if receipt else {})
+    metadata = table.schema.metadata or {}
+    receipt, known = (metadata.get(key) for key in (KEY.encode(), _CATEGORIES))
+    frame = table.to_pandas()
+    if known:
+        frame = table_types.with_categories(frame, table.schema, json.loads(known))
+    return _described(frame, json.loads(receipt) if receipt else {})
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     notes = _sidecar_of(path)
     convert = pyarrow.csv.ConvertOptions(
-        column_types=_schema(notes), strings_can_be_null=False, quoted_strings_can_be_null=False
+        column_types=table_types.readable(notes),
+        null_values=[""] if notes else None,
+        strings_can_be_null=bool(notes),
+        quoted_strings_can_be_null=False,
     )
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
-    frame = _frame(table, notes.get("receipt", {}))
+    frame = table_types.restored(table, notes)
     for name in notes.get("escaped", []):
         frame[name] = frame[name].str.removeprefix("'")
-    return frame
+    return _described(frame, notes.get("receipt", {}))
 
 
 def _read_json(path: Path) -> pd.DataFrame:
     notes = _sidecar_of(path)
-    schema = _schema(notes)
-    if not path.stat().st_size:
-        return _frame(schema.empty_table(), notes.get("receipt", {}))
-    parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
-    return _frame(pyarrow.json.read_json(path, parse_options=parse), notes.get("receipt", {}))
+    schema = table_types.readable(notes)
+    if path.stat().st_size:
+        parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
+        table = pyarrow.json.read_json(path, parse_options=parse)
+    else:
+        table = schema.empty_table()
+    return _described(table_types.restored(table, notes), notes.get("receipt", {}))
 
 
 def _sidecar_of(path: Path) -> dict[str, Any]:
@@ -178,8 +184,7 @@ def _sidecar_of(path: Path) -> dict[str, Any]:
     return dict(notes)
 
 
-def _frame(table: pa.Table, receipt: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+def _described(frame: pd.DataFrame, receipt: Any) -> pd.DataFrame:
     if receipt:
         frame.attrs[KEY] = receipt
     return frame
@@ -206,20 +211,10 @@ def _table(frame: pd.DataFrame, path: PathLike) -> pa.Table:
 
 def _with_receipt(frame: pd.DataFrame, path: PathLike) -> pa.Table:
     table = _table(frame, path)
-    receipt = json.dumps(frame.attrs.get(KEY, {})).encode()
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), KEY.encode(): receipt})
-
-
-def _types(table: pa.Table) -> dict[str, str]:
-    return {field.name: str(field.type) for field in table.schema}
-
-
-def _schema(notes: Mapping[str, Any]) -> pa.Schema:
-    def kind(text: str) -> pa.DataType:
-        time = _TIMESTAMP.fullmatch(text)
-        return pa.timestamp(time["unit"], time["zone"]) if time else pa.type_for_alias(text)
-
-    return pa.schema([(name, kind(text)) for name, text in notes.get("types", {}).items()])
+    added = {KEY.encode(): json.dumps(frame.attrs.get(KEY, {})).encode()}
+    if known := table_types.categories(table):
+        added[_CATEGORIES] = json.dumps(known, default=str).encode()
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **added})
 
 
 def _apostrophes(texts: pd.Series) -> pa.Array:
@@ -227,29 +222,12 @@ def _apostrophes(texts: pd.Series) -> pa.Array:
     return pa.array(texts.mask(risky, "'" + texts), pa.large_string())
 
 
-def _iso(table: pa.Table) -> pa.Table:
-    """Return a table with its times as text, to the nanosecond: 2026-11-22T08:39:20.000000001Z."""
-    for index, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            text = pyarrow.compute.cast(table.column(index), pa.large_string())
-            text = pyarrow.compute.replace_substring(text, " ", "T", max_replacements=1)
-            table = table.set_column(index, field.name, text)
-    return table
-
-
-def _write_sidecar(
-    frame: pd.DataFrame, target: Path, types: Mapping[str, str], escaped: list[str]
-) -> None:
+def _write_sidecar(frame: pd.DataFrame, target: Path, notes: Mapping[str, Any]) -> None:
     if target.exists() and not target.is_file():
         return  # a pipe or a terminal has no place beside it
-    notes = {
-        "version": _SIDECAR_VERSION,
-        "file": target.name,
-        "types": types,
-        "escaped": escaped,
-        "receipt": frame.attrs.get(KEY, {}),
-    }
-    text = json.dumps(notes, indent=2) + "\n"
+    head = {"version": _SIDECAR_VERSION, "file": target.name, "escaped": []}
+    whole = {**head, **notes, "receipt": frame.attrs.get(KEY, {})}
+    text = json.dumps(whole, indent=2, default=str) + "\n"
     _write(sidecar(target), lambda file: file.write(text.encode("utf-8")))
 
 
@@ -316,7 +294,9 @@ def _explained(path: PathLike, action: str) -> Iterator[None]:
     except (pa.ArrowException, ValueError) as error:
         raise ExportError(
             f"cannot {action} {path}: {error}",
-            hint="check that the file is what its suffix says",
+            hint="check that the file is what its suffix says"
+            if action == "read"
+            else "Parquet and Arrow take columns of every type: .parquet, .arrow",
             path=str(path),
         ) from error
 

@@ -26,6 +26,31 @@ WRITERS = [
     pytest.param(export.to_arrow, ".arrow", id="arrow"),
     pytest.param(export.to_arrow, ".feather", id="feather"),
 ]
+COLUMNS = {
+    "categories": pd.Categorical(["a", None, "b"], categories=["b", "unused", "a"]),
+    "ordered": pd.Categorical(["low", "high", "low"], ["low", "high"], ordered=True),
+    "categories of numbers": pd.Categorical([3, 1, 3], categories=[3, 1, 2]),
+    "duration": pd.to_timedelta([1, 2, None], unit="ns"),
+    "duration in us": pd.to_timedelta([1, 2, -3], unit="us").as_unit("us"),
+    "Int64": pd.array([1, None, 2**62 + 1], dtype="Int64"),
+    "UInt32": pd.array([1, None, 2**31], dtype="UInt32"),
+    "Float64": pd.array([0.1 + 0.2, None, 2], dtype="Float64"),
+    "boolean": pd.array([True, None, False], dtype="boolean"),
+    "string": pd.array(["x", None, ""], dtype="string"),
+    "str": pd.array(["NA", None, ""], dtype="str"),
+    "control": pd.array(["\0\x01\t", '\\"\n', "é\u2028"], dtype="str"),
+    "no zone": pd.to_datetime(
+        ["2026-01-01", "2026-01-02 03:04:05.000000006", None], format="ISO8601"
+    ),
+    "zone": pd.to_datetime([1, 2, None], utc=True).tz_convert("Asia/Tokyo"),
+    "float32": np.array([0.1, -np.inf, np.nan], np.float32),
+    "float64": np.array([0.1 + 0.2, 1 / 3, 5e-324]),
+    "infinite": np.array([np.inf, -np.inf, 1.5e300]),
+    "uint64": np.array([2**64 - 1, 0, 1], np.uint64),
+    "int8": np.array([-128, 3, 127], np.int8),
+    "address": ["192.0.2.1", "2001:db8::1", ""],
+    "stack": ["main;read [libc];x", "", 'operator,;"a"'],
+}
 BY_THEMSELVES = (".parquet", ".arrow", ".feather")  # they hold the receipt
 
 
@@ -54,6 +79,15 @@ class TestRoundTrip:
         back = export.read(path)
         pd.testing.assert_frame_equal(back, table)
         assert back.attrs == table.attrs
+
+    @pytest.mark.parametrize("name", COLUMNS)
+    def test_every_kind_of_column_comes_back(self, tmp_path, writer, suffix, name):
+        table = pd.DataFrame({name: COLUMNS[name], "last": [1, 2, 3]})
+        table.attrs["kernelscope"] = RECEIPT
+        for rows in (table, table.head(0)):
+            back = export.read(writer(rows, tmp_path / f"bio{suffix}"))
+            pd.testing.assert_frame_equal(back, rows, check_exact=True)
+            assert back.attrs == rows.attrs
 
     def test_a_table_without_rows_comes_back(self, table, tmp_path, writer, suffix):
         path = writer(table.head(0), tmp_path / f"bio{suffix}")
@@ -203,6 +237,14 @@ class TestCsv:
 
 
 class TestReading:
+    def test_a_sidecar_of_before_the_schema_was_kept_is_read(self, table, tmp_path):
+        path = export.to_csv(table, tmp_path / "bio.csv")
+        notes = json.loads(export.sidecar(path).read_text())
+        for name in ("schema", "categories", "infinite"):
+            del notes[name]
+        export.sidecar(path).write_text(json.dumps(notes))
+        pd.testing.assert_frame_equal(export.read(path), table)
+
     def test_an_unknown_suffix_is_refused_with_those_known(self, tmp_path):
         with pytest.raises(ExportError, match=r"'\.xlsx' names no format") as caught:
             export.read(tmp_path / "bio.xlsx")
