@@ -34,7 +34,7 @@ NOTES = {
     " costs it nothing: read the CPU time beside the share delivered, and the traced"
     " program's slow-down too.",
     "flood": "Default settings, 40-byte events. `nobody reads`: the run's reader is stopped by a"
-    " signal while the load runs. A full ring refuses an event at less cost than it takes one; the"
+    " signal while the load runs. A full ring refuses events, and counts them; the"
     " ring of 256 MiB takes them all, and is the equivalent program."
     " `Each batch decoded as it comes` is all CPU time of both processes beside the flood, a table"
     " made of each batch; the columns alone are the same batches decoded again with nothing beside"
@@ -138,26 +138,29 @@ def _reading_goal(part: Part) -> str:
 
 # (part, row, measure, other tool) as patterns, and the reason.
 _WHY = (
-    ("start", "first cell.*", ".*", ".*", "The agent's Python starts, and is started once."),
+    ("start", "first cell.*", ".*", ".*",
+     "The agent's Python starts, and is started once; %load_ext starts it ahead of need."),
     ("start", "the command.*", ".*", ".*",
-     "Two Pythons start, the notebook's side and the agent's, and a table is made; pandas is"
-     " imported while the program runs. bpftrace is one program in C++. bcc's script is over when"
-     " it has attached, and makes no table."),
+     "Two Pythons start, side by side, and a table is made; pandas is imported while the program"
+     " runs. bpftrace is one program in C++. bcc's script is over when it has attached, and makes"
+     " no table."),
     ("start", ".*import", ".*", ".*", "pandas is imported when a result is first decoded."),
     ("events", ".*", "CPU s per M", ".*",
      "At a low rate the time is that of waking: the ring is looked at 20 to 500 times a second"
      " whatever is in it, the end of the run and the table cost some 30 ms, and a second's events"
      " are few to share them."),
     ("events", ".*flood.*|1,000,000/s.*", "traced.*", BCC,
-     "bcc's ring is full for a part of the time, and what is refused costs less: see the share"
-     " delivered. KernelScope leaves out its own processes and counts what is lost, some ns more."),
+     "The same C. KernelScope puts before it what leaves out its own processes, and counts what is"
+     " lost; and its reader, which keeps up with all of it, shares the core and its cache with the"
+     " traced program, where bcc's loses events (see the share delivered). The long flood has bcc's"
+     " ns with a ring that takes all, and where the rest of the time goes says what differs."),
     ("events", ".*", "traced.*", ".*",
      "KernelScope leaves out its own processes and counts what is lost, which is some ns before and"
      " in the program; at low rates the load's waking is most of its CPU time, and scatters."),
     ("maps", "100 .*", ".*", BCC,
      "bcc reads within its own process. KernelScope asks the agent, which reads, and makes typed"
-     " columns: two messages and a table, a few ms that hardly depend on the size up to some"
-     " 10,000 keys."),
+     " columns: two messages, two wake-ups and a table, which hardly depend on the size up to some"
+     " 10,000 keys. Most of both is the kernel's walk through a million buckets."),
     ("maps", "10,000 .*", ".*", BCC,
      "As with 100 keys: two messages and a table are more than reading."),
     ("maps", "1,000,000 .*", ".*", BCC,
@@ -185,7 +188,8 @@ def why(part: str, row: str, measure: str, other: str) -> str:
 
 def rest(parts: dict[str, Part]) -> str:
     """Say where the rest of the time goes, and how near the limit it is."""
-    pieces = [_rest_of_start(parts.get("start")), _rest_of_events(parts)]
+    pieces = [_rest_of_start(parts.get("start")), _rest_of_maps(parts.get("maps"))]
+    pieces.append(_rest_of_events(parts))
     pieces.append(_rest_of_overhead(parts))
     return "## Where the rest of the time goes\n\n" + "\n\n".join(
         piece for piece in pieces if piece
@@ -206,10 +210,42 @@ def _rest_of_start(part: Part | None) -> str:
             told.append(f"{row}: {', '.join(steps)} ms")
     return (
         f"**Start.** By the agent's own clock: {'; '.join(told)}. Compiling is clang's and LLVM's"
-        " own time for a small header made of BTF, and is spared by the cache; loading is the"
-        " kernel's verifier and JIT, which no tool can spare; attaching is the kernel's too"
-        " (`perf_event_open`, RCU). What remains of a warm start is the fork of the agent's server"
-        " and two messages."
+        " own time (`clang` is theirs alone) for a header of 200 lines made of BTF: libbcc takes"
+        " half of that for an empty function too, whose helpers it reads in three passes. The"
+        " cache spares it. Loading is the kernel's verifier and JIT, which no tool can spare;"
+        " attaching is the kernel's too (`perf_event_open`, RCU). What remains of a warm start is"
+        " the fork of the agent's server and two messages. The first start is two Pythons': the"
+        " agent's starts and imports some hundred modules, and nothing is compiled where the"
+        " bytecode is there. A command adds its own imports, beside which the agent starts, the"
+        " table, and Python's end; pandas is imported while the program runs."
+    )
+
+
+def _rest_of_maps(part: Part | None) -> str:
+    if part is None:
+        return ""
+    ended, detached = (
+        [
+            value
+            for row in part.rows
+            if row.startswith("100 ")
+            for value in part.values(row, measure, KERNELSCOPE)
+        ]
+        for measure in ("ms to the end and a DataFrame", "of which ms: detach")
+    )
+    told = ""
+    if detached:
+        told = (
+            f" Of the {median(ended):.0f} ms to the end of a run with 100 keys,"
+            f" {median(detached):.0f} are the kernel's, which waits until no CPU can still be in"
+            " the program."
+        )
+    return (
+        "**Maps.** Reading a hash is a walk through its buckets: for 100 keys in a map with room"
+        " for a million, 0.8 to 0.9 ms in the kernel, for every tool. Two wake-ups and two"
+        " messages take some 0.2 ms, a table 0.15 ms where the processor's caches know the code"
+        f" and 0.5 ms where they do not, most of it pandas'.{told} The result is read after that"
+        " wait and not before it: it is whole then, and nothing is attached any more."
     )
 
 
@@ -217,27 +253,93 @@ def _rest_of_events(parts: dict[str, Part]) -> str:
     events, flood = parts.get("events"), parts.get("flood")
     if events is None or flood is None:
         return ""
-    row = "flood, 40 bytes"
-    told = {
-        name: median(events.values(row, f"ns an event: {name}", KERNELSCOPE) or [float("nan")])
-        for name in ("agent", "receive", "decode")
+    each = {size: _each_event(events, f"flood, {size} bytes") for size in (40, 256)}
+    limits = [
+        _middle(flood, f"limit: {name}", "ns for 48 bytes") for name in ("a copy", _TOUCH, _HOST)
+    ]
+    told = [
+        f"**Events.** Of a 40-byte event (48 in the ring) in a short flood kept whole, the agent"
+        f" takes {each[40]['agent']:.0f} ns (finding the records in C by libbpf, one copy into the"
+        f" socket), the notebook's reader {each[40]['receive']:.0f} ns (one copy out of it, into"
+        f" memory that nobody has touched yet), and the columns {each[40]['decode']:.0f} ns."
+        f" Copying 48 bytes costs this machine {limits[0]:.1f} ns, and touching 48 bytes of memory"
+        f" for the first time {limits[1]:.1f} ns: page faults."
+    ]
+    if limits[2] + each[40][_AGAIN] + each[256][_AGAIN] > 0:  # all of them were measured
+        told.append(
+            f"Of memory that the host of this virtual machine has taken back it is {limits[2]:.0f}"
+            " ns, as the host faults too; huge pages make that no less. So the columns of a flood"
+            " that was kept cost what their memory costs: decoded again in memory used before, a"
+            f" 40-byte event takes {each[40][_AGAIN]:.0f} ns instead of {each[40]['decode']:.0f},"
+            f" one of 256 bytes {each[256][_AGAIN]:.0f} instead of {each[256]['decode']:.0f}."
+        )
+    told.append(
+        "Where each batch is decoded as it comes, memory is used again, and that part falls away:"
+        " three copies and a pass over each column stay. Text is decoded once for each distinct"
+        " value of a block. A table costs some 0.15 ms whatever is in it, which is what a small"
+        " batch costs; a flood's have 40,000 rows and more."
+    )
+    return " ".join([*told, _beside(flood)]).strip() + _rest_of_the_traced(flood)
+
+
+_TOUCH = "a first touch of memory"
+_HOST = "the same, of memory that the host has taken back"
+_AGAIN = "decode again, in memory used before"
+
+
+def _each_event(part: Part, row: str) -> dict[str, float]:
+    return {
+        name: _middle(part, row, f"ns an event: {name}")
+        for name in ("agent", "receive", "decode", _AGAIN)
     }
-    limits = {
-        name: median(flood.values(f"limit: {name}", "ns for 48 bytes", KERNELSCOPE) or [0])
-        for name in ("a copy", "a first touch of memory")
-    }
+
+
+def _middle(part: Part, row: str, measure: str, tool: str = KERNELSCOPE) -> float:
+    return median(part.values(row, measure, tool) or [float("nan")])
+
+
+def _beside(flood: Part) -> str:
+    """Say what sharing a core with the flood costs the columns."""
+    beside, alone = (
+        1e3 / _middle(flood, f"of that, the columns{when}", "M events per CPU s")
+        for when in (", beside the flood", " alone")
+    )
+    if beside != beside:
+        return ""
     return (
-        "**Events.** Of a 40-byte event (48 in the ring) in a short flood kept whole, the agent"
-        f" takes {told['agent']:.0f} ns (finding the records in C by libbpf, one copy into the"
-        f" socket), the notebook's reader {told['receive']:.0f} ns (one copy out of it, into memory"
-        f" that nobody has touched yet), and the columns {told['decode']:.0f} ns. Copying 48 bytes"
-        f" costs this machine {limits['a copy']:.1f} ns, and touching 48 bytes of memory for the"
-        f" first time {limits['a first touch of memory']:.1f} ns: page faults, and on a virtual"
-        " machine whose free memory goes back to its host the host's faults too, are most of what"
-        " keeping events costs. Where each batch is decoded as it comes, memory is used again, and"
-        " that part falls away: three copies and a pass over each column stay. Text is decoded once"
-        " for each distinct value of a block. pandas takes about 0.5 ms for each table made, which"
-        " is what a small batch costs."
+        f"The columns alone take {alone:.0f} ns an event with nothing beside them and {beside:.0f}"
+        " beside the flood, which keeps the other CPU busy and has the caches in common, and on a"
+        " virtual machine often the core: the strict figure holds that."
+    )
+
+
+def _rest_of_the_traced(flood: Part) -> str:
+    """Say what the traced program feels, with bcc's ring large enough for everything beside it."""
+    row = "traced program's ns an event in a flood"
+    small, large = (
+        _middle(flood, row, "ns", f"bcc, ring of {size}")
+        for size in ("16 MiB", "256 MiB, which takes all")
+    )
+    ours, unread, refused = (
+        _middle(flood, row, "ns", name)
+        for name in (
+            "KernelScope, ring of 16 MiB",
+            "nobody reads 256 MiB",
+            "nobody reads 16 MiB, which are soon full",
+        )
+    )
+    if small != small:
+        return ""
+    return (
+        "\n\n**The traced program in a flood.** The same C costs it"
+        f" {ours:.0f} ns an event under KernelScope, every event delivered; {large:.0f} under bcc"
+        f" with a ring that takes all of them, {small:.0f} with one of 16 MiB, of which bcc loses a"
+        f" third. A ring of 256 MiB that nobody reads makes it {unread:.0f}: it spares the traced"
+        " program the reader, but each record goes to memory that no cache holds, where a ring of"
+        f" 16 MiB is used again; a full one makes it {refused:.0f}, as each refusal is counted."
+        " What remains against bcc is the comparison"
+        " that leaves out KernelScope's own processes and the look at what the output said."
+        " The agent looks by the clock; no event of a flood wakes it."
     )
 
 
