@@ -33,12 +33,14 @@ _BARE_S = 0.5
 def start(form: Form) -> list[Figure]:
     """From the question to the program attached; and what comes before the first question."""
     repeats = 3
+    loaded = kernelscope("extension")
     ours = kernelscope("start", nonces=[next(_nonces) for _ in range(repeats)], repeats=3)
     theirs = median(_bcc_start_s() for _ in range(repeats if form.full else 1))
     its = [bpftrace("start", nonce=next(_nonces)) for _ in range(repeats)]
     attached = median(each["attached_s"] for each in its)
     rows = {
         "first cell, which starts the agent": ours["first_s"],
+        "first cell, 1 s after %load_ext": loaded["first_s"],
         "a new cell (cold)": median(ours["cold_s"]),
         "the cell again (warm)": median(ours["warm_s"]),
         "the cell again, at once after another": median(ours["at_once_s"]),
@@ -61,7 +63,7 @@ def start(form: Form) -> list[Figure]:
         Figure(whole, "ms", BPFTRACE, median(each["over_s"] for each in its) * 1e3),
         Figure("the module's import", "ms", KERNELSCOPE, _import_ms("kernelscope")),
         Figure("the module's import", "ms", BCC, bcc("load_module")["ms"]),
-        Figure("%load_ext in IPython", "ms", KERNELSCOPE, kernelscope("extension")["ms"]),
+        Figure("%load_ext in IPython", "ms", KERNELSCOPE, loaded["ms"]),
     ]
 
 
@@ -234,6 +236,8 @@ def maps(form: Form) -> list[Figure]:
             figures.append(Figure(row, "ms to a DataFrame", BPFTRACE, its[key]["s"] * 1e3))
             measure = "ms to the end and a DataFrame"
             figures.append(Figure(row, measure, KERNELSCOPE, ours[key]["end_s"] * 1e3))
+            detached = ours[key]["detach_s"] * 1e3
+            figures.append(Figure(row, "of which ms: detach", KERNELSCOPE, detached))
             figures.append(Figure(row, measure, BPFTRACE, its[key]["s"] * 1e3))
     return figures
 

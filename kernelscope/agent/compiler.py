@@ -55,6 +55,8 @@ class Compiler:
         libbcc.library()
         self.toolchain.root  # noqa: B018  made when first looked at
         self.toolchain.identity  # noqa: B018
+        text = self._rewrite(Program("warm", "int f(void *ctx) { return 0; }")).text
+        self.toolchain.headers.lean(text)  # leaves patterns and types behind, ready for use
         if self.cache:
             self.cache.tidy()
 

@@ -80,6 +80,7 @@ class Run:
             finally:
                 with system.undisturbed():
                     closing = attach.detach(self.attachments)
+            self.timings["detach"] = (time.monotonic_ns() - ended_ns) / 1e9
             if self.stopped_by != "client":
                 self._doing = "reading the tables"
                 self._finish(ended_ns)
@@ -344,6 +345,7 @@ class Run:
             "started_ns": self.began_ns,
             "duration_s": round((ended_ns - self.began_ns) / 1e9, 6),
             "exit": self.stopped_by,
+            "detach_s": self.timings["detach"],
             "runs": self.stats.result(),
             **losses,
         }
