@@ -41,9 +41,7 @@ def start(nonces: list[int], repeats: int) -> dict[str, Any]:
     A pause stands before each, as a person's next cell has one at the very least. At once after
     another (`at_once_s`) a tracepoint has to wait until the kernel has closed the last one.
     """
-    begun = time.perf_counter()
-    _attach(programs.START % {"nonce": 1})
-    first = time.perf_counter() - begun
+    first = _attach(programs.START % {"nonce": 1})
     time.sleep(1.0)  # an agent that has been idle has loaded its compiler
     cold, warm, at_once = [], [], []
     steps: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
