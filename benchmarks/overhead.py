@@ -146,8 +146,8 @@ def all_probes(names: Sequence[str] | None, rounds: int) -> dict[str, Any]:
 
 
 # What a probe cannot do without.
-_NEEDED: dict[str, dict[str, Any]] = {
-    name: {"function": ["c:malloc"]}
+_NEEDED: dict[str, dict[str, str]] = {
+    name: {"function": "c:malloc"}
     for name in ("argdist", "funccount", "funclatency", "stackcount", "trace")
 }
 
