@@ -239,9 +239,10 @@ def _refuse_loss(df: pd.DataFrame, measure: Measure, lost: int, max_lost: float)
     total = int(df["count"].sum()) if measure.is_histogram else len(df)
     share = lost / (total + lost) if lost else 0.0
     if share > max_lost:
+        allowed = min(1.0, share + 0.01)
         raise AnalysisError(
             f"{lost:,} of {total + lost:,} events were lost: too many for percentiles",
-            hint=f"lose fewer (a filter, a larger ring) or allow it: max_lost={share + 0.01:.2f}",
+            hint=f"lose fewer (a filter, a larger ring) or allow it: max_lost={allowed:.2f}",
             lost_share=share,
         )
 

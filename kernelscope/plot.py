@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import analysis, artists, bins, catalogue, figure, readings
+from kernelscope import analysis, artists, bins, catalogue, figure, plot_readings, readings
 from kernelscope import flamegraph as flames
 from kernelscope.analysis import Measure, measured, unknown_column
 from kernelscope.bins import Numbers
@@ -154,20 +154,32 @@ def timeseries(
     y: str | None = None,
     by: str = "",
     *,
+    value: str | None = None,
     top: int = 6,
     title: str = "",
 ) -> Figure:
     """Return events a second over time or, with `y`, the median of a column in each moment.
 
-    The line goes straight over moments in which nothing was measured.
+    value: a column that is added up in each moment instead.
+
+    The line goes straight over moments in which nothing was measured. Of a table that was read at
+    intervals it shows what each added a second, of "count" or of a column that grows.
     """
     times = _times(df, x)
+    y = y or value
+    amount = plot_readings.amount_of(df, y)
+    if amount is not None and len(df):
+        result = plot_readings.timeseries(df, amount, by, top, title)
+        _time_axis(result.axes[0], readings.begins(times, df))
+        return result
     measure = measured(df, y) if y else Measure("events a second", "", "", "")
     label = figure.label_of(measure.name, measure.unit)
     result, axes = figure.new(df, title or f"{label} over time")
     last = float(bins.seconds(times, times).max()) if len(df) else 0.0
     edges = np.linspace(0, max(last, 1e-6), _TIME_BINS + 1)
     for index, (name, group) in enumerate(bins.series(df, by, top)):
+        if value:
+            group = group.groupby(x, as_index=False)[[value]].sum()
         values = bins.over_time(group, bins.seconds(group[x], times), y, edges)
         known = ~np.isnan(values)
         middle = (edges[:-1] + edges[1:]) / 2
@@ -241,7 +253,7 @@ _DRAWN: dict[str, Callable[[pd.DataFrame, Plot], Figure]] = {
     "heatmap": lambda df, p: heatmap(df, p.x or "time", p.y or None, title=p.title),
     "bars": lambda df, p: bars(df, p.x or None, p.value or None, top=p.top, title=p.title),
     "timeseries": lambda df, p: timeseries(
-        df, p.x or "time", p.y or None, p.by, top=p.top, title=p.title
+        df, p.x or "time", p.y or None, p.by, value=p.value or None, top=p.top, title=p.title
     ),
     "flamegraph": lambda df, p: flamegraph(df, p.value or "count", title=p.title),
 }

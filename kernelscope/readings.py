@@ -51,7 +51,7 @@ def increments(df: pd.DataFrame) -> pd.DataFrame:
     )
     added = (numbers - before.fillna(0)).clip(lower=0)  # an entry that was deleted begins anew
     result = kept.assign(**{name: added[name].astype(kept[name].dtype) for name in sums})
-    result["time"] = _begins(kept["time"], df)
+    result["time"] = begins(kept["time"], df)
     shown = result[(added != 0).any(axis=1)].reset_index(drop=True)
     return _unmarked(shown[[name for name in df.columns if name in shown.columns]], df)
 
@@ -60,7 +60,7 @@ def _signed(column: pd.Series[Any]) -> str:
     return "float64" if types.is_float_dtype(column) else "int64"
 
 
-def _begins(times: pd.Series[Any], df: pd.DataFrame) -> pd.Series[Any]:
+def begins(times: pd.Series[Any], df: pd.DataFrame) -> pd.Series[Any]:
     """Return the reading before each one; before the first, the run's start."""
     at = pd.Series(times.unique()).sort_values(ignore_index=True)
     before = at.shift()

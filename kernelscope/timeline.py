@@ -2,7 +2,8 @@
 
 For events with a "time", and for maps that were read at intervals (what each reading added counts
 from the reading before, so bins should not be shorter than the interval). Bins begin with the run
-where the table's receipt says when that was, else with the first event; the last may be shorter.
+where the table's receipt says when that was, else with the first event; the last may be shorter, or
+a twentieth longer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pandas.api import types
 from kernelscope import analysis, readings, values
 from kernelscope.errors import AnalysisError
 
+_SLIVER = 0.05  # of a bin: so little is added to the last one
 _MOST_BINS = 1_000_000
 
 
@@ -100,7 +102,7 @@ class _Bins:
             ended = first + pd.Timedelta(seconds=float(receipt.get("duration_s") or 0))
             last = max(last, ended)
         whole = (last - first).total_seconds()
-        number = max(1, math.ceil(whole / every - 1e-6))
+        number = max(1, math.ceil(whole / every - _SLIVER))
         if number > _MOST_BINS:
             raise AnalysisError(
                 f"{number:,} bins of {every:g} s are too many",
@@ -112,7 +114,8 @@ class _Bins:
         steps = pd.to_timedelta(np.arange(number) * every, unit="s")
         self.begins = pd.DatetimeIndex(pd.Timestamp(first) + steps).as_unit("ns")
         self.seconds = np.full(number, every)
-        self.seconds[-1] = min(every, max(whole - every * (number - 1), 1e-9)) if whole else every
+        if whole:
+            self.seconds[-1] = whole - every * (number - 1)
 
 
 def _binned(df: pd.DataFrame, every: Any) -> tuple[pd.DataFrame, _Bins]:

@@ -153,6 +153,54 @@ def test_a_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
     assert np.nanmax(np.asarray(line.get_ydata(), float)) == pytest.approx(5000)
 
 
+def counted() -> pd.DataFrame:
+    """A map read after 1, 2 and 4 s: what it had counted by then."""
+    began = pd.Timestamp("2026-11-22T08:00:00Z")
+    table = pd.DataFrame(
+        {
+            "time": began + pd.to_timedelta([1, 1, 2, 2, 4, 4, 4], unit="s"),
+            "syscall": ["read", "write", "read", "write", "read", "write", "brk"],
+            "count": np.array([10, 100, 30, 100, 70, 101, 4], np.uint64),
+            "total_us": [1.0, 5.0, 2.0, 5.0, 8.0, 5.5, 1.0],
+        }
+    )
+    grows = {"count": "sum", "total_us": "sum"}
+    table.attrs["kernelscope"] = {"readings": grows, "started": began.isoformat()}
+    return table
+
+
+def test_a_timeseries_of_readings_shows_what_each_added_a_second() -> None:
+    [line] = plot.timeseries(counted()).axes[0].lines
+    assert line.get_xdata().tolist() == [0.5, 1.5, 3.0]
+    assert line.get_ydata().tolist() == [110, 20, 22.5]
+
+    drawn = plot.timeseries(counted(), y="total_us", by="syscall", top=1)
+    assert drawn.axes[0].get_ylabel() == "total a second"
+    lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
+    assert lines == {"read": [1, 1, 3], "others": [5, 0, 0.75]}
+
+
+def test_a_timeseries_of_a_value_is_its_sum_in_each_moment() -> None:
+    table = counted()
+    table.attrs = {}
+
+    [line] = plot.timeseries(table, value="count").axes[0].lines
+    assert line.get_ydata().tolist() == [110, 130, 175]
+    drawn = plot.timeseries(table, value="count", by="syscall", top=2)
+    lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
+    assert lines == {"write": [100, 100, 101], "read": [10, 30, 70]}
+
+
+def test_a_last_reading_that_comes_at_once_is_a_part_of_the_one_before() -> None:
+    table = counted()
+    late = table["time"].max() + pd.Timedelta("10ms")
+    more = pd.concat([table, table.tail(3).assign(time=late, count=[80, 101, 4])])
+    more.attrs = table.attrs
+
+    [line] = plot.timeseries(more).axes[0].lines
+    assert line.get_ydata().tolist() == pytest.approx([110, 20, 55 / 2.01])
+
+
 def test_a_timeseries_of_a_column_joins_readings_that_lie_apart() -> None:
     times = pd.to_datetime(["2026-01-01 00:00:00", "2026-01-01 00:00:10", "2026-01-01 00:00:30"])
     readings = pd.DataFrame({"time": times, "held_bytes": [10, 20, 40]})

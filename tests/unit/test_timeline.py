@@ -147,3 +147,13 @@ def test_a_recordings_events_are_all_in_its_bins() -> None:
     found = opens.ks.rate("100ms", by="comm")
     assert found["count"].sum() == len(opens)
     assert found.groupby("comm")["count"].sum().to_dict() == opens["comm"].value_counts().to_dict()
+
+
+def test_a_sliver_at_the_end_is_a_part_of_the_last_bin() -> None:
+    began = pd.Timestamp("2026-11-22T08:00:00Z")
+    table = pd.DataFrame({"time": began + pd.to_timedelta([100, 1500, 2009], unit="ms")})
+    table.attrs["kernelscope"] = {"started": began.isoformat(), "duration_s": 2.01}
+
+    found = timeline.rate(table, "1s")
+    assert found["count"].tolist() == [1, 2]
+    assert found["per_s"].tolist() == pytest.approx([1, 2 / 1.01])
