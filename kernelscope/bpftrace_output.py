@@ -109,7 +109,8 @@ def _key(part: Sequence[Token], number: int) -> _Key:
     if len(part) == 1 and part[0].kind == "string":
         return _Key(f"key{number + 1}", re.escape(first.strip('"')))
     if first in _STACKS:
-        return _Key(_STACKS[first], r"(?:\n[^\n]*)*?\n")
+        # There may be none, as a sample in a program has no kernel stack.
+        return _Key(_STACKS[first], r"(?:(?:\n[^\n]*)*?\n)?")
     if len(part) == 1 and (first in _NUMBERS or part[0].kind == "number" or _is_argument(first)):
         return _Key(first if _NAME.match(first) else f"key{number + 1}", r"-?\d+")
     column = words[-1].text if words else f"key{number + 1}"

@@ -60,10 +60,15 @@ class Node:
 
 
 def value_of(df: pd.DataFrame) -> str:
-    """Return the column that a table's flame graph adds up, as its probe says: "total_us"."""
+    """Return the column that a table's flame graph adds up, as its probe says: "total_us".
+
+    Without one it is "count", and "value" of bpftrace's maps.
+    """
     name = (df.attrs.get(export.KEY) or {}).get("probe")
     plots = catalogue.find(name).plots if name in catalogue.names() else ()
     wide = [p.value for p in plots if p.kind == "flamegraph" and p.value in df.columns]
+    if not wide and "count" not in df.columns and "value" in df.columns:
+        return "value"
     return wide[0] if wide else "count"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import bpftrace_output
+from kernelscope import bpftrace_output, flamegraph
 
 
 def read(script: str, *messages: tuple[str, Any]) -> dict[str, pd.DataFrame]:
@@ -33,6 +33,23 @@ def test_stacks_are_folded_root_first() -> None:
     assert row["kernel_stack"] == "outer;inner"
     assert row["user_stack"] == "main"
     assert row["comm"] == "one, two"
+
+
+def test_a_stack_may_be_empty() -> None:
+    script = "profile:hz:99 { @[kstack(3), ustack(2), comm] = count(); }"
+    keys = {
+        ",\n    work+41\n    0x7f00\n,python": 5,
+        "\n    inner+1\n    outer+2\n,,sh": 2,
+        ",,x": 1,
+    }
+    table = read(script, ("map", {"@": keys}))["map"]
+
+    assert table["kernel_stack"].tolist() == ["", "outer;inner", ""]
+    assert table["user_stack"].tolist() == ["0x7f00;work", "", ""]
+    assert table["comm"].tolist() == ["python", "sh", "x"]
+    assert flamegraph.folded(flamegraph.tree(table, flamegraph.value_of(table))) == (
+        "python;0x7f00;work 5\nsh;outer;inner 2\nx 1\n"
+    )
 
 
 def test_histograms_have_bounds_and_counts() -> None:
