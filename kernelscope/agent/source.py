@@ -187,7 +187,7 @@ def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], se
     for i, token in enumerate(tokens):
         if token.kind != "name" or token.text not in tables or i == tables[token.text].at:
             continue
-        if i and tokens[i - 1].text in (".", "->", "struct"):
+        if i and (tokens[i - 1].text in (".", "->", "struct") or _declares(tokens, i)):
             continue  # a member or a tag of the same name
         use = _use(tokens, i, i not in inside_calls)
         if use is None or token.directive:
@@ -195,6 +195,12 @@ def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], se
         else:
             uses.append(use)
     return uses, {name for name, table in tables.items() if not table.directive} - unsure
+
+
+def _declares(tokens: list[Token], i: int) -> bool:
+    """Tell whether `u32 name;` stands there: a struct's member."""
+    kind, following = tokens[i - 1], [token.text for token in tokens[i + 1 : i + 2]]
+    return kind.kind == "name" and kind.text != "return" and following == [";"]
 
 
 def _use(tokens: list[Token], i: int, wrappable: bool) -> _Use | None:

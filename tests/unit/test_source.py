@@ -103,6 +103,14 @@ def test_a_ring_used_inside_a_call_is_not_said_to_be_counted() -> None:
     assert not rewrite(source).counts_losses
 
 
+def test_a_member_of_the_rings_name_casts_no_doubt_on_its_counts() -> None:
+    source = (
+        "struct e { u32 r; };\nBPF_RINGBUF_OUTPUT(r, 8);\n"
+        "int f(void *c) { struct e d = {}; d.r = 1; r.ringbuf_output(&d, sizeof(d), 0); return 0; }"
+    )
+    assert rewrite(source).counts_losses
+
+
 def test_each_parameter_has_an_index_and_a_constant() -> None:
     done = rewrite("int f(void *c) { return KS_PARAM(pid) + KS_PARAM(uid) + KS_PARAM(pid); }")
     assert done.params == {"pid": 0, "uid": 1}
