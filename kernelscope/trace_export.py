@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def _title(table: pd.DataFrame) -> str:
 def _slices(
     name: str, table: pd.DataFrame, epoch: pd.Timestamp, duration: str | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield one trace event for each row: a slice where it took time, else an instant."""
+    """Yield an event for each row with a time: a slice where it took some, else an instant."""
+    table = table[table["time"].notna()]
     since_us = ((table["time"] - epoch) / pd.Timedelta(1, "us")).tolist()
     took = _durations(table, duration)
     rest = [str(column) for column in table.columns if column not in _PLACE]
@@ -83,13 +85,19 @@ def _slices(
     labels = table[label].astype("str").tolist() if label else [name] * len(table)
     pids = _numbers(table, "pid")
     tids = _numbers(table, "tid") if "tid" in table.columns else pids
-    arguments: list[dict[Any, Any]] = table[rest].astype(object).to_dict("records")
+    arguments: list[dict[Any, Any]] = _plain(table[rest]).to_dict("records")
     for at, text, pid, tid, args, us in zip(
         since_us, labels, pids, tids, arguments, took, strict=True
     ):
         event = {"name": text, "cat": name, "ts": round(at, 3), "pid": pid, "tid": tid}
         kind = {"ph": "i", "s": "t"} if us is None else {"ph": "X", "dur": round(us, 3)}
         yield {**event, **kind, "args": args}
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose values JSON has: it knows neither what is no number nor infinity."""
+    plain = table.astype(object).where(table.notna(), None)
+    return plain.replace({math.inf: "inf", -math.inf: "-inf"})
 
 
 def _durations(table: pd.DataFrame, column: str | None) -> list[float] | list[None]:

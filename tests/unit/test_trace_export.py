@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -74,6 +75,24 @@ def test_tables_of_several_probes_share_one_time_axis(tmp_path: Path) -> None:
     instants = [e for e in written["traceEvents"] if e["ph"] == "i"]
     assert {e["cat"] for e in instants} == {"other.seen"}
     assert {e["ts"] for e in instants} == {999_999}
+
+
+def test_a_trace_is_json_whatever_stands_in_the_table(tmp_path: Path) -> None:
+    table = events()
+    first = table.index[0]
+    table["share"] = np.linspace(0, 1, len(table))
+    table.loc[first, "share"] = np.nan
+    table.loc[table.index[1], "share"] = np.inf
+    table["count"] = pd.array([None, *range(1, len(table))], dtype="Int64")
+    path = trace_export.to_chrome_trace(table, tmp_path / "a.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = json.loads(path.read_text(), parse_constant=refuse)["traceEvents"]
+    arguments = [event["args"] for event in found if event["ph"] != "M"]
+    assert (arguments[0]["share"], arguments[1]["share"]) == (None, "inf")
+    assert (arguments[0]["count"], arguments[1]["count"]) == (None, 1)
 
 
 def test_a_trace_may_be_packed(tmp_path: Path) -> None:
