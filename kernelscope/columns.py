@@ -2,9 +2,6 @@
 
 `DECODERS` has a function for every name in `probe.COLUMN_KINDS`. A decoder takes a `Source` and
 returns an array, or, for "slot", two: the bounds of each bucket.
-
-Text is made once for each distinct value and spread over the rows by pyarrow, so a million rows
-cost no more Python than their few hundred process names.
 """
 
 from __future__ import annotations
@@ -14,30 +11,22 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute
 
 from kernelscope import kernel_names
+from kernelscope.decode import Array
 from kernelscope.histogram import slot_bounds
 from kernelscope.probe import Column
+from kernelscope.spelling import Values, as_bytes, c_strings, spell
 from kernelscope.stacks import Stacks
-
-Array = npt.NDArray[Any]
-Values = Any  # a numpy array or a pandas extension array
 
 NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 _AF_INET, _AF_INET6 = 2, 10
-_LONGEST_ALIKE = 64  # bytes of text that are looked at for whether all rows have the same
-_MOST_ALIKE = 1 << 16  # rows of a block of which that is asked
-_TEXT = pd.StringDtype(na_value=np.nan)
 
 
 @dataclass(frozen=True)
@@ -90,80 +79,8 @@ def decode(source: Source) -> dict[str, Values]:
     return {f"{base}_low{unit}": result[0], f"{base}_high{unit}": result[1]}
 
 
-# --- text, once for each distinct value ----------------------------------------------------------
-
-
-def as_text(rows: Any) -> Values:
-    """Return a pandas `str` array of pyarrow's large strings; `pd.array` takes 30 us for that."""
-    return pd.arrays.ArrowStringArray(rows, dtype=_TEXT)
-
-
-def _spread(texts: pa.Array, indices: pa.Array) -> Values:
-    """Return a pandas `str` array whose row i is texts[indices[i]]."""
-    rows = pa.DictionaryArray.from_arrays(indices, texts.cast(pa.large_string()))
-    return as_text(rows.cast(pa.large_string()))
-
-
-def spell(values: Array, function: Callable[[Any], str]) -> Values:
-    """Return `function` of each value as `str`, called once for each distinct one.
-
-    An integer array's values are passed as integers, any other item's as its bytes.
-    """
-    if values.ndim == 1 and values.dtype.kind in "iu":
-        encoded = pa.array(np.ascontiguousarray(values)).dictionary_encode()
-    else:
-        encoded = _fixed(values).dictionary_encode()
-    texts = [function(value) for value in encoded.dictionary.to_pylist()]
-    return _spread(pa.array(texts, pa.large_string()), encoded.indices)
-
-
-def _fixed(values: Array) -> pa.Array:
-    """View an array's items, whatever they are, as a pyarrow array of fixed-size binary."""
-    width = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
-
-
-def text_of(raw: bytes) -> str:
-    r"""Return a C string's text: up to its NUL, bytes that are not UTF-8 as backslash escapes."""
-    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-
-
-def _all_alike(values: Array) -> bool:
-    """Tell whether all items are the same bytes; looks at eight at a time."""
-    width = values.dtype.itemsize
-    if values.ndim != 1 or not len(values) or width % 8 or width > _LONGEST_ALIKE:
-        return False
-    names = [f"f{at}" for at in range(0, width, 8)]
-    words = values.view([(name, "<u8") for name in names])
-    return all(bool((words[name] == words[name][0]).all()) for name in names)
-
-
-@lru_cache(maxsize=8)
-def _repeated(text: str, count: int) -> pa.Array:
-    return pa.repeat(pa.scalar(text, pa.large_string()), count)
-
-
 def _text(source: Source) -> Values:
-    if len(source.values) <= _MOST_ALIKE and _all_alike(source.values):
-        # The blocks of one process's events then share one array of its name.
-        text = text_of(source.values[:1].tobytes())
-        return as_text(_repeated(text, _MOST_ALIKE)[: len(source.values)])
-    encoded = _fixed(source.values).dictionary_encode()
-    raw = encoded.dictionary.cast(pa.large_binary())
-    cut = pyarrow.compute.list_element(pyarrow.compute.split_pattern(raw, b"\0", max_splits=1), 0)
-    try:
-        return _spread(cut.cast(pa.large_string()), encoded.indices)
-    except pa.ArrowInvalid:  # not all of them are UTF-8
-        texts = [text_of(value) for value in cut.to_pylist()]
-        return _spread(pa.array(texts, pa.large_string()), encoded.indices)
-
-
-def _as_bytes(values: Array) -> Array:
-    """Return the items of `values` as raw bytes, so that `spell` passes them as such."""
-    width = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
-    flat: Array = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), width)
-    return flat
+    return c_strings(source.values)
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -189,7 +106,7 @@ def _scaled(values: Array, scale: float) -> Array:
 
 
 def _wide(source: Source) -> Values:
-    return spell(_as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
+    return spell(as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
 
 
 def _float(source: Source) -> Values:
@@ -289,11 +206,11 @@ def _address(source: Source) -> Values:
 
 
 def _bytes(source: Source) -> Values:
-    return spell(_as_bytes(source.values), bytes.hex)
+    return spell(as_bytes(source.values), bytes.hex)
 
 
 def _mac(source: Source) -> Values:
-    return spell(_as_bytes(source.values), lambda raw: raw[:6].hex(":"))
+    return spell(as_bytes(source.values), lambda raw: raw[:6].hex(":"))
 
 
 def _v4(raw: bytes) -> str:
@@ -306,15 +223,15 @@ def _v6(raw: bytes) -> str:
 
 
 def _ipv4(source: Source) -> Values:
-    return spell(_as_bytes(source.values), _v4)
+    return spell(as_bytes(source.values), _v4)
 
 
 def _ipv6(source: Source) -> Values:
-    return spell(_as_bytes(source.values), _v6)
+    return spell(as_bytes(source.values), _v6)
 
 
 def _ip(source: Source) -> Values:
-    raw = _as_bytes(source.values)
+    raw = as_bytes(source.values)
     family = source.sibling(source.column.family) if source.column.family else None
     if family is None:
         return spell(raw, lambda value: _v6(value) if any(value[4:]) else _v4(value))
@@ -348,7 +265,7 @@ def _stack(source: Source, kernel: bool) -> Values:
         process, stack = np.frombuffer(raw, np.int64).tolist()
         return source.context.stacks.folded(process, stack)
 
-    return spell(_as_bytes(pairs), name)
+    return spell(as_bytes(pairs), name)
 
 
 def _kernel_stack(source: Source) -> Values:

@@ -6,39 +6,24 @@ import json
 import platform
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kernelscope import columns as kinds
-from kernelscope import infer, printk
+from kernelscope import printk
 from kernelscope import readings as readings_of
 from kernelscope.agent.protocol import PRINTK_TABLE, Frame, Layout
-from kernelscope.decode import Array
-from kernelscope.errors import ParameterError, ProbeSpecError
+from kernelscope.blocks import Decoder
+from kernelscope.errors import ParameterError
 from kernelscope.finish import amounts, finished
+from kernelscope.plans import PRINTK, RECORDS, Plan, plans
 from kernelscope.probe import Column, TableSpec
-from kernelscope.rows import Joined, Rows, alone, combined, map_rows, record_rows
+from kernelscope.rows import map_rows, record_rows
 from kernelscope.stacks import Stacks
 from kernelscope.store import MapStore, Reading, RecordStore, available_bytes
-
-_MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
-_RECORDS = ("ring", "perf", "printk")
-PRINTK = "printk"  # the table of what the program printed
-# Decoded at a time: little enough that a block's memory is used again for the next.
-_BLOCK_ROWS = 1 << 14
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How one table is made. sort: DataFrame columns, "-" before one for descending."""
-
-    name: str
-    layout: Layout
-    columns: tuple[Column, ...]
-    sort: tuple[str, ...] = ()
 
 
 class Collector:
@@ -101,7 +86,7 @@ class Collector:
         self._stacks = Stacks(offsets=offsets)
         self._layouts = {layout.table: layout for layout in layouts}
         self._stores = {name: _store(each, max_rows) for name, each in self._layouts.items()}
-        self._plans = {plan.name: plan for plan in self._make_plans(specs, types or {})}
+        self._plans = {plan.name: plan for plan in plans(self._layouts, specs, types or {})}
         self._with_specs = bool(specs)
 
     @classmethod
@@ -260,7 +245,7 @@ class Collector:
         return self._table(plan, None, store)
 
     def _table(
-        self, plan: _Plan, limit: int | None, store: RecordStore | MapStore | None = None
+        self, plan: Plan, limit: int | None, store: RecordStore | MapStore | None = None
     ) -> pd.DataFrame:
         store = self._store_of(plan.name) if store is None else store
         if isinstance(store, MapStore):
@@ -277,65 +262,19 @@ class Collector:
             rows = record_rows(plan.layout, batches)
             columns = printk.ring_columns(rows, self._printk_formats, self._context(plan))
             return pd.DataFrame(columns, copy=False)
-        data = self._decoded(plan, record_rows(plan.layout, batches))
+        data = self._decoder(plan).columns(record_rows(plan.layout, batches))
         return finished(plan.columns, data, plan.sort)
 
     def _map_columns(
-        self, plan: _Plan, store: MapStore, readings: Sequence[Reading]
+        self, plan: Plan, store: MapStore, readings: Sequence[Reading]
     ) -> dict[str, Any]:
         rows = map_rows(plan.layout, store, readings)
-        return self._decoded(plan, rows, store.shape[0] if store.shape else 0)
+        return self._decoder(plan).columns(rows, store.shape[0] if store.shape else 0)
 
-    def _decoded(self, plan: _Plan, rows: Rows, cpus: int = 0) -> dict[str, Any]:
-        blocks = list(rows.blocks(_BLOCK_ROWS))
-        if not blocks[1:]:
-            return alone(self._decoded_block(plan, blocks[0], cpus))
-        joined = Joined(len(rows) * (cpus if cpus and self.per_cpu else 1))
-        for block in blocks:
-            joined.add(self._decoded_block(plan, block, cpus))
-        return joined.columns()
+    def _decoder(self, plan: Plan) -> Decoder:
+        return Decoder(plan, self._context(plan), self.per_cpu)
 
-    def _decoded_block(self, plan: _Plan, rows: Rows, cpus: int) -> dict[str, Any]:
-        """Decode some rows' columns: times first, then keys, "cpu", and values."""
-        context = self._context(plan)
-        first: dict[str, Any] = {}
-        keys: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        for column in plan.columns:
-            where = column.field or column.name
-            raw = rows.get(where)
-            if raw is None:
-                raise _no_field(plan, column)
-            is_key = rows.is_key(where)
-            if cpus:
-                raw = self._per_cpu(raw, is_key, column.kind, cpus)
-            source = kinds.Source(raw, column, context, self._sibling(rows, cpus))
-            group = first if column.kind == "time" else keys if is_key else values
-            group.update(kinds.decode(source))
-        if cpus and self.per_cpu:
-            count = len(next(iter({**first, **keys, **values}.values()), ()))
-            keys["cpu"] = np.tile(np.arange(cpus, dtype=np.int32), count // cpus)
-        return {**first, **keys, **values}
-
-    def _sibling(self, rows: Rows, cpus: int) -> Any:
-        def sibling(name: str) -> Array | None:
-            found = rows.get(name)
-            if found is None:
-                found = rows.get(f"key.{name}")
-            if found is None or not cpus:
-                return found
-            return self._per_cpu(found, found.ndim == 1, "pid", cpus)
-
-        return sibling
-
-    def _per_cpu(self, raw: Array, is_key: bool, kind: str, cpus: int) -> Array:
-        if is_key:
-            return raw.repeat(cpus, axis=0) if self.per_cpu else raw
-        if self.per_cpu:
-            return raw.reshape((-1, *raw.shape[2:]))
-        return combined(raw, kind)
-
-    def _context(self, plan: _Plan) -> kinds.Context:
+    def _context(self, plan: Plan) -> kinds.Context:
         return kinds.Context(
             offset_ns=self._offset_ns,
             stacks=self._stacks,
@@ -346,60 +285,6 @@ class Collector:
             histogram=plan.layout.histogram or "log_linear",
         )
 
-    # --- planning ---
-
-    def _make_plans(self, specs: Sequence[TableSpec], types: Mapping[str, str]) -> list[_Plan]:
-        plans = [self._from_spec(spec) for spec in specs] or [
-            _Plan(name, layout, infer.columns(layout), _inferred_sort(layout))
-            for name, layout in self._layouts.items()
-            if layout.kind in (*_MAPS, *_RECORDS) and not name.startswith("ks_")
-        ]
-        if not specs and PRINTK_TABLE in self._layouts:
-            plans.append(_Plan(PRINTK, self._layouts[PRINTK_TABLE], ()))
-        known = [column.name for plan in plans for column in plan.columns]
-        infer.check_types(types, list(dict.fromkeys(known)))
-        return [
-            _Plan(
-                plan.name,
-                plan.layout,
-                tuple(
-                    infer.retyped(column, types[column.name]) if column.name in types else column
-                    for column in plan.columns
-                ),
-                plan.sort,
-            )
-            for plan in plans
-        ]
-
-    def _from_spec(self, spec: TableSpec) -> _Plan:
-        layout = self._layouts.get(spec.map)
-        if layout is None:
-            raise ProbeSpecError(
-                f"table {spec.name}: the program has no map {spec.map!r}",
-                hint=f"its maps are {', '.join(self._layouts) or 'none'}",
-                key=f"table.{spec.name}.map",
-            )
-        return _Plan(spec.name, layout, spec.columns, spec.sort)
-
-
-def _no_field(plan: _Plan, column: Column) -> ProbeSpecError:
-    layout = plan.layout
-    keys = [f"key.{field.name}" for field in layout.key]
-    values = [f"value.{field.name}" if keys else field.name for field in layout.value]
-    return ProbeSpecError(
-        f"column {column.name} of table {plan.name}: "
-        f"{layout.table} has no field {column.field or column.name!r}",
-        hint=f"its fields are {', '.join(keys + values)}",
-        key=f"table.{plan.name}.column.{column.name}",
-    )
-
 
 def _store(layout: Layout, max_rows: int | None) -> RecordStore | MapStore:
-    return RecordStore(max_rows) if layout.kind in _RECORDS else MapStore(layout)
-
-
-def _inferred_sort(layout: Layout) -> tuple[str, ...]:
-    if not layout.histogram:
-        return ()
-    keys = [column.name for column in infer.columns(layout)[: len(layout.key) - 1]]
-    return (*keys, "value_low")
+    return RecordStore(max_rows) if layout.kind in RECORDS else MapStore(layout)

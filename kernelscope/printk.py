@@ -19,6 +19,7 @@ from kernelscope.agent.protocol import PRINTK_CONVERSION as CONVERSION
 from kernelscope.decode import Array
 from kernelscope.probe import Column
 from kernelscope.rows import Rows
+from kernelscope.spelling import Values, spell, text_of
 from kernelscope.store import Batch
 
 # A tracepoint's common fields take 8 bytes; then comes __data_loc: offset and length, 16 bits each.
@@ -47,13 +48,11 @@ def columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dic
     return {
         **kinds.decode(time),
         **{name: values[order] for name, values in joined.items()},
-        "message": kinds.spell(lines, _message),
+        "message": spell(lines, _message),
     }
 
 
-def ring_columns(
-    rows: Rows, formats: Sequence[str], context: kinds.Context
-) -> dict[str, kinds.Values]:
+def ring_columns(rows: Rows, formats: Sequence[str], context: kinds.Context) -> dict[str, Values]:
     """Return the columns time, cpu, pid, tid and message of records (struct ks_printk_t)."""
     order = np.argsort(rows.require("at_ns"), kind="stable")
     names = ("at_ns", "cpu", "task", "site", "args", "text0", "text1", "text2")
@@ -66,7 +65,7 @@ def ring_columns(
         "cpu": cpu,
         "pid": (task >> np.uint64(32)).astype(np.uint32),
         "tid": task.astype(np.uint32),
-        "message": kinds.spell(lines, lambda raw: printers[raw[0]](raw)),
+        "message": spell(lines, lambda raw: printers[raw[0]](raw)),
     }
 
 
@@ -105,7 +104,7 @@ def _in_python(conversion: re.Match[str]) -> str:
 def _argument(conversion: re.Match[str], number: int, text: bytes) -> int | str:
     letter = conversion.group(1)
     if letter == "s":
-        return kinds.text_of(text)
+        return text_of(text)
     if letter == "p":
         return f"{number:#x}"
     if letter == "c":
@@ -119,4 +118,4 @@ def _message(raw: bytes) -> str:
     if len(raw) < _DATA_LOC.size:
         return ""
     start, length = _DATA_LOC.unpack_from(raw)
-    return kinds.text_of(raw[start : start + length]).rstrip("\n")
+    return text_of(raw[start : start + length]).rstrip("\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a column's raw value means; `frame.py` holds the one table that says how each is decoded.
+# What a column's raw value means; `columns.py` holds the one table that says how each is decoded.
 COLUMN_KINDS = (
     "integer",  # as it is
     "float",

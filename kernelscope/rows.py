@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from kernelscope import decode
 from kernelscope.agent.protocol import Field, Layout
-from kernelscope.columns import as_text
 from kernelscope.decode import Array
+from kernelscope.spelling import as_text
 from kernelscope.store import Batch, MapStore, Reading
 
 # Kinds whose per-CPU values add up; of other numbers (a time, a pid) the largest is kept.

@@ -22,7 +22,7 @@ from unit.raw import (
     sample,
 )
 
-from kernelscope import frame
+from kernelscope import blocks, frame
 from kernelscope.agent.protocol import Field, Frame, Layout
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.finish import finished
@@ -470,7 +470,7 @@ def test_tables_do_not_change_what_is_held():
 
 def test_a_table_of_many_blocks_is_one_table():
     made = collector(EVENT, types={"ts": "time"})
-    with mock.patch.object(frame, "_BLOCK_ROWS", 3):
+    with mock.patch.object(blocks, "_BLOCK_ROWS", 3):
         for first in range(0, 20, 2):
             made.add(ring_batch([event(first + i, first, 0, b"p%d" % i) for i in range(2)], 40))
         table = made.tables()["events"]

@@ -1,0 +1,92 @@
+"""A table's rows made into columns, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelscope import columns as kinds
+from kernelscope.decode import Array
+from kernelscope.errors import ProbeSpecError
+from kernelscope.plans import Plan
+from kernelscope.probe import Column
+from kernelscope.rows import Joined, Rows, alone, combined
+
+# Decoded at a time: little enough that a block's memory is used again for the next.
+_BLOCK_ROWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Makes the columns of one table.
+
+    per_cpu: keep per-CPU values apart, with a "cpu" column.
+    """
+
+    plan: Plan
+    context: kinds.Context
+    per_cpu: bool = False
+
+    def columns(self, rows: Rows, cpus: int = 0) -> dict[str, Any]:
+        """Return the columns by name. cpus: how many values a row has; 0 where it has just one."""
+        blocks = list(rows.blocks(_BLOCK_ROWS))
+        if not blocks[1:]:
+            return alone(self._block(blocks[0], cpus))
+        joined = Joined(len(rows) * (cpus if cpus and self.per_cpu else 1))
+        for block in blocks:
+            joined.add(self._block(block, cpus))
+        return joined.columns()
+
+    def _block(self, rows: Rows, cpus: int) -> dict[str, Any]:
+        """Decode some rows' columns: times first, then keys, "cpu", and values."""
+        first: dict[str, Any] = {}
+        keys: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        for column in self.plan.columns:
+            where = column.field or column.name
+            raw = rows.get(where)
+            if raw is None:
+                raise _no_field(self.plan, column)
+            is_key = rows.is_key(where)
+            if cpus:
+                raw = self._per_cpu(raw, is_key, column.kind, cpus)
+            source = kinds.Source(raw, column, self.context, self._sibling(rows, cpus))
+            group = first if column.kind == "time" else keys if is_key else values
+            group.update(kinds.decode(source))
+        if cpus and self.per_cpu:
+            count = len(next(iter({**first, **keys, **values}.values()), ()))
+            keys["cpu"] = np.tile(np.arange(cpus, dtype=np.int32), count // cpus)
+        return {**first, **keys, **values}
+
+    def _sibling(self, rows: Rows, cpus: int) -> Callable[[str], Array | None]:
+        def sibling(name: str) -> Array | None:
+            found = rows.get(name)
+            if found is None:
+                found = rows.get(f"key.{name}")
+            if found is None or not cpus:
+                return found
+            return self._per_cpu(found, found.ndim == 1, "pid", cpus)
+
+        return sibling
+
+    def _per_cpu(self, raw: Array, is_key: bool, kind: str, cpus: int) -> Array:
+        if is_key:
+            return raw.repeat(cpus, axis=0) if self.per_cpu else raw
+        if self.per_cpu:
+            return raw.reshape((-1, *raw.shape[2:]))
+        return combined(raw, kind)
+
+
+def _no_field(plan: Plan, column: Column) -> ProbeSpecError:
+    layout = plan.layout
+    keys = [f"key.{field.name}" for field in layout.key]
+    values = [f"value.{field.name}" if keys else field.name for field in layout.value]
+    return ProbeSpecError(
+        f"column {column.name} of table {plan.name}: "
+        f"{layout.table} has no field {column.field or column.name!r}",
+        hint=f"its fields are {', '.join(keys + values)}",
+        key=f"table.{plan.name}.column.{column.name}",
+    )

@@ -1,0 +1,76 @@
+"""Which tables a run has, what columns each has, and in which order their rows stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kernelscope import infer
+from kernelscope.agent.protocol import PRINTK_TABLE, Layout
+from kernelscope.errors import ProbeSpecError
+from kernelscope.probe import Column, TableSpec
+
+MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
+RECORDS = ("ring", "perf", "printk")
+PRINTK = "printk"  # the table of what the program printed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one table is made. sort: DataFrame columns, "-" before one for descending."""
+
+    name: str
+    layout: Layout
+    columns: tuple[Column, ...]
+    sort: tuple[str, ...] = ()
+
+
+def plans(
+    layouts: Mapping[str, Layout], specs: Sequence[TableSpec], types: Mapping[str, str]
+) -> list[Plan]:
+    """Return how each table of `specs` is made; without any, every table that the program has.
+
+    layouts: by the map's name. types: column names to kinds, over what a table says itself.
+
+    Raises ParameterError for an unknown kind or column in `types`, ProbeSpecError where a spec
+    names a map that the program has not.
+    """
+    made = [_from_spec(spec, layouts) for spec in specs] or _inferred(layouts.values())
+    if not specs and PRINTK_TABLE in layouts:
+        made.append(Plan(PRINTK, layouts[PRINTK_TABLE], ()))
+    known = [column.name for plan in made for column in plan.columns]
+    infer.check_types(types, list(dict.fromkeys(known)))
+    return [replace(plan, columns=_retyped(plan.columns, types)) for plan in made]
+
+
+def _from_spec(spec: TableSpec, layouts: Mapping[str, Layout]) -> Plan:
+    layout = layouts.get(spec.map)
+    if layout is None:
+        raise ProbeSpecError(
+            f"table {spec.name}: the program has no map {spec.map!r}",
+            hint=f"its maps are {', '.join(layouts) or 'none'}",
+            key=f"table.{spec.name}.map",
+        )
+    return Plan(spec.name, layout, spec.columns, spec.sort)
+
+
+def _inferred(layouts: Iterable[Layout]) -> list[Plan]:
+    return [
+        Plan(layout.table, layout, infer.columns(layout), _inferred_sort(layout))
+        for layout in layouts
+        if layout.kind in (*MAPS, *RECORDS) and not layout.table.startswith("ks_")
+    ]
+
+
+def _inferred_sort(layout: Layout) -> tuple[str, ...]:
+    if not layout.histogram:
+        return ()
+    keys = [column.name for column in infer.columns(layout)[: len(layout.key) - 1]]
+    return (*keys, "value_low")
+
+
+def _retyped(columns: Sequence[Column], types: Mapping[str, str]) -> tuple[Column, ...]:
+    return tuple(
+        infer.retyped(column, types[column.name]) if column.name in types else column
+        for column in columns
+    )
