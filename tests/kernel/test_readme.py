@@ -118,6 +118,7 @@ def test_what_the_table_of_commands_shows_runs(shell: InteractiveShell):
     do(shell, "%ebpf biolatency -d 1 -o bio")
     do(shell, "%ebpf syscount -d 1 --table latency -o before")
     do(shell, "after = before")
+    do(shell, "%ebpf syscount -d 1 --interval 250ms --table calls -o counts")
     opening = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do ls -l / >/dev/null; sleep 0.1; done"
     with subprocess.Popen(["sh", "-c", opening]):
         do(shell, "%ebpf opensnoop statsnoop -d 1 -o both")
