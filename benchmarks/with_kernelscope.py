@@ -28,8 +28,8 @@ import kernelscope
 from benchmarks import programs
 from benchmarks.load import Load
 from benchmarks.soak import resident_mib, tree_mib
+from kernelscope.batches import Batch
 from kernelscope.session import Run, default_session
-from kernelscope.stream import Batch
 
 ANY = 1 << 40  # writes: more than there is time for
 _SHORT_S = 5.0  # a flood that is decoded several times

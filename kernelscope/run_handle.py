@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelscope import receipt, request
+from kernelscope.batches import Batch
 from kernelscope.errors import LostEventsWarning
 from kernelscope.request import Request
-from kernelscope.stream import Batch, Source, Stream
+from kernelscope.stream import Source, Stream
 from kernelscope.tables import Tables
 
 if TYPE_CHECKING:

@@ -6,17 +6,17 @@ collected, which closes the stream and with it the run.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.agent.protocol import Frame, Layout
+from kernelscope.batches import Batch, Feed
 from kernelscope.errors import KernelScopeError, RecordingError
+from kernelscope.plans import MAPS
 from kernelscope.request import Request
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _RECENT_BYTES = 64 << 20  # for an iteration that begins late
 _RECENT_BYTES_WITH_FEED = 4 << 20  # where there is one: memory that is used again soon is quick
-_ROOM = 256  # batches, of 1 MiB each, that a slow iteration lets wait
-_MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 
 
 class Source(Protocol):
@@ -52,74 +50,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Drop the run."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some raw records of one table, or one part of a map's reading, as they arrived.
-
-    at_ns: CLOCK_MONOTONIC when the agent read them, 0 where it did not say.
-    """
-
-    table: str
-    at_ns: int
-    frames: tuple[Frame, ...]
-    stream: Stream
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of raw data."""
-        return sum(len(frame.payload) for frame in self.frames)
-
-    def frame(self, columns: Collection[str] | None = None) -> pd.DataFrame:
-        """Decode the batch; the columns are those of the run's result for this table.
-
-        columns: the names, in `probe.Column`, of those that are wanted alone.
-        """
-        return self.stream.decode(self.frames, columns)
-
-
-class _Feed:
-    """Hands batches to one iteration; a slow one holds the reader back, an ended one does not."""
-
-    def __init__(self, backlog: list[Batch]) -> None:
-        self._queue: queue.Queue[Batch | None] = queue.Queue()
-        self._room = threading.Semaphore(_ROOM)
-        self._open = True
-        self._bounded = True
-        for batch in backlog:
-            self._queue.put(batch)
-
-    def put(self, batch: Batch | None) -> None:
-        for _ in range(_places(batch)):
-            while self._bounded and not self._room.acquire(timeout=0.1):
-                pass
-        self._queue.put(batch)
-
-    @property
-    def is_open(self) -> bool:
-        return self._open
-
-    def unbind(self) -> None:
-        """Take everything from now on, however slow the iteration is."""
-        self._bounded = False
-
-    def close(self) -> None:
-        self._open = False
-        self.unbind()
-
-    def __iter__(self) -> Iterator[Batch]:
-        try:
-            while (batch := self._queue.get()) is not None:
-                yield batch
-                self._room.release(_places(batch))
-        finally:
-            self.close()
-
-
-def _places(batch: Batch | None) -> int:
-    """Return how much of a feed's room a batch takes."""
-    return 0 if batch is None else 1 + (batch.nbytes >> 20)
 
 
 class Stream:
@@ -147,7 +77,7 @@ class Stream:
         self._parts: dict[str, list[Frame]] = {}
         self._recent: deque[Batch] = deque()
         self._recent_bytes = 0
-        self._feeds: list[_Feed] = []
+        self._feeds: list[Feed] = []
         self._closed = False
         self._thread = threading.Thread(target=self._read, name="kernelscope-run", daemon=True)
 
@@ -258,7 +188,7 @@ class Stream:
         The latest are up to 64 MiB of them; 4 MiB while another iteration goes on.
         """
         with self._lock:
-            feed = _Feed(list(self._recent))
+            feed = Feed(self._recent)
             if self.done.is_set():
                 feed.put(None)
             else:
@@ -297,7 +227,7 @@ class Stream:
         """Whether a table of the result is a map, which counts in the kernel."""
         kinds = {layout.table: layout.kind for layout in self.layouts}
         return any(
-            kinds.get(table) in _MAPS for table, shown in self._shown.items() if shown == name
+            kinds.get(table) in MAPS for table, shown in self._shown.items() if shown == name
         )
 
     def _wait_for_collector(self) -> None:

@@ -7,7 +7,6 @@ final and nothing is counted twice or missed.
 from __future__ import annotations
 
 import os
-import platform
 import select
 import socket
 import time
@@ -18,12 +17,11 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import (
+    announcement,
     attach,
-    btf_ids,
     descendants,
     hook_patterns,
     hooks,
-    kernel,
     links,
     loader,
     system,
@@ -186,31 +184,16 @@ class Run:
         return now
 
     def _announce(self, obj: Object, hook_names: Mapping[int, str]) -> None:
-        layouts = [layout.to_json() for layout in self.reading.layouts]
         self._send(
             {
+                **announcement.compiled(obj),
+                **announcement.machine(self.program.enums),
                 "type": "attached",
-                "layouts": layouts,
+                "layouts": [layout.to_json() for layout in self.reading.layouts],
                 "hooks": [{"function": one.function, "spec": one.spec} for one in self.attachments],
                 "hook_names": hook_names,
                 "timings": self.timings,
-                "cached": obj.cached,
-                "header": obj.header,
-                "warnings": list(obj.warnings),
-                "substituted": list(obj.substituted),
-                "printk_formats": list(obj.printk_formats),
-                "lost_counted": obj.counts_losses,
                 "began_ns": self.began_ns,
-                "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
-                "cpus": kernel.possible_cpus(),
-                "devices": _devices(),
-                "enums": {name: btf_ids.enumerators(name) for name in self.program.enums},
-                "kernel": {
-                    "release": platform.release(),
-                    "version": platform.version(),
-                    "machine": platform.machine(),
-                },
-                "host": platform.node(),
             }
         )
         self.spool.flush()
@@ -273,7 +256,7 @@ class Run:
         self._send({**status, **self.reading.losses()})
 
     def _wait(self, tick_s: float, most_s: float) -> bool:
-        """Wait for a command or the next tick, or until a ring fills; False when the run is over."""
+        """Wait for a command, the next tick or a ring that fills; False when the run is over."""
         end = time.monotonic() + min(tick_s, max(0.0, most_s))
         rings = self.reading.quiet_rings() if self.reading.look_s < tick_s else []
         while True:
@@ -383,20 +366,3 @@ class Run:
         """Wait for the notebook to take everything; give up on one that takes nothing at all."""
         if not self.spool.drain(FLUSH_TIMEOUT_S):
             raise TimeoutError(f"the notebook took nothing for {FLUSH_TIMEOUT_S:.0f} s")
-
-
-def _devices() -> dict[str, str]:
-    """Return the disks' and partitions' names by "major:minor"."""
-    names = {}
-    for line in _read_text("/proc/partitions").splitlines()[2:]:
-        parts = line.split()
-        if len(parts) == 4:
-            names[f"{parts[0]}:{parts[1]}"] = parts[3]
-    return names
-
-
-def _read_text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

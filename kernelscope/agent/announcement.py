@@ -1,0 +1,59 @@
+"""What a run tells the notebook's side once it is attached, to read what follows by."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.agent import btf_ids, kernel
+
+if TYPE_CHECKING:
+    from kernelscope.agent.compiler import Object
+
+
+def compiled(obj: Object) -> dict[str, Any]:
+    """Return what compiling a program has shown of it."""
+    return {
+        "cached": obj.cached,
+        "header": obj.header,
+        "warnings": list(obj.warnings),
+        "substituted": list(obj.substituted),
+        "printk_formats": list(obj.printk_formats),
+        "lost_counted": obj.counts_losses,
+    }
+
+
+def machine(enums: Sequence[str]) -> dict[str, Any]:
+    """Return what tells of this machine: its clocks now, kernel, CPUs, disks, and those enums."""
+    return {
+        "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
+        "cpus": kernel.possible_cpus(),
+        "devices": _devices(),
+        "enums": {name: btf_ids.enumerators(name) for name in enums},
+        "kernel": {
+            "release": platform.release(),
+            "version": platform.version(),
+            "machine": platform.machine(),
+        },
+        "host": platform.node(),
+    }
+
+
+def _devices() -> dict[str, str]:
+    """Return the disks' and partitions' names by "major:minor"."""
+    names = {}
+    for line in _read_text("/proc/partitions").splitlines()[2:]:
+        parts = line.split()
+        if len(parts) == 4:
+            names[f"{parts[0]}:{parts[1]}"] = parts[3]
+    return names
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
