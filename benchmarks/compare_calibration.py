@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ from kernelscope import readings
 from kernelscope.comparison import Comparison, compare
 
 _SOURCE = Path(__file__).with_name("steady.c")
-_WAYS = {"independent": readings.last, "in blocks": lambda table: table}
+_WAYS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "independent": readings.last,
+    "in blocks": lambda table: table,
+}
 
 
 def main() -> None:

@@ -33,6 +33,9 @@ sys.path.insert(0, str(live.ROOT / "tests"))
 from browser.jupyter_lab import Lab, opened
 from browser.live_view import events, press, status
 
+# What live_soak.py takes from here: the place of `browser` is known here alone.
+__all__ = ["SIZE", "Page", "events", "load", "opened", "press", "status"]
+
 KEPT = Path(__file__).with_name("live_page.json")
 SOURCE = Path(__file__).with_name("opens.c")
 MARKS = 21

@@ -52,8 +52,9 @@ def _start(part: Part) -> Canvas:
         if (values := part.values(row, "ms to attached", tool))
         and (tool == KERNELSCOPE or row == part.rows[0])
     ]
-    names, values, tools = zip(*bars, strict=True)
-    axes.barh(names, values, color=[_LOOK[tool][0] for tool in tools])
+    names = [name for name, _, _ in bars]
+    lengths = [length for _, length, _ in bars]
+    axes.barh(names, lengths, color=[_LOOK[tool][0] for _, _, tool in bars])
     axes.set_xscale("log")
     axes.set_xlabel("ms to attached")
     axes.invert_yaxis()

@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import kernelscope
 from benchmarks.load import Load
@@ -123,6 +124,7 @@ def soak(seconds: float, rate: int, out: Path = KEPT) -> dict[str, Any]:
         took = load.wait()
         run.stop()
         frame = run.result(warn=False)
+    assert isinstance(frame, pd.DataFrame)  # one table was asked for
     watch.join()
     kept = frame["number"].to_numpy()
     found["end"] = {

@@ -142,6 +142,7 @@ def _read(process: subprocess.Popen[bytes]) -> bytes:
 
 def wait_attached(process: subprocess.Popen[bytes]) -> None:
     """Wait until a program with `_ONCE_ATTACHED` says so. Raises RuntimeError."""
+    assert process.stdout is not None
     said = b""
     while b"attached\\n" not in said and b"attached\n" not in said:
         ready, _, _ = select.select([process.stdout], [], [], _PATIENCE_S)
