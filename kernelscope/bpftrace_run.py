@@ -32,7 +32,7 @@ from kernelscope.errors import (
     RunError,
 )
 from kernelscope.request import unknown_table
-from kernelscope.tables import Tables
+from kernelscope.tables import Tables, receipt_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,8 +116,7 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
 
 def loss(result: pd.DataFrame | Tables) -> tuple[str, str] | None:
     """Return what was lost and what would help; None for no loss."""
-    receipt = result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
-    lost = sum(receipt["lost"].values())
+    lost = sum(receipt_of(result)["lost"].values())
     return (f"bpftrace lost {lost:,} events", _ADVICE) if lost else None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kernelscope.tables import Tables
+from kernelscope.tables import Tables, receipt_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def facts(spent: Spent, results: Mapping[str, pd.DataFrame | Tables]) -> dict[st
     said = {"Wall time": seconds(spent.wall_s), "CPU time": cpu}
     for name, result in results.items():
         title, reader, table = _READERS.get(name, (name, _rows, ""))
-        receipt = _receipt(result)
+        receipt = receipt_of(result)
         text = reader(_table(result, table))
         if "tree" not in receipt["filters"]:
             text += " (of the whole machine)"
@@ -63,13 +63,6 @@ def seconds(value: float) -> str:
     if value >= 0.001:
         return f"{value * 1e3:.3g} ms"
     return f"{value * 1e6:.0f} us"
-
-
-def _receipt(result: pd.DataFrame | Tables) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (
-        result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
-    )
-    return found
 
 
 def _largest(table: pd.DataFrame, names: Iterable[str], amount: str) -> list[tuple[str, float]]:

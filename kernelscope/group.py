@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from kernelscope import receipt
 from kernelscope.errors import KernelScopeError
 from kernelscope.run_handle import Run, Stoppable
-from kernelscope.tables import Results, Tables
+from kernelscope.tables import Results, receipt_of
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from kernelscope.progress import Progress
 
@@ -166,7 +165,7 @@ class Runs(Mapping[str, Run], Stoppable):
             found[run.name] = read(run)
 
         self._each(take)
-        receipts = {name: _receipt_of(result) for name, result in found.items()}
+        receipts = {name: receipt_of(result) for name, result in found.items()}
         return Results(found, receipt.joint(receipts))
 
     def _wait(self, timeout: float | None, progress: Progress | None) -> bool:
@@ -202,13 +201,6 @@ class Runs(Mapping[str, Run], Stoppable):
 
     def _repr_html_(self) -> str:
         return "\n".join(run._repr_html_() for run in self.values())
-
-
-def _receipt_of(result: pd.DataFrame | Tables) -> Mapping[str, Any]:
-    made: Mapping[str, Any] = (
-        result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
-    )
-    return made
 
 
 def named(error: KernelScopeError, name: str) -> KernelScopeError:
