@@ -22,13 +22,13 @@ import numpy as np
 import pandas as pd
 
 import kernelscope
+from benchmarks import processes
 from benchmarks.load import Load
 from kernelscope.session import Run, default_session
 
 KEPT = Path(__file__).with_name("soak.json")
 EVERY_S = 10.0
 MAX_ROWS = 1_000_000
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 # Only the load counts, and it is one thread: its next number needs no lock.
 SOURCE = """
@@ -78,28 +78,6 @@ class Watch:
         self._thread.join()
 
 
-def resident_mib(pid: int) -> float:
-    """Return the memory that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * _PAGE / 2**20
-
-
-def tree_mib(pid: int) -> float:
-    """Return the memory that a process and its children hold, what they share counted twice."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return resident_mib(pid) + sum(resident_mib(int(child)) for child in children)
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU time of a process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total = 0.0
-    for each in (str(pid), *children):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
-
-
 def soak(seconds: float, rate: int, out: Path = KEPT) -> dict[str, Any]:
     """Run, and return what was seen; it is kept in `out` on the way."""
     load = Load(round(seconds * rate), rate=rate)
@@ -143,12 +121,13 @@ def soak(seconds: float, rate: int, out: Path = KEPT) -> dict[str, Any]:
 
 def _sample(at_s: float, run: Run, watch: Watch) -> dict[str, Any]:
     agent = default_session().agent.pid
+    agents = [agent, *processes.below(agent)]
     return {
         "s": round(at_s, 1),
-        "notebook_mib": round(resident_mib(os.getpid()), 2),
-        "agent_mib": round(tree_mib(agent), 2),
+        "notebook_mib": round(processes.resident_mib([os.getpid()]), 2),
+        "agent_mib": round(processes.resident_mib(agents), 2),
         "notebook_cpu_s": round(time.process_time(), 2),
-        "agent_cpu_s": round(cpu_s(agent), 2),
+        "agent_cpu_s": round(processes.cpu_s(agents), 2),
         "events": watch.events,
         "gaps": watch.gaps,
         "lost": sum(run.lost.get(cause, 0) for cause in run.lost if cause != "dropped_rows"),

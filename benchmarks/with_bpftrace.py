@@ -14,13 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pandas as pd
 
-from benchmarks import programs
+from benchmarks import processes, programs
 from benchmarks.load import Load
 
 _ONCE_ATTACHED = 'interval:ms:1 /!@said/ { @said = 1; printf("attached\\n"); }'
@@ -52,7 +51,7 @@ def events(size: int, rate: float, seconds: float) -> dict[str, Any]:
     settings = {"BPFTRACE_STRLEN": "200"} if size > 200 else {}
     process = started(aimed(programs.events_bpftrace(size), load), "-f", "json", **settings)
     wait_attached(process)
-    before = _cpu_s(process.pid)
+    before = processes.cpu_s([process.pid])
     own = time.process_time()
     load.begin()
     took: dict[str, float] = {}
@@ -163,11 +162,6 @@ def end(process: subprocess.Popen[bytes]) -> bytes:
             continue
     process.kill()
     raise RuntimeError("bpftrace does not end")
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 CASES: dict[str, Callable[..., dict[str, Any]]] = {

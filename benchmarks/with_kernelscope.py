@@ -25,9 +25,8 @@ import numpy as np
 import pandas as pd
 
 import kernelscope
-from benchmarks import programs
+from benchmarks import processes, programs
 from benchmarks.load import Load
-from benchmarks.soak import resident_mib, tree_mib
 from kernelscope.batches import Batch
 from kernelscope.session import Run, default_session
 
@@ -267,13 +266,13 @@ def together(counts: list[int]) -> dict[str, Any]:
         time.sleep(1.0)
         clock.lap("idle")
         took = load.run()
-        held = tree_mib(agent.pid)
+        held = processes.resident_mib(_children(agent.pid))
         for run in runs:
             run.stop()
         results = [run.result() for run in runs]
         found[str(count)] = {
             "attached_s": attached,
-            "agent_mib": held - resident_mib(agent.pid),
+            "agent_mib": held,
             "idle": clock.total(),
             "lost": sum(took["events"] - len(result) for result in results),
         }
