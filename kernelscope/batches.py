@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kernelscope.stream import Stream
 
-_ROOM = 256  # batches, of 1 MiB each, that a slow iteration lets wait
+_ROOM = 256  # MiB of batches that a slow iteration lets wait; each counts 1 at the least
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from kernelscope.run_handle import Run, Stoppable
 from kernelscope.tables import Results, receipt_of
 
 if TYPE_CHECKING:
-
     from kernelscope.progress import Progress
 
 _POLL_S = 0.1
