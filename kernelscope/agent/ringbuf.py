@@ -131,7 +131,7 @@ class Ring:
         self._consumer_map.close()
 
     def _next(self, position: int, end: int) -> tuple[Chunk | None, int]:
-        """Copy the records at `position`: a chunk (None if all were discarded), bytes taken."""
+        """Find the records at `position`: a chunk (None if all were discarded), bytes taken."""
         at = position & (self.capacity - 1)
         header = self._words[at >> 2]
         if header & BUSY:
