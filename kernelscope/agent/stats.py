@@ -32,8 +32,8 @@ class _Counts:
 class RunStats:
     """Samples run counts and times of `programs` (function name -> program fd).
 
-    Call `tick` with the monotonic clock often (at least every 20 ms; how often decides only how
-    exact the windows' length is, which is measured), and `result` once at the end.
+    Call `tick` with the monotonic clock, soon after `next_tick_ns` (how soon decides only how long
+    the windows are, which is measured), and `result` once at the end.
     """
 
     def __init__(self, programs: Mapping[str, int]) -> None:
