@@ -64,8 +64,6 @@ class Reading:
         self._stacks = self._open_stacks() if program.symbolize else None
         if self._stacks is not None:
             self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
-        if self._stacks is not None:
-            self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
 
     def _open_perf_buffers(self, tracefs: Path | None) -> dict[str, perfbuf.PerfBuffer]:
         buffers = {}
