@@ -12,6 +12,8 @@ import pytest
 import kernelscope
 from kernelscope import analysis
 
+pytestmark = pytest.mark.kernel
+
 _SOURCE = """
 struct took_t { u64 took_ns; };
 BPF_HASH(began, u32, u64);
