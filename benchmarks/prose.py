@@ -279,7 +279,7 @@ def _rest_of_events(parts: dict[str, Part]) -> str:
         " value of a block. A table costs some 0.15 ms whatever is in it, which is what a small"
         " batch costs; a flood's have 40,000 rows and more."
     )
-    return " ".join([*told, _beside(flood)]).strip() + _rest_of_the_traced(flood)
+    return " ".join([*told, _beside(flood)]).strip() + _rest_of_the_traced(flood, events)
 
 
 _TOUCH = "a first touch of memory"
@@ -313,7 +313,7 @@ def _beside(flood: Part) -> str:
     )
 
 
-def _rest_of_the_traced(flood: Part) -> str:
+def _rest_of_the_traced(flood: Part, events: Part) -> str:
     """Say what the traced program feels, with bcc's ring large enough for everything beside it."""
     row = "traced program's ns an event in a flood"
     small, large = (
@@ -330,13 +330,15 @@ def _rest_of_the_traced(flood: Part) -> str:
     )
     if small != small:
         return ""
+    lost = 1 - _middle(events, "flood, 40 bytes", "share delivered", BCC)
     return (
         "\n\n**The traced program in a flood.** The same C costs it"
         f" {ours:.0f} ns an event under KernelScope, every event delivered; {large:.0f} under bcc"
-        f" with a ring that takes all of them, {small:.0f} with one of 16 MiB, of which bcc loses a"
-        f" third. A ring of 256 MiB that nobody reads makes it {unread:.0f}: it spares the traced"
-        " program the reader, but each record goes to memory that no cache holds, where a ring of"
-        f" 16 MiB is used again; a full one makes it {refused:.0f}, as each refusal is counted."
+        f" with a ring that takes all of them, {small:.0f} with one of 16 MiB, where bcc loses"
+        f" {lost:.0%}. A ring of 256 MiB that nobody reads makes it {unread:.0f}: it spares the"
+        " traced program the reader, but each record goes to memory that probably no cache holds,"
+        f" where a ring of 16 MiB is used again; a full one makes it {refused:.0f}, as each refusal"
+        " is counted."
         " What remains against bcc is the comparison"
         " that leaves out KernelScope's own processes and the look at what the output said."
         " The agent looks by the clock; no event of a flood wakes it."
