@@ -25,6 +25,15 @@ def resident_mib(pids: Iterable[int]) -> float:
     return sum(pages) * _PAGE / 2**20
 
 
+def peak_mib() -> float:
+    """Return the most memory that this process ever held.
+
+    (getrusage's figure begins with that of the process that started this one.)
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+
+
 def below(pid: int) -> Iterator[int]:
     """Yield the processes that a process has started, and those that these have started."""
     for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -117,7 +116,7 @@ def events(
         "receive_s": clock.own["read"],
         "decode_s": clock.own["decoded"],
         "again_s": clock.own.get("in memory used before", 0.0),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": processes.peak_mib(),
     }
 
 
