@@ -10,12 +10,16 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "script"))
+sys.path[:0] = [str(ROOT / "script"), str(ROOT)]
 
 import probe_pages  # noqa: E402
 
+from benchmarks import kept  # noqa: E402
+from benchmarks.figures import BCC, BPFTRACE, KERNELSCOPE  # noqa: E402
+from benchmarks.report import number  # noqa: E402
 from kernelscope import catalogue, options  # noqa: E402
 from kernelscope.agent import hooks  # noqa: E402
 
@@ -23,6 +27,20 @@ NOTEBOOKS = ROOT / "notebooks"
 FIRST = ("live", "quickstart")
 KERNELS = ROOT / "docs" / "kernels.json"
 DOCUMENTS = (ROOT / "README.md",)
+# What stands in the README of benchmarks/results.json: part, row, measure, and what it is called.
+_SPEED = (
+    ("start", "a new cell (cold)", "ms to attached", "ms from a new cell to its program attached"),
+    ("start", "the cell again (warm)", "ms to attached", "ms from the same cell, run again"),
+    ("events", "flood, 40 bytes", "share delivered", "share of a flood's events that arrive"),
+    (
+        "events",
+        "flood, 40 bytes",
+        "CPU s per M",
+        "CPU seconds for a million of them, as a DataFrame",
+    ),
+    ("maps", "1,000,000 struct keys", "ms to a DataFrame", "ms from a million keys to a DataFrame"),
+    ("overhead", "syscount: calls", "ns added to an event", "ns that `syscount` adds to a call"),
+)
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -72,7 +90,20 @@ def notebooks() -> str:
     return probe_pages.table(("Notebook", "Probes"), rows)
 
 
+def speed() -> str:
+    """Return the medians of the last run of script/bench, of the rows that stand for the others."""
+    machine, parts = kept.read()
+    tools = (KERNELSCOPE, BCC, BPFTRACE)
+    rows = []
+    for part, row, measure, called in _SPEED:
+        values = [parts[part].values(row, measure, tool) for tool in tools]
+        rows.append((called, *(number(median(each)) if each else "" for each in values)))
+    on = f"Linux {machine['kernel'].partition('-')[0]}, {machine['cpus']} CPUs"
+    return probe_pages.table((on, *tools), rows)
+
+
 PARTS = {
+    "speed": speed,
     "notebooks": notebooks,
     "probes": probe_pages.short_table,
     "options": option_table,
