@@ -59,6 +59,13 @@ def find(name: str) -> Probe:
         return _load(path)
     if name in _own:
         return _own[name]
+    if "{" in name:
+        raise ProbeNotFoundError(
+            "C was given where a probe's name is wanted",
+            hint="C goes by its own name: kernelscope.run(source=...)",
+            name=name,
+            matches=[],
+        )
     matches = did_you_mean(name, names())
     hint = (
         f"Did you mean {' or '.join(matches)}?"

@@ -173,3 +173,9 @@ def test_a_file_may_not_take_a_built_in_probes_name(tmp_path: Path):
     with pytest.raises(ProbeSpecError, match="name of a built-in probe"):
         catalogue.find(own(tmp_path, "biolatency"))
     assert catalogue.find("biolatency").summary != "Mine"
+
+
+def test_c_in_the_place_of_a_name_is_told_where_it_goes() -> None:
+    with pytest.raises(ProbeNotFoundError, match="C was given") as caught:
+        catalogue.find("BPF_HASH(calls);\nint count(void *ctx) { return 0; }")
+    assert "source=" in str(caught.value.hint)
