@@ -58,13 +58,16 @@ class Notebook:
 
         Raises queue.Empty where nothing is heard of it for `patience_s`.
         """
-        shown, status = [], ""
+        shown, status, before = [], "", ""
         while True:
             message = self.client.get_iopub_msg(timeout=patience_s)
             content = message["content"]
             if message["parent_header"].get("msg_id") != sent:
                 continue
-            if message["msg_type"] == "stream":
+            last, before = before, message["msg_type"]
+            if message["msg_type"] == "stream" == last:
+                shown[-1] += content["text"]  # a line may come in two messages
+            elif message["msg_type"] == "stream":
                 shown.append(content["text"])
             elif message["msg_type"] == "execute_result":
                 shown.append(content["data"]["text/plain"])
