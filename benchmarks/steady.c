@@ -1,5 +1,7 @@
-// A steady load whose latencies are known: threads that sleep, 19 of 20 times for 1 ms, else for
-// about 20 ms (log-normal). SIGUSR1 makes the long sleeps a tenth longer, SIGUSR2 as they were.
+// A steady load whose latencies are known: threads that sleep, 19 of 20 times for about 1 ms (0.5 to
+// 1.5: threads that slept equally long would fall into step, and wait for each other in convoys that
+// come and go over seconds), else for about 20 ms (log-normal). SIGUSR1 makes the long sleeps a
+// tenth longer, SIGUSR2 as they were.
 // Of real-time priority, for else it were the other programs' load that is measured.
 #include <math.h>
 #include <pthread.h>
@@ -26,7 +28,7 @@ static double uniform(uint64_t *state) {
 static void *sleeps(void *seed) {
     uint64_t state = 0x9E3779B97F4A7C15u * (uintptr_t)seed;
     for (;;) {
-        double ms = 1;
+        double ms = 0.5 + uniform(&state);
         if (uniform(&state) < 0.05) {
             double normal = sqrt(-2 * log(uniform(&state))) * cos(2 * M_PI * uniform(&state));
             ms = 2 * tenths * exp(0.15 * normal);
