@@ -88,6 +88,7 @@ def test_every_event_counts_and_can_be_kept(notebook: Notebook, opener: Opener):
     assert (
         notebook.do("print(tracer.engine.events, sum(tracer.run.lost.values()))") == f"{CALLS} 0\n"
     )
+    wait_until(notebook, "seen.panel.tracks[0].chosen is not None")  # until it is drawn
     notebook.do("seen.panel._name.value = 'kept'\nseen.panel._to_frame()")
     assert notebook.do("print(len(kept), set(kept.path))") == f"{CALLS} {{'/dev/null'}}\n"
     notebook.do("seen.close()")
