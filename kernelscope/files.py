@@ -59,7 +59,7 @@ def save_table(df: pd.DataFrame, path: PathLike) -> Path:
             hint=f"end it with one of {', '.join(endings.ALL)}",
             path=str(path),
         )
-    return _WRITERS[end](df, path)
+    return WRITERS[end](df, path)
 
 
 def _trace(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> Path:
@@ -86,7 +86,7 @@ def _picture(df: pd.DataFrame, path: PathLike) -> Path:
     return export.write_picture(plot.default(df), path)
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {
+WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {
     ".csv": export.to_csv,
     ".parquet": export.to_parquet,
     **dict.fromkeys((".json", ".jsonl"), export.to_json),

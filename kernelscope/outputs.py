@@ -7,19 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import endings, export, files
+from kernelscope import endings, files
 from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
 from kernelscope.tables import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], Path]] = {
-    "csv": export.to_csv,
-    "parquet": export.to_parquet,
-    "json": export.to_json,
-    "arrow": export.to_arrow,
-}
+_KINDS = ("csv", "parquet", "json", "arrow")  # written so, whatever the name ends in
 
 
 def write(
@@ -32,7 +27,8 @@ def write(
     x.latency.csv, and of several probes x.syscount.calls.csv.
     """
     jobs: list[Callable[[], Path | list[Path]]] = []
-    for kind, writer in _WRITERS.items():
+    for kind in _KINDS:
+        writer = files.WRITERS[f".{kind}"]
         if (path := wanted.get(kind)) is not None:
             end = endings.of(path)
             tables = by_name(result).items()

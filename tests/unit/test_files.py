@@ -148,4 +148,4 @@ def test_where_no_table_has_stacks_none_is_written(tmp_path: Path) -> None:
 
 
 def test_every_known_end_has_a_writer_and_no_other() -> None:
-    assert set(files._WRITERS) == set(endings.ALL)
+    assert set(files.WRITERS) == set(endings.ALL)
