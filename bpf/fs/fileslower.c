@@ -66,7 +66,7 @@ int on_exit(u64 *ctx)
     duration = KS_OWN_END(entered, task);
     if (!duration || result < 0 || duration < KS_PARAM(min_us) * 1000)
         return 0;
-    file = ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
+    file = ks_file_ended(task, regs, operation, result);
     report(file, operation, duration, result);
     return 0;
 }

@@ -49,7 +49,7 @@ int on_exit(u64 *ctx)
     duration = KS_OWN_END(entered, task);
     if (!duration || result < 0)
         return 0;
-    file = ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
+    file = ks_file_ended(task, regs, operation, result);
     if (file && (any || ks_is_regular(file)))
         add(operation, duration, file);
     return 0;

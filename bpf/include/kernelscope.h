@@ -400,6 +400,13 @@ KS_INLINE u32 ks_operation_ended(struct pt_regs *regs, struct task_struct *task)
     return operation && !ks_is_32bit(task) ? operation : 0;
 }
 
+/* The file that such an operation was on, or has opened; 0 where there is none. */
+KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *regs, u32 operation,
+                                     s64 result)
+{
+    return ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
+}
+
 /* --- scheduling --------------------------------------------------------------------------------
  * For tp_btf:sched_switch(preempt, prev, next): whether prev asked to sleep. If not, it goes back
  * to the queue; it may have been preempted on the way to its sleep. */
