@@ -9,8 +9,7 @@ from pathlib import Path
 
 from kernelscope.agent.client import Agent
 from kernelscope.errors import KernelScopeError
-
-_PACKAGE = Path(__file__).resolve().parent
+from kernelscope.protocol.probe_folder import probe_folder
 
 
 def launched(arguments: Sequence[str]) -> Agent | None:
@@ -37,5 +36,4 @@ def _is_program(word: str) -> bool:
         return True
     if word.endswith(".c"):
         return Path(word).is_file()
-    roots = (_PACKAGE / "_bpf", _PACKAGE.parent / "bpf")
-    return word.isidentifier() and any(any(root.glob(f"*/{word}.toml")) for root in roots)
+    return word.isidentifier() and any(probe_folder().glob(f"*/{word}.toml"))

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kernelscope import chosen, formats
-from kernelscope.agent.protocol import Hook
 from kernelscope.errors import ParameterError
 from kernelscope.probe import HookSpec, Probe, TableSpec
+from kernelscope.protocol.program import Hook
 
 _CHOSEN = re.compile(r"\{(\w+)(:return)?\}\Z")
 

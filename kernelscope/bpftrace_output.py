@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope.agent.tokens import Token, arguments, scan
+from kernelscope.protocol.c_tokens import Token, arguments, scan
 
 _HISTOGRAMS = ("hist", "lhist")
 _STACKS = {"kstack": "kernel_stack", "ustack": "user_stack"}

@@ -13,20 +13,14 @@ from types import MappingProxyType
 from kernelscope import probe_load
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean
 from kernelscope.probe import Probe
+from kernelscope.protocol.probe_folder import probe_folder
 
-_PACKAGE = Path(__file__).resolve().parent
 _own: dict[str, Probe] = {}  # of files that were named: known by their names from then on
-
-
-def root() -> Path:
-    """Return the folder that holds the probes' areas and `include/`."""
-    packaged = _PACKAGE / "_bpf"
-    return packaged if packaged.is_dir() else _PACKAGE.parent / "bpf"
 
 
 @lru_cache(maxsize=1)
 def _paths() -> Mapping[str, Path]:
-    found = {path.stem: path for path in sorted(root().glob("*/*.toml"))}
+    found = {path.stem: path for path in sorted(probe_folder().glob("*/*.toml"))}
     return MappingProxyType(found)
 
 
@@ -92,5 +86,5 @@ def _read(path: Path) -> Probe:
 @lru_cache(maxsize=1)
 def prelude() -> str:
     """Return `include/kernelscope.h`, the macros that stand before every program."""
-    path = root() / "include" / "kernelscope.h"
+    path = probe_folder() / "include" / "kernelscope.h"
     return path.read_text(encoding="utf-8") if path.is_file() else ""

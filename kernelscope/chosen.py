@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kernelscope.agent import hooks
-from kernelscope.agent.protocol import Hook
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.program import Hook
 
 _RETURNS = {"uprobe": "uretprobe", "kprobe": "kretprobe", "fentry": "fexit"}
 _WILDCARD = re.compile(r"[*?]")
@@ -34,13 +34,13 @@ class Hooks:
     def entries(self, function: str, fields: Sequence[str] = ()) -> Iterator[Hook]:
         """Yield the hooks for a C function. fields: those of tracepoints' records that it reads."""
         for specs in self.each:
-            record = hooks.split_kind(specs[0])[0] == "tracepoint"
+            record = hook_spec.split_kind(specs[0])[0] == "tracepoint"
             yield Hook(function, specs, fields=tuple(fields) if record else ())
 
     def returns(self, function: str) -> Iterator[Hook]:
         """Yield the hooks at the same functions' ends. Raises ValueError where there are none."""
         for specs in self.each:
-            kinds = [hooks.split_kind(spec) for spec in specs]
+            kinds = [hook_spec.split_kind(spec) for spec in specs]
             if any(kind not in _RETURNS for kind, _ in kinds):
                 raise ValueError(f"{specs[0]} has no return: only a function has")
             yield Hook(function, tuple(f"{_RETURNS[kind]}:{rest}" for kind, rest in kinds))
@@ -56,14 +56,14 @@ def read(value: object, kinds: Sequence[str]) -> Hooks:
     items = [item.strip() for item in value.split(",")]
     each = tuple(_specs(item) for item in items)
     for spec in (spec for specs in each for spec in specs):
-        kind = hooks.parse(_WILDCARD.sub("x", spec)).kind
+        kind = hook_spec.parse(_WILDCARD.sub("x", spec)).kind
         if kind not in kinds:
             raise ValueError(f"{kind} hooks do not serve; these do: {', '.join(kinds)}")
     return Hooks(value, each)
 
 
 def _specs(item: str) -> tuple[str, ...]:
-    if hooks.split_kind(item)[0]:
+    if hook_spec.split_kind(item)[0]:
         return (item,)
     if ":" in item:
         return (f"uprobe:{item}",)

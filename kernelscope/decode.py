@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelscope.agent.protocol import Field, Layout
+from kernelscope.protocol.program import Field, Layout
 
 Array = npt.NDArray[Any]
 Buffer = bytes | bytearray | memoryview

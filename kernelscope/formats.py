@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kernelscope.agent.protocol import MAX_FIELDS
 from kernelscope.probe import Column
+from kernelscope.protocol.program import MAX_FIELDS
 
 MAX_TEXTS = 3
 _RETURN = 7  # KS_RETURN of kernelscope.h

@@ -15,12 +15,12 @@ import pandas as pd
 from kernelscope import columns as kinds
 from kernelscope import printk
 from kernelscope import readings as readings_of
-from kernelscope.agent.protocol import PRINTK_TABLE, Frame, Layout
 from kernelscope.blocks import Decoder
 from kernelscope.errors import ParameterError
 from kernelscope.finish import amounts, finished
 from kernelscope.plans import PRINTK, RECORDS, Plan, plans
 from kernelscope.probe import Column, TableSpec
+from kernelscope.protocol.program import PRINTK_TABLE, Frame, Layout
 from kernelscope.rows import map_rows, record_rows
 from kernelscope.stacks import Stacks
 from kernelscope.store import MapStore, Reading, RecordStore, available_bytes

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from kernelscope import cgroups, chosen, endings, formats, values
-from kernelscope.agent.protocol import MAX_FIELDS
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import Parameter, Probe
+from kernelscope.protocol.program import MAX_FIELDS
 
 
 @dataclass(frozen=True)

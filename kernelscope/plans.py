@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kernelscope import infer
-from kernelscope.agent.protocol import PRINTK_TABLE, Layout
 from kernelscope.errors import ProbeSpecError
 from kernelscope.probe import Column, TableSpec
+from kernelscope.protocol.program import PRINTK_TABLE, Layout
 
 MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 RECORDS = ("ring", "perf", "printk")

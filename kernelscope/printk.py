@@ -15,9 +15,9 @@ import numpy as np
 
 from kernelscope import columns as kinds
 from kernelscope import decode
-from kernelscope.agent.protocol import PRINTK_CONVERSION as CONVERSION
 from kernelscope.decode import Array
 from kernelscope.probe import Column
+from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
 from kernelscope.rows import Rows
 from kernelscope.spelling import Values, spell, text_of
 from kernelscope.store import Batch

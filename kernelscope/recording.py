@@ -26,8 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from kernelscope.agent.protocol import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
 from kernelscope.errors import AgentRefusedError, LostEventsWarning, RecordingError
+from kernelscope.protocol.program import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
 
 VERSION = 1
 _NAME = b"KernelScope recording "

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope import recording
-from kernelscope.agent.protocol import Frame
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
+from kernelscope.protocol.program import Frame
 from kernelscope.request import Request
 
 FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope import applied, catalogue, chosen, formats, options
-from kernelscope.agent.protocol import MAX_SOURCE, Filters, Hook, Program
 from kernelscope.errors import (
     AgentRefusedError,
     ParameterError,
@@ -25,6 +24,7 @@ from kernelscope.errors import (
 )
 from kernelscope.probe import COLUMN_KINDS, Parameter, Probe, TableSpec
 from kernelscope.probe_load import tables_from_json
+from kernelscope.protocol.program import MAX_SOURCE, Filters, Hook, Program
 
 CELL_DURATION_S = 10.0
 _USER_HOOKS = ("uprobe:", "uretprobe:", "usdt:")

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from kernelscope import decode
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.decode import Array
+from kernelscope.protocol.program import Field, Layout
 from kernelscope.spelling import as_text
 from kernelscope.store import Batch, MapStore, Reading
 

@@ -23,7 +23,7 @@ from kernelscope.tables import Results, Tables, with_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.agent.protocol import Program
+    from kernelscope.protocol.program import Program
 
 P = ParamSpec("P")
 T = TypeVar("T")

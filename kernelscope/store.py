@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kernelscope import decode
-from kernelscope.agent.protocol import Frame, Layout
+from kernelscope.protocol.program import Frame, Layout
 
 # What a frame costs besides its bytes: the Python objects that hold it.
 _OVERHEAD = 512

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernelscope.agent.protocol import Frame, Layout
 from kernelscope.batches import Batch, Feed
 from kernelscope.errors import KernelScopeError, RecordingError
 from kernelscope.plans import MAPS
+from kernelscope.protocol.program import Frame, Layout
 from kernelscope.request import Request
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from benchmarks import kept  # noqa: E402
 from benchmarks.figures import BCC, BPFTRACE, KERNELSCOPE  # noqa: E402
 from benchmarks.report import number  # noqa: E402
 from kernelscope import catalogue, options  # noqa: E402
-from kernelscope.agent import hooks  # noqa: E402
+from kernelscope.protocol import hook_spec  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
 FIRST = ("live", "quickstart")
@@ -60,7 +60,7 @@ def option_table() -> str:
 
 def hook_grammar() -> str:
     """Return the grammar of hooks, as the module that reads them states it."""
-    lines = (hooks.__doc__ or "").splitlines()
+    lines = (hook_spec.__doc__ or "").splitlines()
     grammar = [line[4:].rstrip() for line in lines if line.startswith("    ")]
     return "\n".join(["```text", *grammar, "```\n"])
 
@@ -69,7 +69,7 @@ def kernels() -> str:
     """Return which hooks were seen to work on which kernel, as script/test-kernels recorded it."""
     record = json.loads(KERNELS.read_text(encoding="utf-8"))
     columns = record["hooks"]
-    rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hooks.KINDS]
+    rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hook_spec.KINDS]
     return probe_pages.table(("Hook", *(f"Linux {series}" for series in columns)), rows)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
-from kernelscope.agent import elf, hooks, kernel, links, targets, user_probe
-from kernelscope.agent.hooks import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
-from kernelscope.agent.protocol import Hook, Program
+from kernelscope.agent import elf, kernel, links, targets, user_probe
 from kernelscope.errors import AttachError, RunError, TargetError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
+from kernelscope.protocol.program import Hook, Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.loader import Loaded
@@ -82,7 +83,7 @@ def attach(
             try:
                 attached = attach_one(fd, parsed, program.target_pid, tracefs)
             except AttachError as error:
-                if not (hooks.of_pattern(hook) and error.details["errno"] in _REFUSALS):
+                if not (hook_spec.of_pattern(hook) and error.details["errno"] in _REFUSALS):
                     raise
                 refused = refused or error
                 continue

@@ -15,25 +15,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent.protocol import Program
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol.probe_folder import probe_folder
+from kernelscope.protocol.program import Program
 
-_PACKAGE = Path(__file__).resolve().parent.parent
 _VALUE = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?\Z|"[^"\\]*"\Z')
 _PLACE = re.compile(r"\\\{\w+\\\}")
 _INTERFACE_HOOKS = ("xdp:", "tcx_ingress:", "tcx_egress:")
 _USER_HOOKS = ("u", "ur", "uprobe", "uretprobe", "usdt")
 
 
-def root() -> Path:
-    """Return the folder of the probes that came with the agent: a wheel's, or a checkout's."""
-    packaged = _PACKAGE / "_bpf"
-    return packaged if packaged.is_dir() else _PACKAGE.parent / "bpf"
-
-
 def check(program: Program, policy: Path) -> None:
     """Raise AgentRefusedError where a program is anything but an installed probe."""
-    header = root() / "include" / "kernelscope.h"
+    header = probe_folder() / "include" / "kernelscope.h"
     if program.prelude != header.read_text(encoding="utf-8"):
         raise _refused("the macros before the C are not the installed ones", "prelude", policy)
     description = _description(program.source)
@@ -86,7 +80,7 @@ def _refused(why: str, field: str, policy: Path) -> AgentRefusedError:
 
 
 def _sources() -> list[Path]:
-    return sorted(root().glob("*/*.c"))
+    return sorted(probe_folder().glob("*/*.c"))
 
 
 def _description(source: str) -> dict[str, Any] | None:

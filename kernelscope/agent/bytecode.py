@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-from kernelscope.agent.protocol import Filters
+from kernelscope.protocol.program import Filters
 
 PARAM_MAGIC = 0x4B5350415241  # "KSPARA" in the upper 48 bits, the parameter's index below them
 _INSN = struct.Struct("<BBhi")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from kernelscope.agent import kernel, libbcc, source
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.layout import fields_of, raw_bytes
-from kernelscope.agent.protocol import PRINTK_TABLE, Field, Layout
+from kernelscope.protocol.program import PRINTK_TABLE, Field, Layout
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
 # Maps that take more than a type and sizes: the fds that BCC made are handed on.

@@ -18,19 +18,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kernelscope.agent.protocol import (
+from kernelscope.errors import (
+    AgentDiedError,
+    AgentRefusedError,
+    AgentUnavailableError,
+    from_json,
+)
+from kernelscope.protocol.program import (
     MAX_LINE,
     VERSION,
     Frame,
     FrameReader,
     Program,
     encode_header,
-)
-from kernelscope.errors import (
-    AgentDiedError,
-    AgentRefusedError,
-    AgentUnavailableError,
-    from_json,
 )
 
 START_TIMEOUT_S = 15.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kernelscope.agent import kernel
-from kernelscope.agent.protocol import Layout
+from kernelscope.protocol.program import Layout
 
 # What a map's type is called where a layout says how to read it.
 LAYOUT_KINDS = {

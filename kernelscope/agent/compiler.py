@@ -19,8 +19,8 @@ from kernelscope.agent import entry, kallsyms, kernel, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
-from kernelscope.agent.protocol import Program
 from kernelscope.agent.toolchain import Toolchain, digest
+from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
     from kernelscope.agent import diagnostics, source

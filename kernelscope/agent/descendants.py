@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelscope.agent import maps
-from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.errors import RequirementError, TargetError
+from kernelscope.protocol.program import Filters, Hook, Program
 
 MAP = "ks_tree"
 CELL_BEGINS, CELL_ENDS = "ks-cell-begins", "ks-cell-ends"  # names that a cell's thread takes

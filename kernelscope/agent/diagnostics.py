@@ -11,7 +11,7 @@ from kernelscope.errors import CompileError, KernelScopeError, VerifierError
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Compiler
-    from kernelscope.agent.protocol import Program
+    from kernelscope.protocol.program import Program
 
 _MESSAGE = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?P<column>\d+): "

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kernelscope.agent.compiled import Function, MapSpec, Object
-from kernelscope.agent.protocol import Layout
+from kernelscope.protocol.program import Layout
 
 _PLAIN = ("params", "license", "kernel_version", "printk", "counts_losses", "header", "warnings")
 

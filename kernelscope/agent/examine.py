@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent import attach, hooks, kernel
+from kernelscope.agent import attach, kernel
 from kernelscope.agent import hook_catalogue as catalogue
 from kernelscope.errors import KernelScopeError
+from kernelscope.protocol import hook_spec
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 
@@ -103,7 +104,7 @@ def tried() -> dict[str, str | None]:
 def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
     """Attach an empty program to a hook of each kind and detach it; reasons by kind."""
     reasons = {}
-    for hook in map(hooks.parse, _HOOKS):
+    for hook in map(hook_spec.parse, _HOOKS):
         attempt = partial(catalogue.attach_for_a_moment, hook, tracefs or attach.TRACEFS)
         reasons[hook.kind] = _reason(attempt)
     return reasons

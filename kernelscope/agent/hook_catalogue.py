@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent import attach, hooks, kernel, links, loader, targets, user_probe
-from kernelscope.agent.hooks import ParsedHook
-from kernelscope.agent.protocol import Hook
+from kernelscope.agent import attach, kernel, links, loader, targets, user_probe
 from kernelscope.errors import (
     AttachError,
     KernelScopeError,
@@ -19,6 +17,9 @@ from kernelscope.errors import (
     RunError,
     did_you_mean,
 )
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.program import Hook
 
 _KALLSYMS = Path("/proc/kallsyms")
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe")
@@ -87,7 +88,7 @@ def check(hook: ParsedHook, view: KernelView) -> None:
 def why_not(spec: str, view: KernelView) -> str | None:
     """Say in a sentence why a hook cannot be attached here, None where it can."""
     try:
-        check(hooks.parse(spec), view)
+        check(hook_spec.parse(spec), view)
     except KernelScopeError as error:
         return f"{error.message}. {error.hint}" if error.hint else error.message
     return None
@@ -265,7 +266,7 @@ def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, Parsed
 
 def _first(hook: Hook, view: KernelView) -> ParsedHook | None:
     reasons: list[RunError | RequirementError] = []
-    for parsed in [hooks.parse(spec) for spec in hook.any_of]:
+    for parsed in [hook_spec.parse(spec) for spec in hook.any_of]:
         reason = _reason(parsed, view)
         if reason is None:
             return parsed
@@ -322,12 +323,12 @@ def _listed(kind: str, prefix: str, target: str, view: KernelView) -> Iterable[s
             name[len(start) :] for name in view.tracepoints("syscalls") if name.startswith(start)
         ]
     if kind in ("software", "hardware"):
-        return hooks.SOFTWARE_EVENTS if kind == "software" else hooks.HARDWARE_EVENTS
+        return hook_spec.SOFTWARE_EVENTS if kind == "software" else hook_spec.HARDWARE_EVENTS
     if kind == "iter":
         return links.iterators()
     if kind in links.KINDS:
         return links.interfaces()
-    return (*hooks.KINDS, "syscall")
+    return (*hook_spec.KINDS, "syscall")
 
 
 def _raw_names(view: KernelView) -> list[str]:

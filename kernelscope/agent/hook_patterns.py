@@ -13,12 +13,13 @@ from fnmatch import filter as matching
 from itertools import chain
 from pathlib import Path
 
-from kernelscope.agent import hook_catalogue, hooks, targets, tracepoint_fields, user_probe
+from kernelscope.agent import hook_catalogue, targets, tracepoint_fields, user_probe
 from kernelscope.agent.elf import ElfFile, Symbol
 from kernelscope.agent.hook_catalogue import KernelView
-from kernelscope.agent.hooks import ParsedHook
-from kernelscope.agent.protocol import Hook
 from kernelscope.errors import AttachError, KernelScopeError, TargetError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.program import Hook
 
 MOST = 400
 _TRIED = 8
@@ -39,8 +40,10 @@ def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, Parsed
     Raises as `hook_catalogue.resolve`, and AttachError where nothing or too much matches.
     """
     wanted = list(wanted)
-    plain = hook_catalogue.resolve([hook for hook in wanted if not hooks.of_pattern(hook)], view)
-    found = [_expanded(hook, view) for hook in wanted if hooks.of_pattern(hook)]
+    plain = hook_catalogue.resolve(
+        [hook for hook in wanted if not hook_spec.of_pattern(hook)], view
+    )
+    found = [_expanded(hook, view) for hook in wanted if hook_spec.of_pattern(hook)]
     return [*plain, *chain.from_iterable(found)]
 
 
@@ -126,7 +129,7 @@ def _refusal(parsed: ParsedHook, view: KernelView) -> KernelScopeError | None:
 
 
 def _matches(spec: str, view: KernelView) -> list[ParsedHook]:
-    kind, rest = hooks.split_kind(spec)
+    kind, rest = hook_spec.split_kind(spec)
     if kind in ("uprobe", "uretprobe"):
         found = _user_functions(spec, kind, rest, view)
     elif kind == "usdt":
@@ -134,7 +137,7 @@ def _matches(spec: str, view: KernelView) -> list[ParsedHook]:
     else:
         prefix = re.split(r"[*?]", rest)[0]
         listed = hook_catalogue.listing(kind, prefix, "", view)
-        found = [hooks.parse(f"{kind}:{name}") for name in matching(listed, rest)]
+        found = [hook_spec.parse(f"{kind}:{name}") for name in matching(listed, rest)]
     if not 0 < len(found) <= MOST:
         raise AttachError(
             f"{spec!r} matches {len(found) or 'no'} hooks"
@@ -194,7 +197,7 @@ def _usdt_probes(rest: str, view: KernelView) -> list[ParsedHook]:
     path = targets.paths(target, view.target_pid)[0]
     wanted = pattern if ":" in pattern else f"*:{pattern}"
     listed = matching(user_probe.names("usdt", path), wanted)
-    return [hooks.parse(f"usdt:{target}:{name}") for name in listed]
+    return [hook_spec.parse(f"usdt:{target}:{name}") for name in listed]
 
 
 def _of_user(spec: str, rest: str) -> tuple[str, str]:

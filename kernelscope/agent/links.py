@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from kernelscope.agent import btf_ids, kernel
 from kernelscope.agent.btf import VMLINUX
-from kernelscope.agent.hooks import ParsedHook
+from kernelscope.protocol.hook_spec import ParsedHook
 
 _XDP_SKB_MODE = 1 << 1  # include/uapi/linux/if_link.h
 _TAKEN = (errno.EBUSY, errno.EEXIST)

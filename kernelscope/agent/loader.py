@@ -12,10 +12,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, descendants, hooks, kernel, links, task_storage
-from kernelscope.agent.hooks import ParsedHook, current_is_subject
-from kernelscope.agent.protocol import Filters, Hook, Program
+from kernelscope.agent import btf_ids, bytecode, descendants, kernel, links, task_storage
 from kernelscope.errors import AttachError, RunError, did_you_mean
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import ParsedHook, current_is_subject
+from kernelscope.protocol.program import Filters, Hook, Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Compiler, Function, MapSpec, Object
@@ -114,7 +115,7 @@ def load(
                 loaded.programs[name] = variants[key]
             loaded.fds.append(variants[key])
         except RunError:
-            if not hooks.of_pattern(hook):
+            if not hook_spec.of_pattern(hook):
                 raise
             loaded.fds.append(-1)
     return loaded

@@ -21,8 +21,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelscope.agent.protocol import Program
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol.program import Program
 
 PATH = Path("/etc/kernelscope/agent.json")
 MAX_SIZE = 64 << 10

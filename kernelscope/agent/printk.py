@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kernelscope.agent.protocol import PRINTK_CONVERSION as CONVERSION
-from kernelscope.agent.protocol import PRINTK_TABLE
-from kernelscope.agent.tokens import Token, arguments
+from kernelscope.protocol.c_tokens import Token, arguments
+from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
+from kernelscope.protocol.program import PRINTK_TABLE
 
 RECORD = "struct ks_printk_t"
 FUNCTION = "bpf_trace_printk"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent import kernel, maps, perfbuf
 from kernelscope.agent.pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
-from kernelscope.agent.protocol import Layout, Program
 from kernelscope.agent.ringbuf import Chunk, Ring
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol.program import Layout, Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object

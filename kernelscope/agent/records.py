@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from kernelscope.agent.tables import function_around
-from kernelscope.agent.tokens import Token, closing, spelling
+from kernelscope.protocol.c_tokens import Token, closing, spelling
 
 # Which argument is the data and which is its size, for each method that sends a record.
 _DATA_AND_SIZE = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from kernelscope.agent.failure import as_error
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import VERSION, Program, decode_header, send_frame
 from kernelscope.errors import AgentRefusedError, KernelScopeError
+from kernelscope.protocol.program import VERSION, Program, decode_header, send_frame
 
 MAX_CHECKED = 4096
 MAX_LISTED = 10_000

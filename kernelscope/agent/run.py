@@ -21,19 +21,19 @@ from kernelscope.agent import (
     attach,
     descendants,
     hook_patterns,
-    hooks,
     links,
     loader,
     system,
 )
 from kernelscope.agent import hook_catalogue as catalogue
-from kernelscope.agent.checks import integer
 from kernelscope.agent.failure import as_error
-from kernelscope.agent.protocol import Hook, Program, decode_header
 from kernelscope.agent.reading import Reading
 from kernelscope.agent.spool import Spool, widen
 from kernelscope.agent.stats import RunStats
 from kernelscope.errors import AttachError, KernelScopeError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.program import Hook, Program, decode_header
+from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
@@ -130,7 +130,7 @@ class Run:
     def _attach_all(
         self,
         loaded: loader.Loaded,
-        bindings: Sequence[tuple[Hook, hooks.ParsedHook]],
+        bindings: Sequence[tuple[Hook, hook_spec.ParsedHook]],
         program: Program,
         tracefs: Path,
     ) -> None:
@@ -162,9 +162,9 @@ class Run:
             if not self._listen(1.0):
                 raise ConnectionResetError
 
-    def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hooks.ParsedHook]]:
+    def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hook_spec.ParsedHook]]:
         names = descendants.names_of([function.name for function in obj.functions])
-        wanted = (*program.hooks, *hooks.implied(names))
+        wanted = (*program.hooks, *hook_spec.implied(names))
         view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
         bindings = hook_patterns.resolve(wanted, view)
         if len(bindings) <= descendants.count(program.filters):
@@ -236,7 +236,7 @@ class Run:
 
     def _walk(self, *, first: bool = False) -> bool:
         """Go through the iterators; return whether the program consists of them alone."""
-        walks = [item for item in self.attachments if hooks.parse(item.spec).kind == "iter"]
+        walks = [item for item in self.attachments if hook_spec.parse(item.spec).kind == "iter"]
         if first and walks and self.program.measure:
             self.stats.tick(time.monotonic_ns())
         for item in walks:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 from kernelscope.agent import printk, table_macros
 from kernelscope.agent.prelude import needed
-from kernelscope.agent.protocol import PRINTK_TABLE
 from kernelscope.agent.records import record_type
 from kernelscope.agent.tables import Table, declared_tables, function_around
-from kernelscope.agent.tokens import Token, arguments, names, scan
+from kernelscope.protocol.c_tokens import Token, arguments, names, scan
+from kernelscope.protocol.program import PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
 MAX_RINGS = 62  # ks_lost has 64 slots: one counts full maps, one the lines of printk

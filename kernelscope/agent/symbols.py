@@ -19,8 +19,8 @@ from typing import Optional, Union
 from kernelscope.agent import kernel, maps
 from kernelscope.agent.kernel_symbols import KERNEL_HALF, Frame, KernelSymbols
 from kernelscope.agent.process_symbols import ModuleFiles, Process
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.agent.ringbuf import DISCARDED, stride_of
+from kernelscope.protocol.program import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
 _LOOK_AGAIN_S = 1.0

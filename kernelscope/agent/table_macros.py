@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from kernelscope.agent.tokens import Token, arguments, scan
+from kernelscope.protocol.c_tokens import Token, arguments, scan
 
 _DEFINITION = re.compile(
     r"^#define[ \t]+(KS_\w+)\(([\w, \t]*)\)((?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE

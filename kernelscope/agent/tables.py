@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernelscope.agent.tokens import Token, arguments, closing
+from kernelscope.protocol.c_tokens import Token, arguments, closing
 
 # macro -> which argument is the name, and how many arguments there are when one states a size
 _MACROS: dict[str, tuple[int, int]] = {

@@ -15,6 +15,7 @@ from kernelscope.agent.btf import VMLINUX, Btf, Index
 from kernelscope.agent.btf import read as read_btf
 from kernelscope.agent.cache import Cache
 from kernelscope.errors import RequirementError
+from kernelscope.protocol.probe_folder import PACKAGE
 
 if TYPE_CHECKING:
     from kernelscope.agent.header import HeaderMaker
@@ -128,13 +129,16 @@ def _library_stamp() -> bytes:
 
 
 def _own_code() -> bytes:
-    folder = Path(__file__).parent
-    stamps = []
-    for part in (folder, folder / "data"):
-        with os.scandir(part) as files:
-            stamps += [
-                f"{file.name} {info.st_mtime_ns} {info.st_size} "
-                for file in files
-                if file.is_file() and (info := file.stat())
-            ]
+    """Return names, times and sizes of every file of agent/ and protocol/, whatever their depth."""
+    stamps: list[str] = []
+    folders = [PACKAGE / "agent", PACKAGE / "protocol"]
+    for folder in folders:  # grows as folders are found
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    if entry.name != "__pycache__":
+                        folders.append(Path(entry.path))
+                else:
+                    info = entry.stat()
+                    stamps.append(f"{entry.path} {info.st_mtime_ns} {info.st_size} ")
     return "".join(sorted(stamps)).encode()

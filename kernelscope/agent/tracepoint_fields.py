@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernelscope.agent.hooks import ParsedHook
 from kernelscope.errors import AttachError, did_you_mean
+from kernelscope.protocol.hook_spec import ParsedHook
 
 _FIELD = re.compile(
     r"^\s*field:(?P<type>[^;]*?)(?P<name>\w+)(?P<array>\[[^\]]*\])?;"

@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kernelscope.agent import hooks, user_probe
+from kernelscope.agent import user_probe
 from kernelscope.agent.elf import ElfFile, UsdtNote
-from kernelscope.agent.hooks import ParsedHook
-from kernelscope.agent.protocol import Program
 from kernelscope.errors import AttachError, TargetError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.program import Program
 
 _READS_ARGUMENTS = "bpf_usdt_readarg"
 _PAGE_MASK = 0xFFF  # the smallest page: a load moves addresses by a multiple of it
@@ -81,7 +82,7 @@ def prepare(program: Program) -> Program:
         return program
     notes: dict[str, list[UsdtNote]] = {}
     for hook in program.hooks:
-        parsed = [hooks.parse(spec) for spec in hook.any_of]
+        parsed = [hook_spec.parse(spec) for spec in hook.any_of]
         probes = [p for p in parsed if p.kind == "usdt"]
         notes.setdefault(hook.function, []).extend(_first_found(probes, program.target_pid))
     text = "".join(arguments_text(function, found) for function, found in notes.items())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from kernelscope.agent import targets
 from kernelscope.agent.elf import ElfFile, UsdtNote
-from kernelscope.agent.hooks import ParsedHook
 from kernelscope.errors import AttachError, TargetError, did_you_mean
+from kernelscope.protocol.hook_spec import ParsedHook
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from typing import Any
 
 from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
-from kernelscope.agent import attach, bytecode, hook_catalogue, hooks, kernel, loader, usdt
+from kernelscope.agent import attach, bytecode, hook_catalogue, kernel, loader, usdt
 from kernelscope.agent.compiler import Compiler
-from kernelscope.agent.protocol import Filters, Hook, Program
 from kernelscope.agent.system import private_tracefs
 from kernelscope.errors import KernelScopeError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.program import Filters, Hook, Program
 
 TRACEFS = Path("/sys/kernel/tracing")
 WORK = 23
@@ -295,7 +296,7 @@ def failing_attach() -> dict[str, Any]:
     """Attach a good hook and one whose process is gone; return what is left of it."""
     with subject(call_getppid) as dead:
         specs = ("tracepoint:syscalls:sys_enter_getppid", f"uprobe:pid:{dead.pid}:getppid")
-        bindings = [(Hook("count", (spec,)), hooks.parse(spec)) for spec in specs]
+        bindings = [(Hook("count", (spec,)), hook_spec.parse(spec)) for spec in specs]
     program = Program("test", "")
     loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
     before = open_files()
@@ -312,7 +313,7 @@ def failing_attach() -> dict[str, Any]:
 def agrees(spec: str) -> dict[str, Any]:
     """Return why_not's answer, and what attaching itself said."""
     reason = hook_catalogue.why_not(spec, hook_catalogue.KernelView(TRACEFS))
-    bindings = [(Hook("count", (spec,)), hooks.parse(spec))]
+    bindings = [(Hook("count", (spec,)), hook_spec.parse(spec))]
     program = Program("test", "")
     try:
         loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
@@ -340,7 +341,7 @@ def refused_program() -> None:
     """Load a program that reads a register that nobody has written."""
     code = copy(R0, 8) + op(0x95)
     hook = Hook("count", ("rawtracepoint:sys_enter",))
-    bindings = [(hook, hooks.parse(hook.any_of[0]))]
+    bindings = [(hook, hook_spec.parse(hook.any_of[0]))]
     loader.load(Object((Function("count", code, ()),)), Program("t", ""), bindings, os.getpid())
 
 

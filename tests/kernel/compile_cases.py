@@ -15,8 +15,8 @@ from kernelscope.agent.btf_emit import Emitter
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.capture import capture
 from kernelscope.agent.compiler import Compiler
-from kernelscope.agent.protocol import Program
 from kernelscope.errors import KernelScopeError
+from kernelscope.protocol.program import Program
 
 
 def compiler(folder: str | None = None, types: Path = btf.VMLINUX) -> Compiler:

@@ -13,7 +13,7 @@ from typing import Any
 import bpf_programs as programs
 
 from kernelscope.agent import kernel, maps, perfbuf, process_symbols, ringbuf, stats, symbols
-from kernelscope.agent.protocol import Field, Layout
+from kernelscope.protocol.program import Field, Layout
 
 _UPDATE_BATCH = 26
 RAW_TRACEPOINT = kernel.PROG_TYPE_RAW_TRACEPOINT

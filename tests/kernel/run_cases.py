@@ -8,7 +8,7 @@ from typing import Any
 
 from kernelscope.agent import policy, requests, server, system
 from kernelscope.agent.client import Agent, Channel
-from kernelscope.agent.protocol import Program, encode_header
+from kernelscope.protocol.program import Program, encode_header
 
 _SOURCE = """
 BPF_HASH(calls, u32);

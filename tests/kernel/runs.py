@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope.agent.client import Agent, Channel
-from kernelscope.agent.protocol import Filters, Frame, Program
+from kernelscope.protocol.program import Filters, Frame, Program
 
 KERNELSCOPE_H = Path(__file__).parents[2] / "bpf/include/kernelscope.h"
 _numbers = itertools.count(1)

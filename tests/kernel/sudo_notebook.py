@@ -14,8 +14,8 @@ package.__path__ = [f"{ROOT}/kernelscope"]
 sys.modules["kernelscope"] = package
 
 from kernelscope.agent.client import Agent  # noqa: E402 - the package is entered by hand
-from kernelscope.agent.protocol import Program  # noqa: E402
 from kernelscope.errors import KernelScopeError  # noqa: E402
+from kernelscope.protocol.program import Program  # noqa: E402
 
 
 def say(**facts: Any) -> None:

@@ -22,8 +22,8 @@ from kernel.notebook_kernel import alive, becomes, children, maps
 
 from kernelscope.agent import btf
 from kernelscope.agent.client import Agent
-from kernelscope.agent.protocol import Hook
 from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
+from kernelscope.protocol.program import Hook
 
 pytestmark = pytest.mark.kernel
 
@@ -214,7 +214,7 @@ _NOTEBOOK = """
 import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
 from kernelscope.agent.client import Agent
-from kernelscope.agent.protocol import Program
+from kernelscope.protocol.program import Program
 agent = Agent.start()
 channel = agent.run(Program("test", sys.argv[2]))
 next(channel.frames())

@@ -12,13 +12,15 @@ import pytest
 from probes import loads, record
 
 from kernelscope import catalogue
-from kernelscope.agent import hooks, prelude
+from kernelscope.agent import prelude
 from kernelscope.probe import Probe
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.probe_folder import probe_folder
 from kernelscope.request import from_probe
 
 PROBES = catalogue.catalogue()
 PICTURES = record.PATH.parent / "probes"
-SOURCES = sorted(catalogue.root().rglob("*.[ch]"))
+SOURCES = sorted(probe_folder().rglob("*.[ch]"))
 _MEASURES = {"duration", "slot"}
 _UNIT = re.compile(r"_(ns|us|ms|s|bytes)\Z")
 
@@ -26,7 +28,7 @@ every_probe = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES)
 
 
 def test_every_c_file_has_a_description_and_the_reverse() -> None:
-    root = catalogue.root()
+    root = probe_folder()
 
     assert {p.with_suffix("") for p in root.glob("*/*.c")} == {
         p.with_suffix("") for p in root.glob("*/*.toml")
@@ -70,7 +72,7 @@ def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe
 def with_macros(source: str) -> str:
     """Return the text with what it uses of the prelude, directly or not."""
     return source + prelude.needed(
-        (catalogue.root() / "include" / "kernelscope.h").read_text(), source
+        (probe_folder() / "include" / "kernelscope.h").read_text(), source
     )
 
 
@@ -95,7 +97,7 @@ def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> Non
     for hook in from_probe(probe, probe.needed()).program.hooks:
         assert re.search(rf"^int {hook.function}\(", probe.source, re.MULTILINE), hook.function
         for spec in hook.any_of:
-            hooks.parse(spec)
+            hook_spec.parse(spec)
 
 
 @every_probe

@@ -6,8 +6,8 @@ import struct
 
 from unit.raw import CLOCK
 
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.frame import Collector
+from kernelscope.protocol.program import Field, Layout
 
 U32, U64 = struct.Struct("<I").pack, struct.Struct("<Q").pack
 SCALAR = Layout(

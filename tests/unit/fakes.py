@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kernelscope.agent.protocol import Field, Frame, Layout, Program
 from kernelscope.errors import AgentDiedError, KernelScopeError
+from kernelscope.protocol.program import Field, Frame, Layout, Program
 
 EVENTS = Layout(
     table="events",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from kernelscope.agent.protocol import Field, Frame, Layout
+from kernelscope.protocol.program import Field, Frame, Layout
 
 BUSY = 1 << 31
 DISCARDED = 1 << 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernelscope.agent.arena import SIZE, SMALLEST, Arena
+from kernelscope.protocol.buffer_pool import SIZE, SMALLEST, Arena
 
 PIECE = 1 << 20
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelscope.agent import bytecode
-from kernelscope.agent.protocol import Filters
+from kernelscope.protocol.program import Filters
 
 BODY = struct.pack("<BBhi", 0xB7, 0, 0, 77) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # return 77
 CONTEXT = 0xC0

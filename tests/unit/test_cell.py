@@ -13,9 +13,9 @@ import pytest
 from kernelscope import catalogue, cell, cell_summary, request
 from kernelscope.agent import descendants
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import Filters, Program
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError, RequirementError, TargetError
+from kernelscope.protocol.program import Filters, Program
 
 SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 

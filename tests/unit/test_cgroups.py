@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from kernelscope import cgroups, request
-from kernelscope.agent.protocol import Filters
 from kernelscope.catalogue import find
 from kernelscope.cgroups import Cgroup
 from kernelscope.errors import ParameterError
+from kernelscope.protocol.program import Filters
 
 CONTAINER = "4fa6e0f0c678"
 

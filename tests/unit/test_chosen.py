@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kernelscope import catalogue, chosen, formats, request
-from kernelscope.agent import hook_patterns, hooks
-from kernelscope.agent.protocol import Hook, Program
+from kernelscope.agent import hook_patterns
 from kernelscope.errors import AttachError, ParameterError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.program import Hook, Program
 
 KINDS = ("uprobe", "kprobe", "fentry", "tracepoint")
 
@@ -62,7 +63,7 @@ def test_only_a_tracepoint_is_asked_for_the_fields_of_its_record() -> None:
 
 def test_the_entry_and_the_return_of_a_function_have_one_number() -> None:
     specs = ["uprobe:c:malloc", "uprobe:c:free", "uretprobe:c:malloc", "uprobe:x:free", "kprobe:f"]
-    bindings = [(Hook("f", (spec,)), hooks.parse(spec)) for spec in specs]
+    bindings = [(Hook("f", (spec,)), hook_spec.parse(spec)) for spec in specs]
 
     assert hook_patterns.numbers(bindings) == [0, 1, 0, 2, 3]
     assert hook_patterns.names(bindings) == {
@@ -84,7 +85,7 @@ def test_the_entry_and_the_return_of_a_function_have_one_number() -> None:
     ],
 )
 def test_a_pattern_is_told_by_the_hooks_own_name(spec: str, is_pattern: bool) -> None:
-    assert hooks.is_pattern(spec) == is_pattern
+    assert hook_spec.is_pattern(spec) == is_pattern
 
 
 def test_a_format_says_where_each_value_comes_from_and_how_it_is_read() -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from kernelscope.agent import client
 from kernelscope.agent.client import Agent, Channel
-from kernelscope.agent.protocol import MAX_LINE, FrameReader, encode_header, send_frame
 from kernelscope.errors import (
     AgentDiedError,
     AgentRefusedError,
     AgentUnavailableError,
     VerifierError,
 )
+from kernelscope.protocol.program import MAX_LINE, FrameReader, encode_header, send_frame
 
 
 @pytest.fixture

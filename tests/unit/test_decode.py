@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unit.raw import BUSY, DISCARDED, EVENT, event, lost, ring, sample
 
 from kernelscope import decode
-from kernelscope.agent.protocol import Field, Layout
+from kernelscope.protocol.program import Field, Layout
 
 FLAGS = st.sampled_from([0, 0, 0, 0, BUSY, DISCARDED, BUSY | DISCARDED])
 RECORDS = st.lists(st.tuples(st.binary(max_size=70), FLAGS), max_size=60)

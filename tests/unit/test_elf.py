@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent import hooks, user_probe
+from kernelscope.agent import user_probe
 from kernelscope.agent.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError
+from kernelscope.protocol import hook_spec
 
 MACHINE = {"x86_64": 62, "aarch64": 183}[platform.machine()]
 FUNC, IFUNC, OBJECT = 2, 10, 1
@@ -83,7 +84,7 @@ def program(tmp_path: Path) -> str:
 
 
 def places(spec: str) -> list[user_probe.Place]:
-    return user_probe.places(hooks.parse(spec))
+    return user_probe.places(hook_spec.parse(spec))
 
 
 def test_a_symbol_is_found_though_it_ends_another(program: str) -> None:

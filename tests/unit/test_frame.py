@@ -24,11 +24,11 @@ from unit.raw import (
 )
 
 from kernelscope import blocks, frame
-from kernelscope.agent.protocol import Field, Frame, Layout
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.finish import finished
 from kernelscope.frame import Collector
 from kernelscope.probe import Column, TableSpec
+from kernelscope.protocol.program import Field, Frame, Layout
 
 
 class TestRecords:

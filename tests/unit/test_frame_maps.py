@@ -9,9 +9,9 @@ import pytest
 from unit.collected import HISTOGRAM, PER_CPU, SCALAR, U32, U64, collector, filled
 from unit.raw import EVENT, OFFSET_NS, reading
 
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.errors import ParameterError
 from kernelscope.probe import Column, TableSpec
+from kernelscope.protocol.program import Field, Layout
 
 
 class TestMaps:

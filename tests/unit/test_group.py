@@ -12,7 +12,6 @@ import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, receipt, session
 
 from kernelscope import catalogue, command_line, group_options, outputs
-from kernelscope.agent.protocol import Frame
 from kernelscope.errors import (
     AttachError,
     LostEventsWarning,
@@ -21,6 +20,7 @@ from kernelscope.errors import (
 )
 from kernelscope.group import Runs
 from kernelscope.probe import Column, TableSpec
+from kernelscope.protocol.program import Frame
 from kernelscope.tables import Results, Tables
 
 TABLE = TableSpec("events", "events", (Column("pid", "pid"),))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope.agent import hook_patterns, hooks, tracepoint_fields
+from kernelscope.agent import hook_patterns, tracepoint_fields
 from kernelscope.agent.hook_catalogue import KernelView
-from kernelscope.agent.protocol import Hook
 from kernelscope.errors import AttachError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.program import Hook
 
 FORMAT = """name: renamed
 ID: 1
@@ -36,7 +37,7 @@ def tracefs(tmp_path: Path) -> Path:
 
 
 def test_a_field_is_told_by_its_place_and_type(tracefs: Path) -> None:
-    hook = hooks.parse("tracepoint:task:renamed")
+    hook = hook_spec.parse("tracepoint:task:renamed")
 
     assert tracepoint_fields.params(["path", "pid", "name", "text"], hook, tracefs) == {
         "hook_field_0": 28 | 4 << 16 | ELSEWHERE,
@@ -48,7 +49,7 @@ def test_a_field_is_told_by_its_place_and_type(tracefs: Path) -> None:
 
 def test_a_missing_field_brings_those_that_there_are(tracefs: Path) -> None:
     with pytest.raises(AttachError, match="no field 'nmae'") as caught:
-        tracepoint_fields.params(["nmae"], hooks.parse("tracepoint:task:renamed"), tracefs)
+        tracepoint_fields.params(["nmae"], hook_spec.parse("tracepoint:task:renamed"), tracefs)
 
     assert caught.value.details["matches"] == ["name"]
     assert "It has pid, name, path, text." in str(caught.value)

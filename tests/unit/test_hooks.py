@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope.agent import hooks
-from kernelscope.agent.hooks import ParsedHook, parse
 from kernelscope.errors import AttachError
+from kernelscope.protocol import hook_spec
+from kernelscope.protocol.hook_spec import ParsedHook, parse
 
 SYSCALL = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}[platform.machine()]
 
@@ -121,7 +121,7 @@ def test_no_text_does_more_than_be_refused(spec: str) -> None:
         parsed = parse(spec)
     except AttachError:
         return
-    assert parsed.kind in hooks.KINDS
+    assert parsed.kind in hook_spec.KINDS
     assert parsed.spec == spec
 
 
@@ -140,7 +140,7 @@ def test_function_names_imply_their_hooks() -> None:
         "helper__thing",
         "kprobe__",
     ]
-    assert [(hook.function, *hook.any_of) for hook in hooks.implied(names)] == [
+    assert [(hook.function, *hook.any_of) for hook in hook_spec.implied(names)] == [
         ("kprobe__vfs_read", "kprobe:vfs_read"),
         ("kprobe__sys_clone", f"kprobe:{SYSCALL}clone"),
         ("kretprobe____x64_sys_clone", f"kretprobe:{SYSCALL}clone"),
@@ -179,7 +179,7 @@ def test_function_names_imply_their_hooks() -> None:
     ],
 )
 def test_only_some_hooks_are_about_the_current_task(spec: str, subject: bool) -> None:
-    assert hooks.current_is_subject(parse(spec)) is subject
+    assert hook_spec.current_is_subject(parse(spec)) is subject
 
 
 def test_hooks_that_differ_in_spelling_alone_are_one() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from kernelscope.agent.pacing import SLOWEST_TICK_S, Pace
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import Program
 from kernelscope.agent.requests import Context
 from kernelscope.agent.run import Run
+from kernelscope.protocol.program import Program
 
 MIB = 1 << 20
 LONG_S = 3600.0  # a wait of that length would not end by itself

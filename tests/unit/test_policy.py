@@ -13,8 +13,8 @@ import pytest
 from kernelscope import catalogue, request
 from kernelscope.agent import builtin, policy
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import Hook, Program
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol.program import Hook, Program
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
 
@@ -132,7 +132,7 @@ def probe_with_a_macro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progr
     (tmp_path / "area" / "sized.toml").write_text(
         '[[parameter]]\nname = "size"\npassed = "define"\n[[parameter]]\nname = "other"\n'
     )
-    monkeypatch.setattr(builtin, "root", lambda: tmp_path)
+    monkeypatch.setattr(builtin, "probe_folder", lambda: tmp_path)
     return Program("sized", "int x[SIZE];")
 
 
@@ -183,7 +183,7 @@ def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / "watcher.c").write_text("int x;")
     (tmp_path / "network" / "watcher.toml").write_text(WATCHER)
-    monkeypatch.setattr(builtin, "root", lambda: tmp_path)
+    monkeypatch.setattr(builtin, "probe_folder", lambda: tmp_path)
     program = Program("watcher", "int x;", hooks=(Hook("on_packet", (spec,)),))
 
     if allowed:

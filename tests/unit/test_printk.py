@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from kernelscope.agent.protocol import PRINTK_TABLE, Field, Frame, Layout
 from kernelscope.agent.source import rewrite
 from kernelscope.frame import Collector
+from kernelscope.protocol.program import PRINTK_TABLE, Field, Frame, Layout
 
 FIELDS = (
     Field("at_ns", "u64", 0, 8),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope.agent.protocol import (
+from kernelscope.errors import AgentDiedError, AgentRefusedError
+from kernelscope.protocol.program import (
     MAX_SOURCE,
     Field,
     Filters,
@@ -21,7 +22,6 @@ from kernelscope.agent.protocol import (
     encode_header,
     send_frame,
 )
-from kernelscope.errors import AgentDiedError, AgentRefusedError
 
 PROGRAM = Program(
     name="reads",

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelscope import recording
-from kernelscope.agent.protocol import Frame
 from kernelscope.errors import LostEventsWarning, RecordingError
+from kernelscope.protocol.program import Frame
 
 HEADER = {"program": "bio", "max_rows": None}
 FRAMES = [

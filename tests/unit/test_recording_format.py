@@ -16,8 +16,8 @@ import pytest
 
 import kernelscope
 from kernelscope import recording, tables
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.errors import KernelScopeError, LostEventsWarning
+from kernelscope.protocol.program import Field, Layout
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/recordings.md").read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
 from kernelscope import catalogue, marks, recording, replay, show
-from kernelscope.agent.protocol import Frame
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -21,6 +20,7 @@ from kernelscope.errors import (
     RecordingError,
     RunError,
 )
+from kernelscope.protocol.program import Frame
 from kernelscope.replay import Replay
 from kernelscope.request import Request
 from kernelscope.session import Session

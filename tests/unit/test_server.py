@@ -19,8 +19,8 @@ import pytest
 
 from kernelscope.agent import requests, server
 from kernelscope.agent.policy import Policy
-from kernelscope.agent.protocol import MAX_LINE, VERSION, Frame, FrameReader, send_frame
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol.program import MAX_LINE, VERSION, Frame, FrameReader, send_frame
 
 PATIENCE_S = 10.0
 HELLO = {"type": "hello", "version": VERSION}

@@ -23,7 +23,6 @@ from unit.fakes import (
 )
 
 import kernelscope
-from kernelscope.agent.protocol import Frame
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -32,6 +31,7 @@ from kernelscope.errors import (
     ProbeNotFoundError,
     RecordingError,
 )
+from kernelscope.protocol.program import Frame
 from kernelscope.session import Session
 from kernelscope.tables import Tables
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent.protocol import FrameReader
 from kernelscope.agent.spool import Spool
+from kernelscope.protocol.program import FrameReader
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kernelscope.agent import process_symbols
 from kernelscope.agent.kernel_symbols import KernelSymbols
 from kernelscope.agent.process_symbols import FunctionTable, Mapping, ModuleFiles, Process, demangle
-from kernelscope.agent.protocol import Field, Layout
 from kernelscope.agent.symbols import StackResolver
+from kernelscope.protocol.program import Field, Layout
 
 KALLSYMS = """\
 ffffffff81000000 T _text

@@ -8,7 +8,7 @@ import pytest
 
 from kernelscope import catalogue
 from kernelscope.agent.table_macros import expand
-from kernelscope.agent.tokens import scan, spelling
+from kernelscope.protocol.c_tokens import scan, spelling
 
 PRELUDE = """
 #define KS_ADD(table, key, amount) \\

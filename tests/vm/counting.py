@@ -12,7 +12,7 @@ from typing import Any
 from vm.subject import Subject
 
 from kernelscope.agent.client import Agent, Channel
-from kernelscope.agent.protocol import Filters, Frame, Hook, Program
+from kernelscope.protocol.program import Filters, Frame, Hook, Program
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELUDE = (ROOT / "bpf" / "include" / "kernelscope.h").read_text()

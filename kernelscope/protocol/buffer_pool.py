@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import sys
-from typing import Union
 
 SIZE = 8 << 20  # few of them in turn stay in the CPU's cache
 SMALLEST = 64 << 10  # smaller ones stand alone: one that is kept for long must not keep 8 MiB
@@ -28,7 +27,7 @@ class Arena:
         self._mappings: list[mmap.mmap] = []
         self._free = memoryview(b"")
 
-    def take(self, size: int) -> Union[bytearray, memoryview]:
+    def take(self, size: int) -> bytearray | memoryview:
         """Return `size` bytes."""
         if not SMALLEST <= size <= LARGEST:
             return bytearray(size)

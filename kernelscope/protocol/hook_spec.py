@@ -20,8 +20,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kernelscope.agent.protocol import Hook
 from kernelscope.errors import AttachError, did_you_mean
+from kernelscope.protocol.program import Hook
 
 _EXAMPLES = {
     "tracepoint": "tracepoint:sched:sched_switch",

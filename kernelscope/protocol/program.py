@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kernelscope.agent.arena import Arena
-from kernelscope.agent.checks import NAME, Checker, integer, known, refuse
 from kernelscope.errors import AgentDiedError
+from kernelscope.protocol.buffer_pool import Arena
+from kernelscope.protocol.validation import NAME, Checker, integer, known, refuse
 
 VERSION = 1
 MAX_LINE = 4 << 20
