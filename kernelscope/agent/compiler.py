@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.agent import entry, kallsyms, kernel, libbcc
+from kernelscope.agent import compiled, kallsyms, kernel, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
@@ -69,11 +69,11 @@ class Compiler:
         began = time.perf_counter()
         key = self._key(program)
         stored = self.cache.get(key) if self.cache else None
-        obj = entry.load(stored) if stored is not None else None
+        obj = compiled.load(stored) if stored is not None else None
         if obj is None:
             obj = self._compile(program)
             if self.cache and not obj.map_fds:
-                self.cache.put(key, entry.dump(obj))
+                self.cache.put(key, compiled.dump(obj))
         obj.timings["compile_total"] = time.perf_counter() - began
         return _sized(obj, program)
 
