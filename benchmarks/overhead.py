@@ -23,7 +23,7 @@ from benchmarks.load import Load
 from benchmarks.paired import Pair, pairs
 from benchmarks.programs import QUESTIONS
 from kernelscope import catalogue
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.session import default_session
 
@@ -68,7 +68,7 @@ def _run(kind: str) -> dict[str, float]:
 
 def bpf_ns(pids: Sequence[int], kind: str) -> float:
     """Return the kernel's own figure: BPF time for an event of a load, in programs of `pids`."""
-    switch = kernel.enable_stats()
+    switch = syscalls.enable_stats()
     try:
         before = _run_time_ns(pids)
         _run(kind)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 from kernelscope.tables import Tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,7 +39,7 @@ class Runs:
 @contextmanager
 def counted() -> Iterator[None]:
     """Have the kernel time every run of every program."""
-    switch = kernel.enable_stats()
+    switch = syscalls.enable_stats()
     try:
         yield
     finally:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, kernel
+from kernelscope.agent import btf_ids
+from kernelscope.agent.kernel import syscalls
 
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
@@ -30,7 +31,7 @@ def machine(enums: Sequence[str]) -> dict[str, Any]:
     """Return what tells of this machine: its clocks now, kernel, CPUs, disks, and those enums."""
     return {
         "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
-        "cpus": kernel.possible_cpus(),
+        "cpus": syscalls.possible_cpus(),
         "devices": _devices(),
         "enums": {name: btf_ids.enumerators(name) for name in enums},
         "kernel": {

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
-from kernelscope.agent import elf, kernel, links, targets, user_probe
+from kernelscope.agent import links, targets, user_probe
+from kernelscope.agent.kernel import elf, syscalls
 from kernelscope.errors import AttachError, RunError, TargetError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.hook_spec import HARDWARE_EVENTS, SOFTWARE_EVENTS, ParsedHook
@@ -130,7 +131,7 @@ def attach_one(
     try:
         if hook.kind in ("rawtracepoint", "tp_btf", "fentry", "fexit"):
             name = hook.name if hook.kind == "rawtracepoint" else None
-            return Attached((kernel.raw_tracepoint_open(prog_fd, name),))
+            return Attached((syscalls.raw_tracepoint_open(prog_fd, name),))
         if hook.kind in links.KINDS:
             return Attached((links.attach(prog_fd, hook),))
         events = open_events(hook, pid, tracefs)
@@ -145,15 +146,15 @@ def attach_one(
 
 def _attach_events(prog_fd: int, events: tuple[int, ...]) -> Attached:
     try:
-        attached = Attached(_each(lambda event: kernel.perf_link(prog_fd, event), events), events)
+        attached = Attached(_each(lambda event: syscalls.perf_link(prog_fd, event), events), events)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         for event in events:
-            fcntl.ioctl(event, kernel.PERF_EVENT_IOC_SET_BPF, prog_fd)
+            fcntl.ioctl(event, syscalls.PERF_EVENT_IOC_SET_BPF, prog_fd)
         attached = Attached(events)
     for event in events:
-        fcntl.ioctl(event, kernel.PERF_EVENT_IOC_ENABLE, 0)
+        fcntl.ioctl(event, syscalls.PERF_EVENT_IOC_ENABLE, 0)
     return attached
 
 
@@ -167,10 +168,10 @@ def open_events(hook: ParsedHook, pid: int | None, tracefs: Path) -> tuple[int, 
         places = user_probe.places(hook, pid)
         process = targets.process_of(hook.target, pid)
         return _each(lambda place: _open_uprobe(hook, place, process), places)
-    cpus = kernel.online_cpus()
+    cpus = syscalls.online_cpus()
     attr = _counter(hook)
     return _each(
-        lambda cpu: kernel.perf_event_open(attr, -1, cpu),
+        lambda cpu: syscalls.perf_event_open(attr, -1, cpu),
         cpus[:1] if hook.kind == "interval" else cpus,
     )
 
@@ -193,18 +194,18 @@ def _close(fds: Sequence[int]) -> None:
 
 def _open_tracepoint(hook: ParsedHook, tracefs: Path) -> int:
     number = (tracefs / "events" / hook.category / hook.name / "id").read_text(encoding="ascii")
-    attr = kernel.perf_attr(kernel.PERF_TYPE_TRACEPOINT, int(number), sample_period=1)
+    attr = syscalls.perf_attr(syscalls.PERF_TYPE_TRACEPOINT, int(number), sample_period=1)
     # The program runs on every CPU, whichever the event is opened on (kernel/trace/bpf_trace.c).
-    return kernel.perf_event_open(attr, -1, 0)
+    return syscalls.perf_event_open(attr, -1, 0)
 
 
 def _open_kprobe(hook: ParsedHook) -> int:
     name = hook.name.encode() + b"\0"
     config = _pmu_bit("kprobe", "retprobe") if hook.kind == "kretprobe" else 0
-    attr = kernel.perf_attr(
-        _pmu_type("kprobe"), config, config1=kernel.address(name), config2=hook.offset
+    attr = syscalls.perf_attr(
+        _pmu_type("kprobe"), config, config1=syscalls.address(name), config2=hook.offset
     )
-    return kernel.perf_event_open(attr, -1, 0)
+    return syscalls.perf_event_open(attr, -1, 0)
 
 
 def _open_uprobe(hook: ParsedHook, place: user_probe.Place, pid: int | None) -> int:
@@ -215,12 +216,12 @@ def _open_uprobe(hook: ParsedHook, place: user_probe.Place, pid: int | None) -> 
         config = _pmu_bit("uprobe", "retprobe") if hook.kind == "uretprobe" else 0
         if place.semaphore:
             config |= place.semaphore << _pmu_shift("uprobe", "ref_ctr_offset")
-        attr = kernel.perf_attr(
-            _pmu_type("uprobe"), config, config1=kernel.address(path), config2=place.offset
+        attr = syscalls.perf_attr(
+            _pmu_type("uprobe"), config, config1=syscalls.address(path), config2=place.offset
         )
         if pid is None:
-            return kernel.perf_event_open(attr, -1, 0)
-        return kernel.perf_event_open(attr, pid, -1)
+            return syscalls.perf_event_open(attr, -1, 0)
+        return syscalls.perf_event_open(attr, pid, -1)
     finally:
         os.close(file)
 
@@ -228,15 +229,15 @@ def _open_uprobe(hook: ParsedHook, place: user_probe.Place, pid: int | None) -> 
 def _counter(hook: ParsedHook) -> bytes:
     if hook.kind == "hardware":
         event = HARDWARE_EVENTS[hook.name]
-        return kernel.perf_attr(kernel.PERF_TYPE_HARDWARE, event, sample_period=hook.count)
+        return syscalls.perf_attr(syscalls.PERF_TYPE_HARDWARE, event, sample_period=hook.count)
     if hook.kind == "software":
         event = SOFTWARE_EVENTS[hook.name]
-        return kernel.perf_attr(kernel.PERF_TYPE_SOFTWARE, event, sample_period=hook.count)
+        return syscalls.perf_attr(syscalls.PERF_TYPE_SOFTWARE, event, sample_period=hook.count)
     # The software clock is there in every guest; hardware counters often are not.
-    clock = kernel.PERF_TYPE_SOFTWARE, kernel.PERF_COUNT_SW_CPU_CLOCK
+    clock = syscalls.PERF_TYPE_SOFTWARE, syscalls.PERF_COUNT_SW_CPU_CLOCK
     if hook.frequency:
-        return kernel.perf_attr(*clock, sample_freq=hook.frequency)
-    return kernel.perf_attr(*clock, sample_period=hook.period_ns)
+        return syscalls.perf_attr(*clock, sample_freq=hook.frequency)
+    return syscalls.perf_attr(*clock, sample_period=hook.period_ns)
 
 
 def _pmu_type(pmu: str) -> int:

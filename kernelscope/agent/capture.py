@@ -6,8 +6,9 @@ import re
 import struct
 from collections.abc import Iterator
 
-from kernelscope.agent import kernel, libbcc, source
+from kernelscope.agent import libbcc, source
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
+from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.layout import fields_of, raw_bytes
 from kernelscope.protocol.program import PRINTK_TABLE, Field, Layout
 
@@ -27,7 +28,7 @@ def capture(module: libbcc.Module, rewritten: source.Rewritten) -> Object:
     described: dict[str, tuple[MapSpec, str, str]] = {}
     fds: dict[str, int] = {}
     for name, fd, key, leaf in module.tables():
-        info = kernel.map_info(fd)
+        info = syscalls.map_info(fd)
         table = rewritten.tables.get(name)
         spec = MapSpec(
             name,
@@ -97,7 +98,7 @@ def _layouts(
             key_size=spec.key_size,
             value_size=spec.value_size,
             histogram=rewritten.histograms.get(name, ""),
-            cpus=kernel.possible_cpus() if "percpu" in kind else 0,
+            cpus=syscalls.possible_cpus() if "percpu" in kind else 0,
             max_entries=spec.max_entries,
         )
 

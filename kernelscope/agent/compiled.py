@@ -6,20 +6,20 @@ import base64
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.program import Layout
 
 # What a map's type is called where a layout says how to read it.
 LAYOUT_KINDS = {
-    kernel.MAP_TYPE_HASH: "hash",
-    kernel.MAP_TYPE_ARRAY: "array",
-    kernel.MAP_TYPE_PERCPU_HASH: "percpu_hash",
-    kernel.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
-    kernel.MAP_TYPE_LRU_HASH: "lru_hash",
-    kernel.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
-    kernel.MAP_TYPE_STACK_TRACE: "stack_trace",
-    kernel.MAP_TYPE_RINGBUF: "ring",
-    kernel.MAP_TYPE_PERF_EVENT_ARRAY: "perf",
+    syscalls.MAP_TYPE_HASH: "hash",
+    syscalls.MAP_TYPE_ARRAY: "array",
+    syscalls.MAP_TYPE_PERCPU_HASH: "percpu_hash",
+    syscalls.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
+    syscalls.MAP_TYPE_LRU_HASH: "lru_hash",
+    syscalls.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
+    syscalls.MAP_TYPE_STACK_TRACE: "stack_trace",
+    syscalls.MAP_TYPE_RINGBUF: "ring",
+    syscalls.MAP_TYPE_PERF_EVENT_ARRAY: "perf",
 }
 
 _PLAIN = ("params", "license", "kernel_version", "printk", "counts_losses", "header", "warnings")

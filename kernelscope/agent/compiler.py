@@ -15,10 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.agent import compiled, kallsyms, kernel, libbcc
+from kernelscope.agent import compiled, kallsyms, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
+from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.toolchain import Toolchain, digest
 from kernelscope.protocol.program import Program
 
@@ -209,7 +210,7 @@ def _sized(obj: Object, program: Program) -> Object:
     """Give rings and hashes without a size of their own the sizes that the run asks for."""
 
     def entries(spec: MapSpec) -> int:
-        if spec.type == kernel.MAP_TYPE_RINGBUF:
+        if spec.type == syscalls.MAP_TYPE_RINGBUF:
             return max(spec.max_entries, program.ring_bytes)
         is_hash = LAYOUT_KINDS.get(spec.type, "").endswith("hash")
         if is_hash and not spec.sized and program.max_entries:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from kernelscope.agent import maps
+from kernelscope.agent.kernel import maps
 from kernelscope.errors import RequirementError, TargetError
 from kernelscope.protocol.program import Filters, Hook, Program
 

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent import attach, kernel
+from kernelscope.agent import attach
 from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol import hook_spec
 
@@ -126,24 +127,24 @@ def _reason(attempt: Callable[[], None]) -> str | None:
 
 
 def _try_map() -> None:
-    os.close(kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 16))
+    os.close(syscalls.map_create(syscalls.MAP_TYPE_HASH, 4, 8, 16))
 
 
 def _try_program() -> None:
-    os.close(kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, kernel.RETURN_ZERO)[0])
+    os.close(syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, syscalls.RETURN_ZERO)[0])
 
 
 def _try_ring() -> None:
-    os.close(kernel.map_create(kernel.MAP_TYPE_RINGBUF, 0, 0, kernel.page_size()))
+    os.close(syscalls.map_create(syscalls.MAP_TYPE_RINGBUF, 0, 0, syscalls.page_size()))
 
 
 def _try_batch() -> None:
-    fd = kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 16)
+    fd = syscalls.map_create(syscalls.MAP_TYPE_HASH, 4, 8, 16)
     after, keys, values = bytearray(4), bytearray(64), bytearray(128)
-    pointers = (0, *map(kernel.address, (after, keys, values)))
+    pointers = (0, *map(syscalls.address, (after, keys, values)))
     attr = bytearray(struct.pack("=4QIIQQ", *pointers, 16, fd, 0, 0))
     try:
-        kernel.bpf(kernel.MAP_LOOKUP_BATCH, attr)
+        syscalls.bpf(syscalls.MAP_LOOKUP_BATCH, attr)
     except FileNotFoundError:
         pass  # ENOENT says that the (empty) map was read to its end
     finally:
@@ -151,7 +152,7 @@ def _try_batch() -> None:
 
 
 def _try_statistics() -> None:
-    os.close(kernel.enable_stats())
+    os.close(syscalls.enable_stats())
 
 
 def _bcc() -> tuple[str | None, str | None]:

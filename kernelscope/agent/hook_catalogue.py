@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent import attach, kernel, links, loader, targets, user_probe
+from kernelscope.agent import attach, links, loader, targets, user_probe
+from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import (
     AttachError,
     KernelScopeError,
@@ -125,14 +126,14 @@ def attach_for_a_moment(hook: ParsedHook, tracefs: Path = attach.TRACEFS) -> Non
     """Attach a program that does nothing, and detach it. Raises AttachError or TargetError."""
     kind, attach_type, btf_id = loader.program_target(hook)
     try:
-        program, _ = kernel.prog_load(
+        program, _ = syscalls.prog_load(
             kind,
-            loader.with_verdict(kernel.RETURN_ZERO, hook),
+            loader.with_verdict(syscalls.RETURN_ZERO, hook),
             name="ks_try",
             expected_attach_type=attach_type,
             attach_btf_id=btf_id,
         )
-    except kernel.ProgramLoadError as error:
+    except syscalls.ProgramLoadError as error:
         raise attach.refusal(hook, error) from None
     try:
         attach.attach_one(program, hook, tracefs=tracefs).close()

@@ -14,8 +14,8 @@ from itertools import chain
 from pathlib import Path
 
 from kernelscope.agent import hook_catalogue, targets, tracepoint_fields, user_probe
-from kernelscope.agent.elf import ElfFile, Symbol
 from kernelscope.agent.hook_catalogue import KernelView
+from kernelscope.agent.kernel.elf import ElfFile, Symbol
 from kernelscope.errors import AttachError, KernelScopeError, TargetError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.hook_spec import ParsedHook

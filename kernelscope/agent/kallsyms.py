@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 _LIST = "/proc/kallsyms"
 # What bcc's src/cc/frontends/clang asks for, and the helper whose presence answers it.
@@ -40,8 +40,8 @@ def short_list(path: Path) -> Iterator[None]:
     """Let /proc/kallsyms read as `path` in the block; where that is refused, nothing happens."""
     mounted = False
     try:
-        kernel.unshare_mounts()
-        kernel.mount(str(path), _LIST, None, kernel.MS_BIND)
+        syscalls.unshare_mounts()
+        syscalls.mount(str(path), _LIST, None, syscalls.MS_BIND)
         mounted = True
     except OSError:
         pass

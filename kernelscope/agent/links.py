@@ -13,8 +13,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kernelscope.agent import btf_ids, kernel
+from kernelscope.agent import btf_ids
 from kernelscope.agent.btf import VMLINUX
+from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.hook_spec import ParsedHook
 
 _XDP_SKB_MODE = 1 << 1  # include/uapi/linux/if_link.h
@@ -34,10 +35,10 @@ class Kind:
 
 
 KINDS = {
-    "iter": Kind(kernel.PROG_TYPE_TRACING, kernel.TRACE_ITER, 0),
-    "xdp": Kind(kernel.PROG_TYPE_XDP, kernel.XDP, 2),
-    "tcx_ingress": Kind(kernel.PROG_TYPE_SCHED_CLS, kernel.TCX_INGRESS, -1),
-    "tcx_egress": Kind(kernel.PROG_TYPE_SCHED_CLS, kernel.TCX_EGRESS, -1),
+    "iter": Kind(syscalls.PROG_TYPE_TRACING, syscalls.TRACE_ITER, 0),
+    "xdp": Kind(syscalls.PROG_TYPE_XDP, syscalls.XDP, 2),
+    "tcx_ingress": Kind(syscalls.PROG_TYPE_SCHED_CLS, syscalls.TCX_INGRESS, -1),
+    "tcx_egress": Kind(syscalls.PROG_TYPE_SCHED_CLS, syscalls.TCX_EGRESS, -1),
 }
 
 
@@ -45,14 +46,14 @@ def attach(prog_fd: int, hook: ParsedHook) -> int:
     """Attach a program and return its link. Raises OSError."""
     attach_type = KINDS[hook.kind].attach_type
     if hook.kind == "iter":
-        return kernel.link_create(prog_fd, 0, attach_type)
+        return syscalls.link_create(prog_fd, 0, attach_type)
     interface = socket.if_nametoindex(hook.name)
     try:
-        return kernel.link_create(prog_fd, interface, attach_type)
+        return syscalls.link_create(prog_fd, interface, attach_type)
     except OSError as error:
         if hook.kind != "xdp" or error.errno not in _NOT_NATIVE:
             raise
-    return kernel.link_create(prog_fd, interface, attach_type, _XDP_SKB_MODE)
+    return syscalls.link_create(prog_fd, interface, attach_type, _XDP_SKB_MODE)
 
 
 def walk(link_fd: int, between: Callable[[], object]) -> None:
@@ -60,7 +61,7 @@ def walk(link_fd: int, between: Callable[[], object]) -> None:
 
     What the program writes with bpf_seq_write goes nowhere: rings and maps are what is read.
     """
-    fd = kernel.iter_create(link_fd)
+    fd = syscalls.iter_create(link_fd)
     try:
         more = True
         while more:

@@ -12,7 +12,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, descendants, kernel, links, task_storage
+from kernelscope.agent import btf_ids, bytecode, descendants, links
+from kernelscope.agent.kernel import syscalls, task_storage
 from kernelscope.errors import AttachError, RunError, did_you_mean
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.hook_spec import ParsedHook, current_is_subject
@@ -22,33 +23,33 @@ if TYPE_CHECKING:
     from kernelscope.agent.compiler import Compiler, Function, MapSpec, Object
 
 _PER_CPU = (
-    kernel.MAP_TYPE_PERCPU_HASH,
-    kernel.MAP_TYPE_PERCPU_ARRAY,
-    kernel.MAP_TYPE_LRU_PERCPU_HASH,
+    syscalls.MAP_TYPE_PERCPU_HASH,
+    syscalls.MAP_TYPE_PERCPU_ARRAY,
+    syscalls.MAP_TYPE_LRU_PERCPU_HASH,
 )
 _LOG_SIZE = 16 << 20
 _PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h
 _PROG_TYPES = {
-    "tracepoint": kernel.PROG_TYPE_TRACEPOINT,
-    "rawtracepoint": kernel.PROG_TYPE_RAW_TRACEPOINT,
-    "tp_btf": kernel.PROG_TYPE_TRACING,
-    "fentry": kernel.PROG_TYPE_TRACING,
-    "fexit": kernel.PROG_TYPE_TRACING,
-    "kprobe": kernel.PROG_TYPE_KPROBE,
-    "kretprobe": kernel.PROG_TYPE_KPROBE,
-    "uprobe": kernel.PROG_TYPE_KPROBE,
-    "uretprobe": kernel.PROG_TYPE_KPROBE,
-    "usdt": kernel.PROG_TYPE_KPROBE,
-    "profile": kernel.PROG_TYPE_PERF_EVENT,
-    "interval": kernel.PROG_TYPE_PERF_EVENT,
-    "software": kernel.PROG_TYPE_PERF_EVENT,
-    "hardware": kernel.PROG_TYPE_PERF_EVENT,
+    "tracepoint": syscalls.PROG_TYPE_TRACEPOINT,
+    "rawtracepoint": syscalls.PROG_TYPE_RAW_TRACEPOINT,
+    "tp_btf": syscalls.PROG_TYPE_TRACING,
+    "fentry": syscalls.PROG_TYPE_TRACING,
+    "fexit": syscalls.PROG_TYPE_TRACING,
+    "kprobe": syscalls.PROG_TYPE_KPROBE,
+    "kretprobe": syscalls.PROG_TYPE_KPROBE,
+    "uprobe": syscalls.PROG_TYPE_KPROBE,
+    "uretprobe": syscalls.PROG_TYPE_KPROBE,
+    "usdt": syscalls.PROG_TYPE_KPROBE,
+    "profile": syscalls.PROG_TYPE_PERF_EVENT,
+    "interval": syscalls.PROG_TYPE_PERF_EVENT,
+    "software": syscalls.PROG_TYPE_PERF_EVENT,
+    "hardware": syscalls.PROG_TYPE_PERF_EVENT,
     **{kind: known.program_type for kind, known in links.KINDS.items()},
 }
 _ATTACH_TYPES = {
-    "tp_btf": kernel.TRACE_RAW_TP,
-    "fentry": kernel.TRACE_FENTRY,
-    "fexit": kernel.TRACE_FEXIT,
+    "tp_btf": syscalls.TRACE_RAW_TP,
+    "fentry": syscalls.TRACE_FENTRY,
+    "fexit": syscalls.TRACE_FEXIT,
     **{kind: known.attach_type for kind, known in links.KINDS.items()},
 }
 _LONGEST_JUMP = 32767
@@ -151,16 +152,16 @@ def create_maps(obj: Object) -> dict[str, int]:
 
 
 def _create(spec: MapSpec) -> int:
-    if spec.type == kernel.MAP_TYPE_TASK_STORAGE:
+    if spec.type == syscalls.MAP_TYPE_TASK_STORAGE:
         return task_storage.create(spec.value_size, spec.flags, spec.name)
     sizes = (spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags)
-    return kernel.map_create(*sizes, name=spec.name)
+    return syscalls.map_create(*sizes, name=spec.name)
 
 
 def _map_refused(spec: MapSpec, error: OSError) -> RunError:
     wanted = spec.max_entries
-    if spec.type != kernel.MAP_TYPE_RINGBUF:
-        copies = kernel.possible_cpus() if spec.type in _PER_CPU else 1
+    if spec.type != syscalls.MAP_TYPE_RINGBUF:
+        copies = syscalls.possible_cpus() if spec.type in _PER_CPU else 1
         wanted = spec.max_entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
     code = error.errno or 0
     reason = os.strerror(code).lower()
@@ -169,7 +170,7 @@ def _map_refused(spec: MapSpec, error: OSError) -> RunError:
         hint = "Make it smaller, or give the machine more memory."
     elif code == errno.EPERM:
         hint = "The agent may lack CAP_BPF, or its limit on locked memory (ulimit -l) is too low."
-    elif code == errno.EINVAL and spec.type == kernel.MAP_TYPE_RINGBUF:
+    elif code == errno.EINVAL and spec.type == syscalls.MAP_TYPE_RINGBUF:
         hint = "A ring buffer's size is a power of two and a multiple of the page size."
     return RunError(
         f"the kernel refused the map {spec.name!r} of about {wanted:,} bytes: {reason}",
@@ -255,7 +256,7 @@ def _load_one(
     target: tuple[int, int, int],
     obj: Object,
     function: str,
-    explain: Callable[[kernel.ProgramLoadError], RunError],
+    explain: Callable[[syscalls.ProgramLoadError], RunError],
 ) -> int:
     kind, attach_type, btf_id = target
     options: dict[str, Any] = {
@@ -265,17 +266,17 @@ def _load_one(
         "kern_version": obj.kernel_version,
     }
     # A log costs time and memory, so it is asked for only once there is something to explain.
-    with suppress(kernel.ProgramLoadError):
-        return kernel.prog_load(kind, code, obj.license, **options)[0]
+    with suppress(syscalls.ProgramLoadError):
+        return syscalls.prog_load(kind, code, obj.license, **options)[0]
     options.update(log_level=1, log_size=_LOG_SIZE)
     try:
-        return kernel.prog_load(kind, code, obj.license, **options)[0]
-    except kernel.ProgramLoadError as error:
+        return syscalls.prog_load(kind, code, obj.license, **options)[0]
+    except syscalls.ProgramLoadError as error:
         raise explain(error) from None
 
 
 def _refusal(
-    error: kernel.ProgramLoadError,
+    error: syscalls.ProgramLoadError,
     hook: Hook,
     parsed: ParsedHook,
     program: Program,

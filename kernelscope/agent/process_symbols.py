@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelscope.agent.elf import ElfFile
+from kernelscope.agent.kernel.elf import ElfFile
 from kernelscope.agent.kernel_symbols import Frame
 from kernelscope.errors import TargetError
 

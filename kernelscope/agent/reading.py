@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import kernel, maps, perfbuf
+from kernelscope.agent.kernel import maps, perf_buffer, syscalls
+from kernelscope.agent.kernel.ring_buffer import Chunk, Ring
 from kernelscope.agent.pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
-from kernelscope.agent.ringbuf import Chunk, Ring
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.program import Layout, Program
 
@@ -65,13 +65,13 @@ class Reading:
         if self._stacks is not None:
             self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
 
-    def _open_perf_buffers(self, tracefs: Path | None) -> dict[str, perfbuf.PerfBuffer]:
+    def _open_perf_buffers(self, tracefs: Path | None) -> dict[str, perf_buffer.PerfBuffer]:
         buffers = {}
         for layout in self.layouts:
             if layout.kind == "perf":
-                buffers[layout.table] = perfbuf.PerfBuffer.of_map(self._fds[layout.table])
+                buffers[layout.table] = perf_buffer.PerfBuffer.of_map(self._fds[layout.table])
             elif layout.kind == "printk" and tracefs is not None:
-                buffers[layout.table] = perfbuf.PerfBuffer.of_printk(tracefs)
+                buffers[layout.table] = perf_buffer.PerfBuffer.of_printk(tracefs)
         return buffers
 
     def _open_stacks(self) -> StackResolver | None:
@@ -233,7 +233,7 @@ def _as_made(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
     fd = map_fds.get(layout.table)
     if fd is None:
         return layout
-    return replace(layout, max_entries=kernel.map_info(fd).max_entries)
+    return replace(layout, max_entries=syscalls.map_info(fd).max_entries)
 
 
 def _wanted_maps(layouts: Sequence[Layout], names: Sequence[str]) -> list[Layout]:

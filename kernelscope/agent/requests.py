@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent.failure import as_error
+from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.policy import Policy
 from kernelscope.errors import AgentRefusedError, KernelScopeError
 from kernelscope.protocol.program import VERSION, Program, decode_header, send_frame

@@ -16,17 +16,10 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import (
-    announcement,
-    attach,
-    descendants,
-    hook_patterns,
-    links,
-    loader,
-    system,
-)
+from kernelscope.agent import announcement, attach, descendants, hook_patterns, links, loader
 from kernelscope.agent import hook_catalogue as catalogue
-from kernelscope.agent.failure import as_error
+from kernelscope.agent.kernel import process
+from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.reading import Reading
 from kernelscope.agent.spool import Spool, widen
 from kernelscope.agent.stats import RunStats
@@ -76,7 +69,7 @@ class Run:
                 self.stats.close()
                 ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
             finally:
-                with system.undisturbed():
+                with process.undisturbed():
                     closing = attach.detach(self.attachments)
             self.timings["detach"] = (time.monotonic_ns() - ended_ns) / 1e9
             if self.stopped_by != "client":
@@ -90,7 +83,7 @@ class Run:
             self._flush_all()
         finally:
             if closing is not None:
-                with system.undisturbed():
+                with process.undisturbed():
                     closing.join()
 
     def _attach(self) -> None:
@@ -117,7 +110,7 @@ class Run:
         self._require_client()
         self._hold()
         self._doing = "attaching the program"
-        system.end_gently(os.getppid())
+        process.end_gently(os.getppid())
         tracefs = self.context.tracefs or attach.TRACEFS
         self._attach_all(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()

@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from kernelscope.agent import btf_ids, policy, requests, system
-from kernelscope.agent.failure import as_error
+from kernelscope.agent import btf_ids, policy, requests
 from kernelscope.agent.inbox import Inbox
+from kernelscope.agent.kernel import process
+from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.spool import Spool
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
@@ -94,7 +95,7 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._control, selectors.EVENT_READ, "control")
         self._selector.register(self._wakeup, selectors.EVENT_READ, "child")
-        self._client = system.peer_pidfd(self._control)
+        self._client = process.peer_pidfd(self._control)
         if self._client is not None:
             self._selector.register(self._client, selectors.EVENT_READ, "client gone")
 
@@ -161,7 +162,7 @@ class Server:
     def _become_child(self, line: bytes, sock: socket.socket, stderr: int, server: int) -> NoReturn:
         status = 1
         try:
-            system.die_with_parent(server)
+            process.die_with_parent(server)
             gc.enable()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -169,7 +170,7 @@ class Server:
             self._close_inherited()
             requests.serve(line, sock, self.context)
             status = 0
-        except system.Ended:
+        except process.Ended:
             status = 0
         except BaseException:  # the child must never return into the server's loop
             sys.excepthook(*sys.exc_info())
@@ -272,8 +273,8 @@ def main() -> int:
     """Run the agent on the control socket that is its standard input; return where it cannot."""
     try:
         control = _control_socket()
-        system.isolate()
-        context = requests.Context(policy.load(), tracefs=system.private_tracefs())
+        process.isolate()
+        context = requests.Context(policy.load(), tracefs=process.private_tracefs())
     except (KernelScopeError, OSError) as error:
         sys.stderr.write(f"{as_error(error, 'starting the agent')}\n")
         return 2

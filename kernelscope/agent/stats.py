@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 WINDOW_NS = 20_000_000
 PERIOD_NS = 1_000_000_000
@@ -39,7 +39,7 @@ class RunStats:
     def __init__(self, programs: Mapping[str, int]) -> None:
         self._programs = dict(programs)
         self._sampled = {name: _Counts() for name in programs}
-        self._first: dict[str, kernel.ProgramInfo] = {}
+        self._first: dict[str, syscalls.ProgramInfo] = {}
         self._switch = -1
         self._opened_ns = 0
         self._windows = 0
@@ -100,7 +100,7 @@ class RunStats:
 
     def recursion_misses(self) -> int:
         """Return how many runs the kernel left out so far, over all programs."""
-        return sum(kernel.obj_info_prog(fd).recursion_misses for fd in self._programs.values())
+        return sum(syscalls.obj_info_prog(fd).recursion_misses for fd in self._programs.values())
 
     def _program(self, name: str) -> dict[str, Any]:
         counts, total = self._sampled[name], self._measured_ns
@@ -108,17 +108,17 @@ class RunStats:
             "sampled_runs": counts.runs,
             "ns_per_run": counts.time_ns / counts.runs if counts.runs else None,
             "cpu_share": counts.time_ns / total if total else None,
-            "recursion_misses": kernel.obj_info_prog(self._programs[name]).recursion_misses,
+            "recursion_misses": syscalls.obj_info_prog(self._programs[name]).recursion_misses,
         }
 
     def _open(self) -> None:
         try:
-            self._switch = kernel.enable_stats()
+            self._switch = syscalls.enable_stats()
         except OSError as error:
             self._refused = error.strerror or str(error)
             return
         self._first = self._infos()
         self._opened_ns = time.monotonic_ns()
 
-    def _infos(self) -> dict[str, kernel.ProgramInfo]:
-        return {name: kernel.obj_info_prog(fd) for name, fd in self._programs.items()}
+    def _infos(self) -> dict[str, syscalls.ProgramInfo]:
+        return {name: syscalls.obj_info_prog(fd) for name, fd in self._programs.items()}

@@ -16,10 +16,10 @@ from functools import lru_cache
 from itertools import dropwhile
 from typing import Optional, Union
 
-from kernelscope.agent import kernel, maps
+from kernelscope.agent.kernel import maps, syscalls
+from kernelscope.agent.kernel.ring_buffer import DISCARDED, stride_of
 from kernelscope.agent.kernel_symbols import KERNEL_HALF, Frame, KernelSymbols
 from kernelscope.agent.process_symbols import ModuleFiles, Process
-from kernelscope.agent.ringbuf import DISCARDED, stride_of
 from kernelscope.protocol.program import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
@@ -202,7 +202,7 @@ class _Traces:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._value = bytearray(kernel.map_info(fd).value_size)
+        self._value = bytearray(syscalls.map_info(fd).value_size)
         self._known: dict[int, list[int]] = {}
 
     def addresses(self, stack: int) -> list[int]:

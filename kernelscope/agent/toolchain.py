@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.agent import kallsyms, kernel, libbcc
+from kernelscope.agent import kallsyms, libbcc
 from kernelscope.agent.btf import VMLINUX, Btf, Index
 from kernelscope.agent.btf import read as read_btf
 from kernelscope.agent.cache import Cache
+from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import RequirementError
 from kernelscope.protocol.probe_folder import PACKAGE
 
@@ -52,7 +53,7 @@ class Toolchain:
     def identity(self) -> bytes:
         """What bytecode depends on besides the program: kernel, bcc, this code."""
         parts = (kernel_id().encode(), _library_stamp(), _own_code(), platform.machine().encode())
-        return digest(*parts, str(kernel.possible_cpus()).encode()).encode()
+        return digest(*parts, str(syscalls.possible_cpus()).encode()).encode()
 
     def knows(self, name: str) -> bool:
         """Tell whether a whole header would define that name somewhere."""

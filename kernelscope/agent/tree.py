@@ -11,9 +11,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from kernelscope.agent import kernel
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.header import version_macros
+from kernelscope.agent.kernel import syscalls
 
 _EMPTY = (
     "uapi/linux/bpf.h",
@@ -66,7 +66,7 @@ def make(cache: Cache | None, extra: dict[str, str]) -> Path:
     if cache is not None:
         with suppress(OSError):
             return _write(cache.folder / "tree", files)
-    return _write(Path(f"/proc/self/fd/{kernel.private_tmpfs()}"), files)
+    return _write(Path(f"/proc/self/fd/{syscalls.private_tmpfs()}"), files)
 
 
 def _write(root: Path, files: dict[str, str]) -> Path:

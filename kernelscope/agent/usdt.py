@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelscope.agent import user_probe
-from kernelscope.agent.elf import ElfFile, UsdtNote
+from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.hook_spec import ParsedHook

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelscope.agent import targets
-from kernelscope.agent.elf import ElfFile, UsdtNote
+from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
 from kernelscope.errors import AttachError, TargetError, did_you_mean
 from kernelscope.protocol.hook_spec import ParsedHook
 

@@ -23,9 +23,10 @@ from typing import Any
 
 from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
-from kernelscope.agent import attach, bytecode, hook_catalogue, kernel, loader, usdt
+from kernelscope.agent import attach, bytecode, hook_catalogue, loader, usdt
 from kernelscope.agent.compiler import Compiler
-from kernelscope.agent.system import private_tracefs
+from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel.process import private_tracefs
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Filters, Hook, Program
@@ -38,7 +39,7 @@ _LOOKUP = 1
 @dataclass(frozen=True)
 class Map:
     name: str
-    type: int = kernel.MAP_TYPE_ARRAY
+    type: int = syscalls.MAP_TYPE_ARRAY
     key_size: int = 4
     value_size: int = 8
     max_entries: int = 1
@@ -80,8 +81,8 @@ def counting(name: str = "count", *, number: bool = False) -> Function:
 
 def read_hits(fd: int, index: int = 0) -> int:
     key, value = bytearray(index.to_bytes(4, "little")), bytearray(8)
-    pointers = kernel.address(key), kernel.address(value)
-    kernel.bpf(kernel.MAP_LOOKUP_ELEM, struct.pack("=IIQQQ", fd, 0, *pointers, 0))
+    pointers = syscalls.address(key), syscalls.address(value)
+    syscalls.bpf(syscalls.MAP_LOOKUP_ELEM, struct.pack("=IIQQQ", fd, 0, *pointers, 0))
     return int.from_bytes(value, "little")
 
 
@@ -241,8 +242,8 @@ def count_in_other_mounts(folder: str) -> int:
     libc = os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")
 
     def prepare() -> None:
-        kernel.unshare_mounts()
-        kernel.mount("tmpfs", folder, "tmpfs")
+        syscalls.unshare_mounts()
+        syscalls.mount("tmpfs", folder, "tmpfs")
         shutil.copy(libc, library)
 
     def work() -> None:
@@ -379,4 +380,4 @@ def made_maps(maps: list[dict[str, Any]]) -> dict[str, int]:
     """Make maps and return the sizes that the kernel says they have."""
     obj = Object((), maps=tuple(Map(**fields) for fields in maps))
     fds = loader.create_maps(obj)
-    return {name: kernel.map_info(fd).max_entries for name, fd in fds.items()}
+    return {name: syscalls.map_info(fd).max_entries for name, fd in fds.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 R0, R1, R2, R3, R4, R5, R6, R7, FP = 0, 1, 2, 3, 4, 5, 6, 7, 10
 LOOKUP, PRINTK, PRANDOM, PID_TGID, PERF_OUTPUT, GET_STACKID = 1, 6, 7, 14, 25, 27
@@ -80,7 +80,7 @@ def numbered(counter_fd: int, size: int) -> bytes:
 
 
 def counter() -> int:
-    return kernel.map_create(kernel.MAP_TYPE_ARRAY, 4, 8, 1)
+    return syscalls.map_create(syscalls.MAP_TYPE_ARRAY, 4, 8, 1)
 
 
 def stack_id(stack_fd: int, flags: int, off: int) -> bytes:
@@ -142,20 +142,20 @@ def stack_records(ring_fd: int, stack_fd: int) -> bytes:
 # --- running -------------------------------------------------------------------------------------
 
 
-def load_program(code: bytes, kind: int = kernel.PROG_TYPE_SOCKET_FILTER) -> int:
+def load_program(code: bytes, kind: int = syscalls.PROG_TYPE_SOCKET_FILTER) -> int:
     try:
-        return kernel.prog_load(kind, code, name="ks_test", log_level=1, log_size=1 << 16)[0]
-    except kernel.ProgramLoadError as error:
+        return syscalls.prog_load(kind, code, name="ks_test", log_level=1, log_size=1 << 16)[0]
+    except syscalls.ProgramLoadError as error:
         raise AssertionError(error.log) from error
 
 
 def run(prog_fd: int, times: int) -> None:
     """Run a socket filter that many times, on this CPU, in one system call."""
     packet = bytes(64)
-    numbers = (prog_fd, 0, len(packet), 0, kernel.address(packet), 0, times, 0)
-    kernel.bpf(_PROG_TEST_RUN, struct.pack("=IIIIQQII32x", *numbers))
+    numbers = (prog_fd, 0, len(packet), 0, syscalls.address(packet), 0, times, 0)
+    syscalls.bpf(_PROG_TEST_RUN, struct.pack("=IIIIQQII32x", *numbers))
 
 
 def run_raw(prog_fd: int) -> None:
     """Run a raw tracepoint program once, here and now."""
-    kernel.bpf(_PROG_TEST_RUN, struct.pack("=IIIIQQII32x", prog_fd, 0, 0, 0, 0, 0, 0, 0))
+    syscalls.bpf(_PROG_TEST_RUN, struct.pack("=IIIIQQII32x", prog_fd, 0, 0, 0, 0, 0, 0, 0))

@@ -10,18 +10,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent import btf, bytecode, diagnostics, kernel, system
+from kernelscope.agent import btf, bytecode, diagnostics
 from kernelscope.agent.btf_emit import Emitter
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.capture import capture
 from kernelscope.agent.compiler import Compiler
+from kernelscope.agent.kernel import process, syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol.program import Program
 
 
 def compiler(folder: str | None = None, types: Path = btf.VMLINUX) -> Compiler:
     cache = Cache(Path(folder or _folder()) / "cache")
-    return Compiler(cache, system.private_tracefs(), types)
+    return Compiler(cache, process.private_tracefs(), types)
 
 
 def _folder() -> str:
@@ -94,13 +95,13 @@ def verifier_refusal(source: str) -> dict[str, Any]:
     made = compiler()
     obj = made.compile(program(source))
     fds = {
-        s.name: kernel.map_create(s.type, s.key_size, s.value_size, s.max_entries, s.flags)
+        s.name: syscalls.map_create(s.type, s.key_size, s.value_size, s.max_entries, s.flags)
         for s in obj.maps
     }
     code = bytecode.with_maps(obj.functions[0].code, obj.functions[0].maps, fds)
     try:
-        kernel.prog_load(kernel.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
-    except kernel.ProgramLoadError as error:
+        syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
+    except syscalls.ProgramLoadError as error:
         return diagnostics.verifier_error(made, program(source), "f", error.log).to_json()
     raise AssertionError("the kernel took it")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -117,17 +117,17 @@ def _map_names() -> Iterator[str]:
     attr = bytearray(16)
     while True:
         try:
-            kernel.bpf(_MAP_GET_NEXT_ID, attr)
+            syscalls.bpf(_MAP_GET_NEXT_ID, attr)
         except FileNotFoundError:
             return
         (found,) = struct.unpack_from("=I", attr, 4)
         struct.pack_into("=I", attr, 0, found)
         try:
-            fd = kernel.bpf(_MAP_GET_FD_BY_ID, bytearray(struct.pack("=III", found, 0, 0)))
+            fd = syscalls.bpf(_MAP_GET_FD_BY_ID, bytearray(struct.pack("=III", found, 0, 0)))
         except FileNotFoundError:
             continue  # it went away meanwhile
         try:
-            yield kernel.map_info(fd).name
+            yield syscalls.map_info(fd).name
         finally:
             os.close(fd)
 

@@ -12,29 +12,30 @@ from typing import Any
 
 import bpf_programs as programs
 
-from kernelscope.agent import kernel, maps, perfbuf, process_symbols, ringbuf, stats, symbols
+from kernelscope.agent import process_symbols, stats, symbols
+from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
 from kernelscope.protocol.program import Field, Layout
 
 _UPDATE_BATCH = 26
-RAW_TRACEPOINT = kernel.PROG_TYPE_RAW_TRACEPOINT
+RAW_TRACEPOINT = syscalls.PROG_TYPE_RAW_TRACEPOINT
 
 
 # --- rings ---------------------------------------------------------------------------------------
 
 
 def _ring(size: int) -> int:
-    return kernel.map_create(kernel.MAP_TYPE_RINGBUF, 0, 0, size)
+    return syscalls.map_create(syscalls.MAP_TYPE_RINGBUF, 0, 0, size)
 
 
-def _numbers(chunks: list[ringbuf.Chunk]) -> list[int]:
+def _numbers(chunks: list[ring_buffer.Chunk]) -> list[int]:
     found = []
     for chunk in chunks:
         at = 0
         while at < len(chunk.data):
             header, _, number = struct.unpack_from("=IIQ", chunk.data, at)
-            if header < ringbuf.DISCARDED:
+            if header < ring_buffer.DISCARDED:
                 found.append(number)
-            at += ringbuf.stride_of(header)
+            at += ring_buffer.stride_of(header)
     return found
 
 
@@ -42,7 +43,7 @@ def ring_numbers(program: str, libbpf: bool) -> dict[str, Any]:
     """Run a program in uneven portions through a small ring and read it after each."""
     size = 1 << 16
     fd, counter = _ring(size), programs.counter()
-    ring = ringbuf.Ring(fd, size)
+    ring = ring_buffer.Ring(fd, size)
     if not libbpf:
         ring._walker_wanted = False
     prog = programs.load_program(getattr(programs, program)(fd, counter))
@@ -71,7 +72,7 @@ def ring_under_flood(program: str) -> dict[str, Any]:
     size = 4 << 20
     fd, counter = _ring(size), programs.counter()
     prog = programs.load_program(getattr(programs, program)(fd, counter))
-    ring = ringbuf.Ring(fd, size)
+    ring = ring_buffer.Ring(fd, size)
     child = os.fork()
     if not child:
         deadline = time.monotonic() + 1
@@ -94,8 +95,8 @@ def ring_under_flood(program: str) -> dict[str, Any]:
 
 
 def _fill(fd: int, keys: bytes, values: bytes, count: int) -> None:
-    places = (0, 0, kernel.address(keys), kernel.address(values))
-    kernel.bpf(_UPDATE_BATCH, bytearray(struct.pack("=QQQQIIQQ", *places, count, fd, 0, 0)))
+    places = (0, 0, syscalls.address(keys), syscalls.address(values))
+    syscalls.bpf(_UPDATE_BATCH, bytearray(struct.pack("=QQQQIIQQ", *places, count, fd, 0, 0)))
 
 
 def _read(fd: int, layout: Layout, key: str, value: str) -> list[tuple[Any, ...]]:
@@ -110,35 +111,35 @@ def _read(fd: int, layout: Layout, key: str, value: str) -> list[tuple[Any, ...]
 
 def map_entries(kind: str, entries: int, capacity: int, batches: bool) -> list[Any]:
     """Fill a u32 -> u64 map with i -> 3 * i and read it back, sorted."""
-    types = {"hash": kernel.MAP_TYPE_HASH, "lru_hash": 9, "array": kernel.MAP_TYPE_ARRAY}
-    fd = kernel.map_create(types[kind], 4, 8, capacity)
+    types = {"hash": syscalls.MAP_TYPE_HASH, "lru_hash": 9, "array": syscalls.MAP_TYPE_ARRAY}
+    fd = syscalls.map_create(types[kind], 4, 8, capacity)
     if entries:
         keys = struct.pack(f"={entries}I", *range(entries))
         values = struct.pack(f"={entries}Q", *range(0, 3 * entries, 3))
         _fill(fd, keys, values, entries)
     if not batches:
-        kernel.MAP_LOOKUP_BATCH = 9999  # type: ignore  # as an older kernel answers: EINVAL
+        syscalls.MAP_LOOKUP_BATCH = 9999  # type: ignore  # as an older kernel answers: EINVAL
     layout = Layout("t", kind, key_size=4, value_size=8, max_entries=capacity)
     return sorted(_read(fd, layout, "=I", "=Q"))
 
 
 def percpu_entries(kind: str, batches: bool) -> dict[str, Any]:
     """Fill a per-CPU map (value: u32, 12 bytes) with key * 100 + cpu."""
-    cpus = kernel.possible_cpus()
+    cpus = syscalls.possible_cpus()
     map_type = {"percpu_hash": 5, "percpu_array": 6, "lru_percpu_hash": 10}[kind]
-    fd = kernel.map_create(map_type, 4, 12, 7)
+    fd = syscalls.map_create(map_type, 4, 12, 7)
     for key in range(7):
         value = b"".join(struct.pack("=III4x", key * 100 + cpu, 0, 0) for cpu in range(cpus))
         maps.update(fd, struct.pack("=I", key), value)
     if not batches:
-        kernel.MAP_LOOKUP_BATCH = 9999  # type: ignore
+        syscalls.MAP_LOOKUP_BATCH = 9999  # type: ignore
     layout = Layout("t", kind, key_size=4, value_size=12, cpus=cpus, max_entries=7)
     return {"cpus": cpus, "entries": sorted(_read(fd, layout, "=I", "=" + "I12x" * cpus))}
 
 
 def percpu_sums() -> dict[str, Any]:
-    cpus = kernel.possible_cpus()
-    fd = kernel.map_create(6, 4, 8, 64)
+    cpus = syscalls.possible_cpus()
+    fd = syscalls.map_create(6, 4, 8, 64)
     for key in range(64):
         maps.update(fd, struct.pack("=I", key), struct.pack(f"={cpus}Q", *[key] * cpus))
     return {"cpus": cpus, "sums": maps.read_percpu_u64(fd, 64)}
@@ -146,7 +147,7 @@ def percpu_sums() -> dict[str, Any]:
 
 def crowded_bucket() -> int:
     """Read 3,000 keys through batches of one: many a bucket holds more."""
-    fd = kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 4096)
+    fd = syscalls.map_create(syscalls.MAP_TYPE_HASH, 4, 8, 4096)
     _fill(fd, struct.pack("=3000I", *range(3000)), bytes(24000), 3000)
     maps._FIRST_BATCH = 1
     layout = Layout("t", "hash", key_size=4, value_size=8, max_entries=4096)
@@ -155,7 +156,7 @@ def crowded_bucket() -> int:
 
 def map_changed_while_read(batches: bool) -> dict[str, Any]:
     """Delete and add keys from 5,000 on while the map is read; the first 5,000 stay."""
-    fd = kernel.map_create(kernel.MAP_TYPE_HASH, 4, 8, 20_000)
+    fd = syscalls.map_create(syscalls.MAP_TYPE_HASH, 4, 8, 20_000)
     _fill(fd, struct.pack("=10000I", *range(10_000)), bytes(80_000), 10_000)
     child = os.fork()
     if not child:
@@ -163,11 +164,11 @@ def map_changed_while_read(batches: bool) -> dict[str, Any]:
         while time.monotonic() < deadline:
             for number in range(5_000, 10_000):
                 key = struct.pack("=I", number)
-                kernel.bpf(3, struct.pack("=IIQQQ", fd, 0, kernel.address(key), 0, 0))
+                syscalls.bpf(3, struct.pack("=IIQQQ", fd, 0, syscalls.address(key), 0, 0))
                 maps.update(fd, key, bytes(8))
         os._exit(0)
     if not batches:
-        kernel.MAP_LOOKUP_BATCH = 9999  # type: ignore
+        syscalls.MAP_LOOKUP_BATCH = 9999  # type: ignore
     layout = Layout("t", "hash", key_size=4, value_size=8, max_entries=20_000)
     steady, doubled, readings = set(), 0, 0
     while os.waitpid(child, os.WNOHANG) == (0, 0):
@@ -212,9 +213,9 @@ def _perf_numbers(pieces: list[tuple[int, bytes]]) -> tuple[list[int], list[int]
 
 def perf_numbers(portions: list[int], ring_bytes: int) -> dict[str, Any]:
     """Run a program that writes perf records, in portions, and read after each."""
-    os.sched_setaffinity(0, {kernel.online_cpus()[-1]})
-    fd = kernel.map_create(kernel.MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, kernel.possible_cpus())
-    buffer = perfbuf.PerfBuffer.of_map(fd, ring_bytes)
+    os.sched_setaffinity(0, {syscalls.online_cpus()[-1]})
+    fd = syscalls.map_create(syscalls.MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, syscalls.possible_cpus())
+    buffer = perf_buffer.PerfBuffer.of_map(fd, ring_bytes)
     prog = programs.load_program(programs.perf_records(fd, programs.counter()))
     numbers, times, in_stream = [], [time.monotonic_ns()], 0
     cpus = set()
@@ -230,7 +231,7 @@ def perf_numbers(portions: list[int], ring_bytes: int) -> dict[str, Any]:
     result = {
         "numbers": numbers,
         "cpus": sorted(cpus),
-        "own_cpu": kernel.online_cpus()[-1],
+        "own_cpu": syscalls.online_cpus()[-1],
         "times_rise": times == sorted(times),
         "lost": buffer.lost(),
         "lost_in_stream": in_stream,
@@ -242,9 +243,9 @@ def perf_numbers(portions: list[int], ring_bytes: int) -> dict[str, Any]:
 
 def printed_lines(times: int) -> list[str]:
     """Return what programs print, as the printk tracepoint's records carry it."""
-    kernel.unshare_mounts()
-    kernel.mount("tracefs", "/sys/kernel/tracing", "tracefs")
-    buffer = perfbuf.PerfBuffer.of_printk(Path("/sys/kernel/tracing"))
+    syscalls.unshare_mounts()
+    syscalls.mount("tracefs", "/sys/kernel/tracing", "tracefs")
+    buffer = perf_buffer.PerfBuffer.of_printk(Path("/sys/kernel/tracing"))
     programs.run(programs.load_program(programs.printing(b"ks-test")), times)
     lines = []
     for _, data in buffer.drain():
@@ -269,12 +270,12 @@ RECORD = (
 )
 
 
-def _resolver() -> tuple[int, ringbuf.Ring, symbols.StackResolver]:
-    stacks = kernel.map_create(kernel.MAP_TYPE_STACK_TRACE, 4, 127 * 8, 1024)
+def _resolver() -> tuple[int, ring_buffer.Ring, symbols.StackResolver]:
+    stacks = syscalls.map_create(syscalls.MAP_TYPE_STACK_TRACE, 4, 127 * 8, 1024)
     fd = _ring(1 << 20)
     prog = programs.load_program(programs.stack_records(fd, stacks), RAW_TRACEPOINT)
     layouts = [Layout("events", "ring", value=RECORD, record_size=24)]
-    return prog, ringbuf.Ring(fd, 1 << 20), symbols.StackResolver({"stacks": stacks}, layouts)
+    return prog, ring_buffer.Ring(fd, 1 << 20), symbols.StackResolver({"stacks": stacks}, layouts)
 
 
 def own_stack() -> dict[str, Any]:
@@ -293,7 +294,7 @@ def stacks_of_a_process_that_has_ended(binary: str, delete: bool) -> dict[str, A
     with subprocess.Popen([binary], stdin=subprocess.PIPE) as child:
         if delete:
             Path(binary).unlink()
-        link = kernel.raw_tracepoint_open(prog, "sys_enter")
+        link = syscalls.raw_tracepoint_open(prog, "sys_enter")
         deadline = time.monotonic() + 5
         seen = 0
         while seen < 5 and time.monotonic() < deadline:
@@ -332,7 +333,7 @@ def map_with_stacks() -> dict[str, Any]:
 
 def _is_stack_map(fd: int) -> bool:
     try:
-        return kernel.map_info(fd).type == kernel.MAP_TYPE_STACK_TRACE
+        return syscalls.map_info(fd).type == syscalls.MAP_TYPE_STACK_TRACE
     except OSError:
         return False
 

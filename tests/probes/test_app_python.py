@@ -9,7 +9,7 @@ from probes.checking import one, traced
 from probes.loads import started
 
 from kernelscope import session
-from kernelscope.agent.elf import ElfFile
+from kernelscope.agent.kernel.elf import ElfFile
 from kernelscope.errors import AttachError
 
 PYTHON = "/usr/bin/python3"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelscope.agent import user_probe
-from kernelscope.agent.elf import ElfFile, Symbol, UsdtNote
+from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec
 

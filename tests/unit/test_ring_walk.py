@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kernelscope.agent import ringbuf
-from kernelscope.agent.ringbuf import BUSY, DISCARDED, PAGE, Chunk, Ring
+from kernelscope.agent.kernel import ring_buffer
+from kernelscope.agent.kernel.ring_buffer import BUSY, DISCARDED, PAGE, Chunk, Ring
 
 SIZE = 4096
 
@@ -178,7 +178,7 @@ def test_a_full_ring_whose_record_wraps_is_read_whole() -> None:
 def test_a_limit_ends_the_drain_between_two_records(
     producer: Producer, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ringbuf, "CHUNK", 256)
+    monkeypatch.setattr(ring_buffer, "CHUNK", 256)
     for _ in range(60):
         producer.submit(bytes(16))
     first = ring.drain(limit=300)
@@ -189,7 +189,7 @@ def test_a_limit_ends_the_drain_between_two_records(
 def test_a_chunk_is_passed_on_with_what_stands_behind_it(
     producer: Producer, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ringbuf, "CHUNK", 256)
+    monkeypatch.setattr(ring_buffer, "CHUNK", 256)
     for _ in range(25):
         producer.submit(bytes(16))
     producer.reserve(bytes(16))
@@ -209,8 +209,8 @@ def test_records_of_mixed_lengths_arrive_whatever_the_size_of_the_pieces(
     lengths: list[int], chunk: int, short: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ringbuf, "CHUNK", chunk)
-        patch.setattr(ringbuf, "_SHORT_RUN", short)
+        patch.setattr(ring_buffer, "CHUNK", chunk)
+        patch.setattr(ring_buffer, "_SHORT_RUN", short)
         producer = Producer(start=SIZE - 8)
         ring = Ring(producer.fd, SIZE)
         sent = [os.urandom(length) for length in lengths]

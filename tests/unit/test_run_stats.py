@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from kernelscope.agent import kernel
 from kernelscope.agent import stats as module
+from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.stats import RunStats
 
 MS = 1_000_000
@@ -31,17 +31,17 @@ class FakeKernel:
         self.switched_on += 1
         return os.open("/dev/null", os.O_RDONLY)
 
-    def info(self, fd: int) -> kernel.ProgramInfo:
+    def info(self, fd: int) -> syscalls.ProgramInfo:
         assert fd == 3
         runs = (self.now_ns - self.on_since) // MS + 100 * self.switched_on
-        return kernel.ProgramInfo(runs, runs * 5000, recursion_misses=3, verified_insns=1)
+        return syscalls.ProgramInfo(runs, runs * 5000, recursion_misses=3, verified_insns=1)
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
     made = FakeKernel()
-    monkeypatch.setattr(kernel, "enable_stats", made.enable_stats)
-    monkeypatch.setattr(kernel, "obj_info_prog", made.info)
+    monkeypatch.setattr(syscalls, "enable_stats", made.enable_stats)
+    monkeypatch.setattr(syscalls, "obj_info_prog", made.info)
     monkeypatch.setattr(module.time, "monotonic_ns", lambda: made.now_ns)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelscope.agent import usdt
-from kernelscope.agent.elf import UsdtNote
+from kernelscope.agent.kernel.elf import UsdtNote
 from kernelscope.agent.usdt import Argument, arguments
 from kernelscope.errors import AttachError
 

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.program import Layout
 
 BATCH = 131_072  # entries of a piece: bounds what is held at once
@@ -50,7 +50,7 @@ def read(fd: int, layout: Layout) -> Iterator[Piece]:
 
 def read_percpu_u64(fd: int, entries: int) -> list[int]:
     """Return the sums over all CPUs of a BPF_PERCPU_ARRAY of u64 with that many entries."""
-    cpus = kernel.possible_cpus()
+    cpus = syscalls.possible_cpus()
     layout = Layout("", "percpu_array", key_size=4, value_size=8, cpus=cpus, max_entries=entries)
     values = memoryview(b"".join(piece[2] for piece in read(fd, layout))).cast("Q")
     return [sum(values[start : start + cpus]) for start in range(0, len(values), cpus)]
@@ -94,12 +94,12 @@ def _lookup_batch(
     size: int,
 ) -> tuple[int, int]:
     """Fill both arrays with the entries behind `after` and move `position`: (errno, count)."""
-    start = 0 if after is None else kernel.address(after)
-    places = (start, *(kernel.address(buffer) for buffer in (position, keys, values)))
+    start = 0 if after is None else syscalls.address(after)
+    places = (start, *(syscalls.address(buffer) for buffer in (position, keys, values)))
     attr = bytearray(struct.pack("=QQQQIIQQ", *places, size, fd, 0, 0))
     code = 0
     try:
-        kernel.bpf(kernel.MAP_LOOKUP_BATCH, attr)
+        syscalls.bpf(syscalls.MAP_LOOKUP_BATCH, attr)
     except OSError as error:
         code = error.errno or errno.EIO
     return code, int(struct.unpack_from("=I", attr, 32)[0])
@@ -125,10 +125,11 @@ def _read_singly(fd: int, layout: Layout) -> Iterator[Piece]:
 def next_key(fd: int, key: bytes | None, key_size: int) -> bytes | None:
     """Return the key after `key` (the first for None), or None at the end."""
     found = bytearray(key_size)
-    before = 0 if key is None else kernel.address(key)
+    before = 0 if key is None else syscalls.address(key)
     try:
-        kernel.bpf(
-            kernel.MAP_GET_NEXT_KEY, struct.pack("=IIQQQ", fd, 0, before, kernel.address(found), 0)
+        syscalls.bpf(
+            syscalls.MAP_GET_NEXT_KEY,
+            struct.pack("=IIQQQ", fd, 0, before, syscalls.address(found), 0),
         )
     except OSError as error:
         if error.errno == errno.ENOENT:
@@ -139,9 +140,9 @@ def next_key(fd: int, key: bytes | None, key_size: int) -> bytes | None:
 
 def lookup(fd: int, key: bytes, value: bytearray) -> bool:
     """Fill `value` (of the map's full value size) with a key's value; False if it has none."""
-    attr = struct.pack("=IIQQQ", fd, 0, kernel.address(key), kernel.address(value), 0)
+    attr = struct.pack("=IIQQQ", fd, 0, syscalls.address(key), syscalls.address(value), 0)
     try:
-        kernel.bpf(kernel.MAP_LOOKUP_ELEM, attr)
+        syscalls.bpf(syscalls.MAP_LOOKUP_ELEM, attr)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return False
@@ -151,5 +152,5 @@ def lookup(fd: int, key: bytes, value: bytearray) -> bool:
 
 def update(fd: int, key: bytes, value: bytes) -> None:
     """Set a key's value."""
-    attr = struct.pack("=IIQQQ", fd, 0, kernel.address(key), kernel.address(value), 0)
-    kernel.bpf(kernel.MAP_UPDATE_ELEM, attr)
+    attr = struct.pack("=IIQQQ", fd, 0, syscalls.address(key), syscalls.address(value), 0)
+    syscalls.bpf(syscalls.MAP_UPDATE_ELEM, attr)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 TRACEFS = Path("/sys/kernel/tracing")
 DEBUGFS_TRACEFS = Path("/sys/kernel/debug/tracing")
@@ -23,21 +23,21 @@ def private_tracefs() -> Path | None:
     """Return where tracefs is, mounting it for this process alone if nobody has; else None."""
     private = False
     with suppress(OSError):
-        kernel.unshare_mounts()
+        syscalls.unshare_mounts()
         private = True
     for path in (TRACEFS, DEBUGFS_TRACEFS):
         if os.path.isdir(path / "events"):  # noqa: PTH112 - Path.is_dir raises PermissionError
             return path
     if private:  # never outside a namespace of our own: others must not find it mounted
         with suppress(OSError):
-            kernel.mount("tracefs", str(TRACEFS), "tracefs")
+            syscalls.mount("tracefs", str(TRACEFS), "tracefs")
             return TRACEFS
     return None
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent` dies; end at once if it is dead already."""
-    kernel.prctl_die_with_parent()
+    syscalls.prctl_die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
 
@@ -52,7 +52,7 @@ def end_gently(parent: int) -> None:
     Killed while it detaches, it would leave things behind (see attach.detach).
     """
     signal.signal(signal.SIGTERM, _end)
-    kernel.prctl_die_with_parent(signal.SIGTERM)
+    syscalls.prctl_die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         raise Ended
 

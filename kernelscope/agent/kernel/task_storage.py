@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-from kernelscope.agent import kernel
+from kernelscope.agent.kernel import syscalls
 
 _HEADER = struct.Struct("<HBBIIIII")
 _NAMES = b"\0int\0char\0"
@@ -20,10 +20,10 @@ _KEY, _VALUE = 1, 3
 
 def create(value_size: int, flags: int, name: str) -> int:
     """Make a map of a value for each task and return its fd. Raises OSError."""
-    types = kernel.btf_load(_types(value_size))
+    types = syscalls.btf_load(_types(value_size))
     try:
-        return kernel.map_create(
-            kernel.MAP_TYPE_TASK_STORAGE, 4, value_size, 0, flags, name, (types, _KEY, _VALUE)
+        return syscalls.map_create(
+            syscalls.MAP_TYPE_TASK_STORAGE, 4, value_size, 0, flags, name, (types, _KEY, _VALUE)
         )
     finally:
         os.close(types)

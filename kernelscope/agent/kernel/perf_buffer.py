@@ -16,8 +16,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kernelscope.agent import kernel, maps
-from kernelscope.agent.ringbuf import fence
+from kernelscope.agent.kernel import maps, syscalls
+from kernelscope.agent.kernel.ring_buffer import fence
 
 _SAMPLE_TYPE = 1 << 1 | 1 << 2 | 1 << 7 | 1 << 10  # TID | TIME | CPU | RAW
 _BPF_OUTPUT = 10  # PERF_COUNT_SW_BPF_OUTPUT
@@ -33,10 +33,10 @@ class PerfBuffer:
     def __init__(self, attr: bytes, ring_bytes: int) -> None:
         self._rings: list[_CpuRing] = []
         self._counts_lost = True
-        page = kernel.page_size()
+        page = syscalls.page_size()
         pages = 1 << (max(ring_bytes // page, 1) - 1).bit_length()
         try:
-            for cpu in kernel.online_cpus():
+            for cpu in syscalls.online_cpus():
                 ring = self._open(attr, cpu, pages * page)
                 if ring is not None:
                     self._rings.append(ring)
@@ -47,7 +47,7 @@ class PerfBuffer:
     @classmethod
     def of_map(cls, map_fd: int, ring_bytes: int = 256 << 10) -> PerfBuffer:
         """Open rings of `ring_bytes` a CPU and put them into a perf_event_array map."""
-        buffer = cls(_every_event(kernel.PERF_TYPE_SOFTWARE, _BPF_OUTPUT), ring_bytes)
+        buffer = cls(_every_event(syscalls.PERF_TYPE_SOFTWARE, _BPF_OUTPUT), ring_bytes)
         for ring in buffer._rings:
             maps.update(map_fd, struct.pack("=I", ring.cpu), struct.pack("=i", ring.fd))
         return buffer
@@ -59,7 +59,7 @@ class PerfBuffer:
         It fires for every program on the machine that prints, not for this run's alone.
         """
         number = int((tracefs / "events/bpf_trace/bpf_trace_printk/id").read_text(encoding="ascii"))
-        return cls(_every_event(kernel.PERF_TYPE_TRACEPOINT, number), ring_bytes)
+        return cls(_every_event(syscalls.PERF_TYPE_TRACEPOINT, number), ring_bytes)
 
     def drain(self) -> list[tuple[int, bytes]]:
         """Take all that is written: (cpu, whole raw records) for each CPU that has any."""
@@ -89,14 +89,14 @@ class PerfBuffer:
     def _open(self, attr: bytes, cpu: int, size: int) -> _CpuRing | None:
         """Open one CPU's ring; None for a CPU that went away meanwhile."""
         try:
-            fd = kernel.perf_event_open(_with_options(attr, self._counts_lost), -1, cpu)
+            fd = syscalls.perf_event_open(_with_options(attr, self._counts_lost), -1, cpu)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return None
             if error.errno != errno.EINVAL or not self._counts_lost:
                 raise
             self._counts_lost = False
-            fd = kernel.perf_event_open(_with_options(attr, False), -1, cpu)
+            fd = syscalls.perf_event_open(_with_options(attr, False), -1, cpu)
         try:
             return _CpuRing(fd, cpu, size)
         except OSError:
@@ -105,7 +105,7 @@ class PerfBuffer:
 
 
 def _every_event(kind: int, config: int) -> bytes:
-    return kernel.perf_attr(
+    return syscalls.perf_attr(
         kind, config, sample_period=1, sample_type=_SAMPLE_TYPE, clockid=time.CLOCK_MONOTONIC
     )
 
@@ -126,11 +126,11 @@ class _CpuRing:
         self.fd = fd
         self.cpu = cpu
         self.size = size
-        self._map = mmap.mmap(fd, kernel.page_size() + size, mmap.MAP_SHARED)
+        self._map = mmap.mmap(fd, syscalls.page_size() + size, mmap.MAP_SHARED)
         view = memoryview(self._map)
         self._ends = view[_HEAD_AT : _HEAD_AT + 16].cast("Q")  # data_head, data_tail
-        self._data = view[kernel.page_size() :]
-        fcntl.ioctl(fd, kernel.PERF_EVENT_IOC_ENABLE, 0)
+        self._data = view[syscalls.page_size() :]
+        fcntl.ioctl(fd, syscalls.PERF_EVENT_IOC_ENABLE, 0)
 
     def pending(self) -> int:
         head, tail = self._ends

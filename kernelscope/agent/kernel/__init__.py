@@ -1,0 +1,1 @@
+"""System calls, maps, ring buffers, ELF files and process setup."""
