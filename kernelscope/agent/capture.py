@@ -6,10 +6,11 @@ import re
 import struct
 from collections.abc import Iterator
 
-from kernelscope.agent import libbcc, source
+from kernelscope.agent import libbcc
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.layout import fields_of, raw_bytes
+from kernelscope.agent.source import rewriter
 from kernelscope.protocol.program import PRINTK_TABLE, Field, Layout
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
@@ -21,7 +22,7 @@ _PSEUDO_MAP_FD = 1
 _UNKNOWN = (Field("value", "char", 0, 0, count=0),)
 
 
-def capture(module: libbcc.Module, rewritten: source.Rewritten) -> Object:
+def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
     """Return what a module holds as plain data; the layout arrays that were added are dropped."""
     by_fd: dict[int, str] = {}
     specs: list[MapSpec] = []
@@ -41,7 +42,7 @@ def capture(module: libbcc.Module, rewritten: source.Rewritten) -> Object:
         )
         by_fd[fd] = name
         described[name] = (spec, key, leaf)
-        if not name.startswith(source.LAYOUT_PREFIX):
+        if not name.startswith(rewriter.LAYOUT_PREFIX):
             specs.append(spec)
             if info.type not in _PLAIN_TYPES or _KEEPS_FD.search(rewritten.text):
                 fds[name] = fd
@@ -76,7 +77,7 @@ def _map_uses(code: bytes, names: dict[int, str]) -> tuple[tuple[int, str], ...]
 
 
 def _layouts(
-    described: dict[str, tuple[MapSpec, str, str]], rewritten: source.Rewritten
+    described: dict[str, tuple[MapSpec, str, str]], rewritten: rewriter.Rewritten
 ) -> Iterator[Layout]:
     for name, (spec, key, leaf) in described.items():
         kind = LAYOUT_KINDS.get(spec.type)
@@ -108,9 +109,9 @@ def _record_layout(
     kind: str,
     spec: MapSpec,
     described: dict[str, tuple[MapSpec, str, str]],
-    rewritten: source.Rewritten,
+    rewritten: rewriter.Rewritten,
 ) -> Layout:
-    found = described.get(f"{source.LAYOUT_PREFIX}{name}")
+    found = described.get(f"{rewriter.LAYOUT_PREFIX}{name}")
     if found is None:
         return Layout(table=name, kind=kind, value=_UNKNOWN, max_entries=spec.max_entries)
     shape, _, leaf = found

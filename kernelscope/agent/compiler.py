@@ -24,7 +24,8 @@ from kernelscope.agent.toolchain import Toolchain, digest
 from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent import diagnostics, source
+    from kernelscope.agent import diagnostics
+    from kernelscope.agent.source import rewriter
 
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
 
@@ -91,11 +92,11 @@ class Compiler:
             module.close()
         return diagnostics.instruction_lines(said, function, program.source, rewritten.prefix_lines)
 
-    def _rewrite(self, program: Program) -> source.Rewritten:
-        from kernelscope.agent import source
+    def _rewrite(self, program: Program) -> rewriter.Rewritten:
+        from kernelscope.agent.source import rewriter
 
         has_rings = "BPF_FUNC_ringbuf_output" in self.btf.index.enumerators
-        return source.rewrite(
+        return rewriter.rewrite(
             program.source,
             program.prelude,
             ring_buffers=program.substitute_perf and has_rings,
@@ -123,7 +124,7 @@ class Compiler:
         return obj
 
     def _build(
-        self, rewritten: source.Rewritten, program: Program, debug: int = 0
+        self, rewritten: rewriter.Rewritten, program: Program, debug: int = 0
     ) -> tuple[libbcc.Module | None, str, str]:
         """Compile with the lean header, and with the whole one where that could mend a refusal."""
         module, said = self._without_layouts_if_need_be(rewritten, program, "lean", debug)
@@ -139,14 +140,14 @@ class Compiler:
         return any(self.toolchain.knows(name) for name in lacking)
 
     def _without_layouts_if_need_be(
-        self, rewritten: source.Rewritten, program: Program, header: str, debug: int
+        self, rewritten: rewriter.Rewritten, program: Program, header: str, debug: int
     ) -> tuple[libbcc.Module | None, str]:
         """Compile; where describing the records' types is what fails, do without that."""
-        from kernelscope.agent import source
+        from kernelscope.agent.source import rewriter
 
         text = rewritten.text + rewritten.suffix
         module, said = self._run_clang(text, program, header, debug)
-        if module is None and rewritten.suffix and source.LAYOUT_PREFIX in said:
+        if module is None and rewritten.suffix and rewriter.LAYOUT_PREFIX in said:
             rewritten.forget_records()
             module, said = self._run_clang(rewritten.text, program, header, debug)
         return module, said

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kernelscope.agent.btf import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
 from kernelscope.agent.btf_emit import Emitter, literal
-from kernelscope.agent.tables import declared_tables
+from kernelscope.agent.source.table_declarations import declared_tables
 from kernelscope.protocol.c_tokens import Token, closing, names, scan
 
 DATA = Path(__file__).with_name("data")

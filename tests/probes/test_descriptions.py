@@ -12,7 +12,7 @@ import pytest
 from probes import loads, record
 
 from kernelscope import catalogue
-from kernelscope.agent import prelude
+from kernelscope.agent.source import prelude_trim
 from kernelscope.probe import Probe
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.probe_folder import probe_folder
@@ -71,7 +71,7 @@ def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe
 
 def with_macros(source: str) -> str:
     """Return the text with what it uses of the prelude, directly or not."""
-    return source + prelude.needed(
+    return source + prelude_trim.needed(
         (probe_folder() / "include" / "kernelscope.h").read_text(), source
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelscope import catalogue
-from kernelscope.agent import prelude
+from kernelscope.agent.source import prelude_trim
 
 PRELUDE = """\
 /* what OTHER is */
@@ -29,7 +29,7 @@ KS_INLINE u32 second(void)
 
 
 def kept(body: str) -> str:
-    return prelude.needed(PRELUDE, body)
+    return prelude_trim.needed(PRELUDE, body)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_every_line_keeps_its_number() -> None:
 
 
 def test_text_of_another_kind_stays_with_all_that_it_mentions() -> None:
-    text = prelude.needed(PRELUDE + "u32 count = SIZE;\n", "int x;")
+    text = prelude_trim.needed(PRELUDE + "u32 count = SIZE;\n", "int x;")
 
     assert "u32 count = SIZE;" in text
     assert "#define SIZE 4" in text
 
 
 def test_a_program_that_uses_nothing_gets_nothing_of_the_projects_own() -> None:
-    text = prelude.needed(catalogue.prelude(), "int x;")
+    text = prelude_trim.needed(catalogue.prelude(), "int x;")
 
     assert not [line for line in text.splitlines() if line.startswith(("#", "struct", "KS_"))]

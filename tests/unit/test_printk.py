@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from kernelscope.agent.source import rewrite
+from kernelscope.agent.source.rewriter import rewrite
 from kernelscope.frame import Collector
 from kernelscope.protocol.program import PRINTK_TABLE, Field, Frame, Layout
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope.agent.source import PARAM_MAGIC, blank_includes, rewrite
+from kernelscope.agent.source.rewriter import PARAM_MAGIC, blank_includes, rewrite
 from kernelscope.protocol.c_tokens import scan
 
 RECORD = "struct data_t { u64 ts; u32 pid; };\nBPF_PERF_OUTPUT(events);\n"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from kernelscope import catalogue
-from kernelscope.agent.table_macros import expand
+from kernelscope.agent.source.table_macros import expand
 from kernelscope.protocol.c_tokens import scan, spelling
 
 PRELUDE = """

@@ -15,10 +15,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kernelscope.agent import printk, table_macros
-from kernelscope.agent.prelude import needed
-from kernelscope.agent.records import record_type
-from kernelscope.agent.tables import Table, declared_tables, function_around
+from kernelscope.agent.source import printk, table_macros
+from kernelscope.agent.source.prelude_trim import needed
+from kernelscope.agent.source.record_types import record_type
+from kernelscope.agent.source.table_declarations import Table, declared_tables, function_around
 from kernelscope.protocol.c_tokens import Token, arguments, names, scan
 from kernelscope.protocol.program import PRINTK_TABLE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from kernelscope.agent.tables import function_around
+from kernelscope.agent.source.table_declarations import function_around
 from kernelscope.protocol.c_tokens import Token, closing, spelling
 
 # Which argument is the data and which is its size, for each method that sends a record.

@@ -1,0 +1,1 @@
+"""Rewrites the program's C before BCC reads it."""
