@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids
+from kernelscope.agent.btf import ids
 from kernelscope.agent.kernel import syscalls
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def machine(enums: Sequence[str]) -> dict[str, Any]:
         "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
         "cpus": syscalls.possible_cpus(),
         "devices": _devices(),
-        "enums": {name: btf_ids.enumerators(name) for name in enums},
+        "enums": {name: ids.enumerators(name) for name in enums},
         "kernel": {
             "release": platform.release(),
             "version": platform.version(),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelscope.agent import compiled, kallsyms, libbcc
-from kernelscope.agent.btf import VMLINUX, Btf
+from kernelscope.agent.btf.types import VMLINUX, Btf
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.kernel import syscalls

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kernelscope.agent import btf_ids
-from kernelscope.agent.btf import VMLINUX
+from kernelscope.agent.btf import ids
+from kernelscope.agent.btf.types import VMLINUX
 from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.hook_spec import ParsedHook
 
@@ -81,7 +81,7 @@ def iterators() -> list[str]:
     except OSError:
         return []
     names = sorted({found.decode() for found in _CONTEXT.findall(types)})
-    return [name for name in names if btf_ids.iterator(name) is not None]
+    return [name for name in names if ids.iterator(name) is not None]
 
 
 def interfaces() -> list[str]:

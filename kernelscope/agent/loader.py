@@ -12,7 +12,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import btf_ids, bytecode, descendants, links
+from kernelscope.agent import bytecode, descendants, links
+from kernelscope.agent.btf import ids
 from kernelscope.agent.kernel import syscalls, task_storage
 from kernelscope.errors import AttachError, RunError, did_you_mean
 from kernelscope.protocol import hook_spec
@@ -236,11 +237,11 @@ def program_target(hook: ParsedHook) -> tuple[int, int, int]:
     """Return a hook's program type, expected attach type and BTF id. Raises AttachError."""
     identifier: int | None = 0
     if hook.kind == "tp_btf":
-        identifier = btf_ids.tracepoint(hook.name)
+        identifier = ids.tracepoint(hook.name)
     elif hook.kind in ("fentry", "fexit"):
-        identifier = btf_ids.function(hook.name)
+        identifier = ids.function(hook.name)
     elif hook.kind == "iter":
-        identifier = btf_ids.iterator(hook.name)
+        identifier = ids.iterator(hook.name)
     if identifier is None:
         what = {"tp_btf": "tracepoint", "iter": "iterator"}.get(hook.kind, "function")
         raise AttachError(

@@ -21,7 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from kernelscope.agent import btf_ids, policy, requests
+from kernelscope.agent import policy, requests
+from kernelscope.agent.btf import ids
 from kernelscope.agent.inbox import Inbox
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
@@ -113,7 +114,7 @@ class Server:
         # A failure here (no bcc, no BTF) is told to whoever asks for a run, with its remedy.
         with suppress(KernelScopeError, OSError, ImportError):
             requests.preload_rest()
-            btf_ids.warm()
+            ids.warm()
             self.context.compiler().warm()
         gc.collect()
         self._keep()

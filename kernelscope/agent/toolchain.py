@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelscope.agent import kallsyms, libbcc
-from kernelscope.agent.btf import VMLINUX, Btf, Index
-from kernelscope.agent.btf import read as read_btf
+from kernelscope.agent.btf.types import VMLINUX, Btf, Index
+from kernelscope.agent.btf.types import read as read_btf
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import RequirementError
 from kernelscope.protocol.probe_folder import PACKAGE
 
 if TYPE_CHECKING:
-    from kernelscope.agent.header import HeaderMaker
+    from kernelscope.agent.btf.kernel_header import HeaderMaker
 
 
 class Toolchain:
@@ -32,7 +32,7 @@ class Toolchain:
     @cached_property
     def headers(self) -> HeaderMaker:
         """What makes headers. Raises RequirementError where the kernel has no BTF."""
-        from kernelscope.agent.header import HeaderMaker, Helpers, Macros
+        from kernelscope.agent.btf.kernel_header import HeaderMaker, Helpers, Macros
 
         return HeaderMaker(self._load_btf(), Macros.load(), Helpers.parse(self._helpers()))
 

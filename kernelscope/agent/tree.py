@@ -11,8 +11,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from kernelscope.agent.btf.kernel_header import version_macros
 from kernelscope.agent.cache import Cache
-from kernelscope.agent.header import version_macros
 from kernelscope.agent.kernel import syscalls
 
 _EMPTY = (

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent import btf, bytecode, diagnostics
-from kernelscope.agent.btf_emit import Emitter
+from kernelscope.agent import bytecode, diagnostics
+from kernelscope.agent.btf import types as btf
+from kernelscope.agent.btf.c_writer import Emitter
 from kernelscope.agent.cache import Cache
 from kernelscope.agent.capture import capture
 from kernelscope.agent.compiler import Compiler

@@ -20,7 +20,7 @@ import pytest
 from kernel import agent_python, runs
 from kernel.notebook_kernel import alive, becomes, children, maps
 
-from kernelscope.agent import btf
+from kernelscope.agent.btf import types
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
 from kernelscope.protocol.program import Hook
@@ -80,8 +80,8 @@ def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:
     channel = agent.run(asked)
     attached = next(frame for frame in channel.frames() if frame.type == "attached")
     channel.close()
-    blob = btf.Btf(btf.read())
-    (number,) = blob.find("skb_drop_reason", btf.ENUM)
+    blob = types.Btf(types.read())
+    (number,) = blob.find("skb_drop_reason", types.ENUM)
     words = {str(value): word for word, value in blob.enumerators(number)}
     assert attached.header["enums"] == {"skb_drop_reason": words, "no_such_enum": {}}
 

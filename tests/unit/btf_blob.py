@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from kernelscope.agent import btf
+from kernelscope.agent.btf import types
 
 
 class Blob:
@@ -21,8 +21,8 @@ class Blob:
         )
         return head + self.types + self.strings
 
-    def read(self) -> btf.Btf:
-        return btf.Btf(self.data())
+    def read(self) -> types.Btf:
+        return types.Btf(self.data())
 
     def text(self, text: str) -> int:
         if not text:
@@ -40,27 +40,27 @@ class Blob:
         return self.count
 
     def integer(self, name: str, size: int) -> int:
-        return self.add(btf.INT, name, size, struct.pack("<I", 8 * size))
+        return self.add(types.INT, name, size, struct.pack("<I", 8 * size))
 
     def pointer(self, target: int) -> int:
-        return self.add(btf.PTR, "", target)
+        return self.add(types.PTR, "", target)
 
     def array(self, element: int, length: int) -> int:
-        return self.add(btf.ARRAY, "", 0, struct.pack("<III", element, element, length))
+        return self.add(types.ARRAY, "", 0, struct.pack("<III", element, element, length))
 
     def typedef(self, name: str, target: int) -> int:
-        return self.add(btf.TYPEDEF, name, target)
+        return self.add(types.TYPEDEF, name, target)
 
     def enum(self, name: str, values: dict[str, int]) -> int:
         rest = b"".join(struct.pack("<Ii", self.text(n), v) for n, v in values.items())
-        return self.add(btf.ENUM, name, 4, rest, len(values), 1)
+        return self.add(types.ENUM, name, 4, rest, len(values), 1)
 
     def record(
         self,
         name: str,
         size: int,
         members: list[tuple[str, int, int, int]],
-        kind: int = btf.STRUCT,
+        kind: int = types.STRUCT,
     ) -> int:
         """members: name, type, offset in bits, bits of a bit field (0 for none)."""
         rest = b"".join(
@@ -71,5 +71,5 @@ class Blob:
 
     def function(self, name: str, parameters: list[tuple[str, int]], result: int) -> int:
         rest = b"".join(struct.pack("<II", self.text(n), t) for n, t in parameters)
-        proto = self.add(btf.FUNC_PROTO, "", result, rest, len(parameters))
-        return self.add(btf.FUNC, name, proto)
+        proto = self.add(types.FUNC_PROTO, "", result, rest, len(parameters))
+        return self.add(types.FUNC, name, proto)

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from kernelscope.agent import btf
-from kernelscope.agent.btf_emit import Emitter, literal
+from kernelscope.agent.btf import types as btf
+from kernelscope.agent.btf.c_writer import Emitter, literal
 from tests.unit.btf_blob import Blob
 
 

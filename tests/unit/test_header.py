@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from kernelscope.agent.header import HeaderMaker, Helpers, Macros
+from kernelscope.agent.btf.kernel_header import HeaderMaker, Helpers, Macros
 from tests.unit.btf_blob import Blob
 
 HELPERS = """

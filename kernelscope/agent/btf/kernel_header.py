@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernelscope.agent.btf import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
-from kernelscope.agent.btf_emit import Emitter, literal
+from kernelscope.agent.btf.c_writer import Emitter, literal
+from kernelscope.agent.btf.types import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
 from kernelscope.agent.source.table_declarations import declared_tables
 from kernelscope.protocol.c_tokens import Token, closing, names, scan
 

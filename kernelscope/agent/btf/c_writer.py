@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kernelscope.agent.btf import (
+from kernelscope.agent.btf.types import (
     ARRAY,
     CONST,
     ENUM,
