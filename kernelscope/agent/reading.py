@@ -22,7 +22,7 @@ from kernelscope.protocol.program import Layout, Program
 if TYPE_CHECKING:
     from kernelscope.agent.compiler import Object
     from kernelscope.agent.spool import Spool
-    from kernelscope.agent.symbols import StackResolver
+    from kernelscope.agent.symbols.stacks import StackResolver
 
 LOST_MAP = "ks_lost"
 LOST_SLOTS = 64
@@ -80,7 +80,7 @@ class Reading:
         }
         if not fds:
             return None
-        from kernelscope.agent.symbols import StackResolver
+        from kernelscope.agent.symbols.stacks import StackResolver
 
         return StackResolver(fds, self.layouts)
 

@@ -63,7 +63,7 @@ def preload() -> None:
 
 def preload_rest() -> None:
     """Import what some runs need."""
-    from kernelscope.agent import symbols, usdt  # noqa: F401 - the import is the point
+    from kernelscope.agent import usdt  # noqa: F401 - the import is the point
 
 
 def serve(line: bytes, sock: socket.socket, context: Context) -> None:

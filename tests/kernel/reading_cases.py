@@ -12,8 +12,10 @@ from typing import Any
 
 import bpf_programs as programs
 
-from kernelscope.agent import process_symbols, stats, symbols
+from kernelscope.agent import stats
 from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
+from kernelscope.agent.symbols import process as process_symbols
+from kernelscope.agent.symbols import stacks as symbols
 from kernelscope.protocol.program import Field, Layout
 
 _UPDATE_BATCH = 26

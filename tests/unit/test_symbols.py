@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope.agent import process_symbols
-from kernelscope.agent.kernel_symbols import KernelSymbols
-from kernelscope.agent.process_symbols import FunctionTable, Mapping, ModuleFiles, Process, demangle
-from kernelscope.agent.symbols import StackResolver
+from kernelscope.agent.symbols import process as process_symbols
+from kernelscope.agent.symbols.kernel import KernelSymbols
+from kernelscope.agent.symbols.process import FunctionTable, Mapping, ModuleFiles, Process, demangle
+from kernelscope.agent.symbols.stacks import StackResolver
 from kernelscope.protocol.program import Field, Layout
 
 KALLSYMS = """\

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelscope.agent.kernel.elf import ElfFile
-from kernelscope.agent.kernel_symbols import Frame
+from kernelscope.agent.symbols.kernel import Frame
 from kernelscope.errors import TargetError
 
 _MAX_FILES = 256

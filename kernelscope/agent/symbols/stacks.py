@@ -18,8 +18,8 @@ from typing import Optional, Union
 
 from kernelscope.agent.kernel import maps, syscalls
 from kernelscope.agent.kernel.ring_buffer import DISCARDED, stride_of
-from kernelscope.agent.kernel_symbols import KERNEL_HALF, Frame, KernelSymbols
-from kernelscope.agent.process_symbols import ModuleFiles, Process
+from kernelscope.agent.symbols.kernel import KERNEL_HALF, Frame, KernelSymbols
+from kernelscope.agent.symbols.process import ModuleFiles, Process
 from kernelscope.protocol.program import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
