@@ -20,7 +20,7 @@ def main() -> None:
     package = types.ModuleType("kernelscope")
     package.__path__ = [str(ROOT / "kernelscope")]  # without what only the notebook's side has
     sys.modules["kernelscope"] = package
-    from kernelscope.agent.toolchain import Toolchain
+    from kernelscope.agent.compile.toolchain import Toolchain
 
     toolchain = Toolchain(None)
     header = toolchain.full_header()

@@ -12,7 +12,7 @@ from kernelscope.agent.btf import ids
 from kernelscope.agent.kernel import syscalls
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Object
+    from kernelscope.agent.compile.compiler import Object
 
 
 def compiled(obj: Object) -> dict[str, Any]:

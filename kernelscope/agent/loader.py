@@ -21,7 +21,7 @@ from kernelscope.protocol.hook_spec import ParsedHook, current_is_subject
 from kernelscope.protocol.program import Filters, Hook, Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Compiler, Function, MapSpec, Object
+    from kernelscope.agent.compile.compiler import Compiler, Function, MapSpec, Object
 
 _PER_CPU = (
     syscalls.MAP_TYPE_PERCPU_HASH,
@@ -287,11 +287,11 @@ def _refusal(
     """Say why the kernel did not load a program: its verifier's reason, or the hook's."""
     code = error.errno or 0
     if error.log.strip() or code not in (errno.EPERM, errno.EACCES):
-        from kernelscope.agent import diagnostics
+        from kernelscope.agent.compile import clang_errors
 
         log = error.log or os.strerror(code)
         place = len(guard) // 8
-        return diagnostics.verifier_error(compiler, program, hook.function, log, place)
+        return clang_errors.verifier_error(compiler, program, hook.function, log, place)
     if os.geteuid() == 0 and parsed.kind in _ATTACH_TYPES:
         hint = f"The agent is root: it is this kernel that takes no {parsed.kind} programs."
     else:

@@ -20,7 +20,7 @@ from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.program import Layout, Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Object
+    from kernelscope.agent.compile.compiler import Object
     from kernelscope.agent.spool import Spool
     from kernelscope.agent.symbols.stacks import StackResolver
 

@@ -32,8 +32,8 @@ class Context:
     def compiler(self) -> Any:
         """Return the one Compiler, made when first asked for."""
         if self._compiler is None:
-            from kernelscope.agent.cache import Cache
-            from kernelscope.agent.compiler import Compiler
+            from kernelscope.agent.compile.cache import Cache
+            from kernelscope.agent.compile.compiler import Compiler
 
             self._compiler = Compiler(Cache.open(), self.tracefs)
         return self._compiler
@@ -58,7 +58,7 @@ class Context:
 
 def preload() -> None:
     """Import what every run needs, so that no forked child has to."""
-    from kernelscope.agent import cache, compiler, run  # noqa: F401 - the import is the point
+    from kernelscope.agent import run  # noqa: F401 - the import is the point
 
 
 def preload_rest() -> None:

@@ -29,7 +29,7 @@ from kernelscope.protocol.program import Hook, Program, decode_header
 from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Object
+    from kernelscope.agent.compile.compiler import Object
     from kernelscope.agent.requests import Context
 
 STATUS_EVERY_NS = 200_000_000

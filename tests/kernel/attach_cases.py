@@ -24,7 +24,7 @@ from typing import Any
 from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
 from kernelscope.agent import attach, bytecode, hook_catalogue, loader, usdt
-from kernelscope.agent.compiler import Compiler
+from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.kernel.process import private_tracefs
 from kernelscope.errors import KernelScopeError

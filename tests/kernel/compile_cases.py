@@ -10,12 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent import bytecode, diagnostics
+from kernelscope.agent import bytecode
 from kernelscope.agent.btf import types as btf
 from kernelscope.agent.btf.c_writer import Emitter
-from kernelscope.agent.cache import Cache
-from kernelscope.agent.capture import capture
-from kernelscope.agent.compiler import Compiler
+from kernelscope.agent.compile import clang_errors
+from kernelscope.agent.compile.cache import Cache
+from kernelscope.agent.compile.compiler import Compiler
+from kernelscope.agent.compile.extract import capture
 from kernelscope.agent.kernel import process, syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol.program import Program
@@ -103,7 +104,7 @@ def verifier_refusal(source: str) -> dict[str, Any]:
     try:
         syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
     except syscalls.ProgramLoadError as error:
-        return diagnostics.verifier_error(made, program(source), "f", error.log).to_json()
+        return clang_errors.verifier_error(made, program(source), "f", error.log).to_json()
     raise AssertionError("the kernel took it")
 
 

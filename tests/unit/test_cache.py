@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope.agent.cache import Cache, default_folder
+from kernelscope.agent.compile.cache import Cache, default_folder
 
 
 @pytest.fixture

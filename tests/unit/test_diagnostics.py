@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope.agent import diagnostics
-from kernelscope.agent.verifier_hints import reason_of
+from kernelscope.agent.compile import clang_errors
+from kernelscope.agent.compile.verifier_hints import reason_of
 
 SOURCE = """BPF_HASH(h, u32);
 int f(void *ctx) { u32 k = 1;
@@ -47,7 +47,7 @@ def test_clangs_first_error_is_placed_in_the_users_text() -> None:
         f"/virtual/main.c:{PREFIX + 4}:4: error: use of undeclared identifier 'w'\n (*w)++;\n   ^\n"
         f"/virtual/main.c:{PREFIX + 5}:9: error: expected ';'\n1 warning and 2 errors generated.\n"
     )
-    error = diagnostics.compile_error(said, SOURCE, PREFIX)
+    error = clang_errors.compile_error(said, SOURCE, PREFIX)
     assert (error.details["line"], error.details["column"]) == (4, 4)
     assert error.details["text"] == " (*v)++;"
     assert error.message == ("line 4: use of undeclared identifier 'w'\n     (*v)++;\n       ^")
@@ -60,12 +60,12 @@ def test_an_error_inside_a_macro_is_placed_where_it_is_used() -> None:
         "/virtual/include/bcc/helpers.h:98:9: error: field has incomplete type 'struct k_t'\n"
         f"/virtual/main.c:{PREFIX + 1}:1: note: expanded from macro\n"
     )
-    assert diagnostics.compile_error(said, SOURCE, PREFIX).details["line"] == 1
+    assert clang_errors.compile_error(said, SOURCE, PREFIX).details["line"] == 1
 
 
 def test_an_error_without_a_place_keeps_clangs_words() -> None:
     said = "error: in function f: Looks like the BPF stack limit of 512 bytes is exceeded.\n"
-    error = diagnostics.compile_error(said, SOURCE, PREFIX)
+    error = clang_errors.compile_error(said, SOURCE, PREFIX)
     assert error.details["line"] is None
     assert "512 bytes" in error.message
     assert "BPF_PERCPU_ARRAY" in (error.hint or "")
@@ -77,7 +77,7 @@ def test_only_warnings_about_the_users_lines_are_passed_on() -> None:
         "/virtual/main.c:2:1: warning: in the prefix\n"
         "/virtual/include/bcc/helpers.h:98:9: warning: macro redefined\n"
     )
-    assert diagnostics.warnings(said, SOURCE, PREFIX) == ["line 3: unused variable 'v' [-Wunused]"]
+    assert clang_errors.warnings(said, SOURCE, PREFIX) == ["line 3: unused variable 'v' [-Wunused]"]
 
 
 def test_names_that_clang_misses_are_listed() -> None:
@@ -85,36 +85,36 @@ def test_names_that_clang_misses_are_listed() -> None:
         "x.c:1:1: error: use of undeclared identifier 'PAGE'\n"
         "x.c:2:1: error: no member named 'pid' in 'struct task'\n"
     )
-    assert diagnostics.lacking_names(said) == {"PAGE", "pid"}
+    assert clang_errors.lacking_names(said) == {"PAGE", "pid"}
 
 
 def test_instructions_are_traced_to_the_users_lines() -> None:
-    lines = diagnostics.instruction_lines(LISTING, "f", SOURCE, PREFIX)
+    lines = clang_errors.instruction_lines(LISTING, "f", SOURCE, PREFIX)
     assert lines[7] == (4, " (*v)++;")
     assert lines[10] == (5, " return 0; }")
     assert lines[1][0] == 2
 
 
 def test_a_refusal_names_the_line_the_reason_and_the_remedy() -> None:
-    lines = diagnostics.instruction_lines(LISTING, "f", SOURCE, PREFIX)
-    error = diagnostics.refusal("f", NULL, lines)
+    lines = clang_errors.instruction_lines(LISTING, "f", SOURCE, PREFIX)
+    error = clang_errors.refusal("f", NULL, lines)
     assert (error.details["line"], error.details["text"]) == (4, " (*v)++;")
     assert error.details["reason"] == "R0 invalid mem access 'map_value_or_null'"
     assert "if (!p)" in (error.hint or "")
 
 
 def test_the_loaders_own_instructions_are_counted_off() -> None:
-    lines = diagnostics.instruction_lines(LISTING, "f", SOURCE, PREFIX)
+    lines = clang_errors.instruction_lines(LISTING, "f", SOURCE, PREFIX)
     shifted = NULL.replace("7: (79)", "19: (79)")
-    assert diagnostics.refusal("f", shifted, lines, prologue=12).details["line"] == 4
+    assert clang_errors.refusal("f", shifted, lines, prologue=12).details["line"] == 4
     assert (
-        diagnostics.refusal("f", shifted.replace("19: (79)", "3: (79)"), lines, 12).details["line"]
+        clang_errors.refusal("f", shifted.replace("19: (79)", "3: (79)"), lines, 12).details["line"]
         is None
     )
 
 
 def test_a_refusal_without_line_information_still_says_why() -> None:
-    error = diagnostics.refusal("f", NULL, {})
+    error = clang_errors.refusal("f", NULL, {})
     assert error.details["line"] is None
     assert "map_value_or_null" in error.message
 
@@ -211,7 +211,7 @@ def test_a_refusal_without_line_information_still_says_why() -> None:
     ],
 )
 def test_the_verifiers_words_are_explained(log: str, reason: str, hint: str) -> None:
-    error = diagnostics.refusal("f", "0: R1=ctx() R10=fp0\n" + log + END, {})
+    error = clang_errors.refusal("f", "0: R1=ctx() R10=fp0\n" + log + END, {})
     assert error.details["reason"] == reason
     assert hint in (error.hint or "")
 
@@ -222,6 +222,6 @@ def test_an_empty_log_is_said_to_be_one() -> None:
 
 def test_a_long_log_keeps_its_end() -> None:
     log = "1: (b7) r0 = 0\n" * 20000 + "R2 !read_ok" + END
-    kept = diagnostics.refusal("f", log, {}).details["log"]
+    kept = clang_errors.refusal("f", log, {}).details["log"]
     assert len(kept) <= 64 << 10
     assert kept.endswith(END)

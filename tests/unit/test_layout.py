@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope.agent.layout import fields_of
+from kernelscope.agent.compile.bcc_layouts import fields_of
 from kernelscope.protocol.program import Field
 
 # Descriptions as bcc 0.26 gave them.

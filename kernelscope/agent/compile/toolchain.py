@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.agent import kallsyms, libbcc
 from kernelscope.agent.btf.types import VMLINUX, Btf, Index
 from kernelscope.agent.btf.types import read as read_btf
-from kernelscope.agent.cache import Cache
+from kernelscope.agent.compile import kallsyms_shim, libbcc
+from kernelscope.agent.compile.cache import Cache
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import RequirementError
 from kernelscope.protocol.probe_folder import PACKAGE
@@ -44,10 +44,10 @@ class Toolchain:
     @cached_property
     def root(self) -> Path:
         """The include tree, for BCC_KERNEL_SOURCE."""
-        from kernelscope.agent import tree
+        from kernelscope.agent.compile import include_tree
 
-        names = kallsyms.listing(self.btf.index.enumerators)
-        return tree.make(self.cache, {"kallsyms": names})
+        names = kallsyms_shim.listing(self.btf.index.enumerators)
+        return include_tree.make(self.cache, {"kallsyms": names})
 
     @cached_property
     def identity(self) -> bytes:

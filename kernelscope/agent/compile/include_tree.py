@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kernelscope.agent.btf.kernel_header import version_macros
-from kernelscope.agent.cache import Cache
+from kernelscope.agent.compile.cache import Cache
 from kernelscope.agent.kernel import syscalls
 
 _EMPTY = (

@@ -6,10 +6,10 @@ import re
 import struct
 from collections.abc import Iterator
 
-from kernelscope.agent import libbcc
-from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
+from kernelscope.agent.compile import libbcc
+from kernelscope.agent.compile.bcc_layouts import fields_of, raw_bytes
+from kernelscope.agent.compile.bpf_object import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.kernel import syscalls
-from kernelscope.agent.layout import fields_of, raw_bytes
 from kernelscope.agent.source import rewriter
 from kernelscope.protocol.program import PRINTK_TABLE, Field, Layout
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent import exit_trap
+from kernelscope.agent.compile import exit_trap
 from kernelscope.errors import RequirementError
 
 SONAME = "libbcc.so.0"

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Optional
 
-from kernelscope.agent.verifier_hints import hint_for, reason_of
+from kernelscope.agent.compile.verifier_hints import hint_for, reason_of
 from kernelscope.errors import CompileError, KernelScopeError, VerifierError
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compiler import Compiler
+    from kernelscope.agent.compile.compiler import Compiler
     from kernelscope.protocol.program import Program
 
 _MESSAGE = re.compile(

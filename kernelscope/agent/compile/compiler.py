@@ -15,16 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelscope.agent import compiled, kallsyms, libbcc
 from kernelscope.agent.btf.types import VMLINUX, Btf
-from kernelscope.agent.cache import Cache
-from kernelscope.agent.compiled import LAYOUT_KINDS, Function, MapSpec, Object
+from kernelscope.agent.compile import bpf_object, kallsyms_shim, libbcc
+from kernelscope.agent.compile.bpf_object import LAYOUT_KINDS, Function, MapSpec, Object
+from kernelscope.agent.compile.cache import Cache
+from kernelscope.agent.compile.toolchain import Toolchain, digest
 from kernelscope.agent.kernel import syscalls
-from kernelscope.agent.toolchain import Toolchain, digest
 from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent import diagnostics
+    from kernelscope.agent.compile import clang_errors
     from kernelscope.agent.source import rewriter
 
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
@@ -52,7 +52,7 @@ class Compiler:
 
     def warm(self) -> None:
         """Load the compiler, the type index and the include tree ahead of need, and tidy up."""
-        from kernelscope.agent import capture, diagnostics  # noqa: F401 - the import is the point
+        from kernelscope.agent.compile import clang_errors, extract  # noqa: F401 - the import is the point
 
         libbcc.library()
         self.toolchain.root  # noqa: B018  made when first looked at
@@ -71,26 +71,27 @@ class Compiler:
         began = time.perf_counter()
         key = self._key(program)
         stored = self.cache.get(key) if self.cache else None
-        obj = compiled.load(stored) if stored is not None else None
+        obj = bpf_object.load(stored) if stored is not None else None
         if obj is None:
             obj = self._compile(program)
             if self.cache and not obj.map_fds:
-                self.cache.put(key, compiled.dump(obj))
+                self.cache.put(key, bpf_object.dump(obj))
         obj.timings["compile_total"] = time.perf_counter() - began
         return _sized(obj, program)
 
-    def source_lines(self, program: Program, function: str) -> diagnostics.Lines:
+    def source_lines(self, program: Program, function: str) -> clang_errors.Lines:
         """Return, for the instructions of a function, the line and text of the user's C.
 
         The program is compiled again for this, with clang's line information.
         """
-        from kernelscope.agent import diagnostics
+        from kernelscope.agent.compile import clang_errors
 
         rewritten = self._rewrite(program)
         module, said, _ = self._build(rewritten, program, libbcc.DEBUG_SOURCE)
         if module is not None:
             module.close()
-        return diagnostics.instruction_lines(said, function, program.source, rewritten.prefix_lines)
+        prefix = rewritten.prefix_lines
+        return clang_errors.instruction_lines(said, function, program.source, prefix)
 
     def _rewrite(self, program: Program) -> rewriter.Rewritten:
         from kernelscope.agent.source import rewriter
@@ -104,8 +105,8 @@ class Compiler:
 
     def _compile(self, program: Program) -> Object:
         # Imported here: bytecode from the cache needs none of it, and the first run waits for it.
-        from kernelscope.agent import diagnostics
-        from kernelscope.agent.capture import capture
+        from kernelscope.agent.compile import clang_errors
+        from kernelscope.agent.compile.extract import capture
 
         timings: dict[str, float] = {}
         with _timed(timings, "rewrite"):
@@ -113,12 +114,12 @@ class Compiler:
         with _timed(timings, "clang"):
             module, said, header = self._build(rewritten, program)
         if module is None:
-            raise diagnostics.compile_error(said, program.source, rewritten.prefix_lines)
+            raise clang_errors.compile_error(said, program.source, rewritten.prefix_lines)
         with _timed(timings, "capture"):
             obj = capture(module, rewritten)
         obj.header = header
         obj.timings.update(timings)
-        obj.warnings = diagnostics.warnings(said, program.source, rewritten.prefix_lines)
+        obj.warnings = clang_errors.warnings(said, program.source, rewritten.prefix_lines)
         if not obj.map_fds:
             module.close()
         return obj
@@ -134,9 +135,9 @@ class Compiler:
         return module, said, "lean"
 
     def _may_lack_something(self, said: str) -> bool:
-        from kernelscope.agent import diagnostics
+        from kernelscope.agent.compile import clang_errors
 
-        lacking = diagnostics.lacking_names(said)
+        lacking = clang_errors.lacking_names(said)
         return any(self.toolchain.knows(name) for name in lacking)
 
     def _without_layouts_if_need_be(
@@ -160,7 +161,7 @@ class Compiler:
         os.environ["BCC_KERNEL_SOURCE"] = str(root)
         with self._header_file(text, program, header) as path:
             flags += [f'-DKS_HEADER="{path}"', "-include", "ks_lost.h", _NO_IMPLICIT]
-            with kallsyms.short_list(root / "kallsyms"):
+            with kallsyms_shim.short_list(root / "kallsyms"):
                 return libbcc.compile_text(text, flags, debug)
 
     @contextmanager
