@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope import catalogue, cell_summary, request, show
-from kernelscope.agent.descendants import CELL_BEGINS, CELL_ENDS
+from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
 from kernelscope.tables import Results

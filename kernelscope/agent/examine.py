@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent import attach
-from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent.attach import attach
+from kernelscope.agent.attach import hook_availability as catalogue
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol import hook_spec

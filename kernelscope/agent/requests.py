@@ -63,7 +63,7 @@ def preload() -> None:
 
 def preload_rest() -> None:
     """Import what some runs need."""
-    from kernelscope.agent import usdt  # noqa: F401 - the import is the point
+    from kernelscope.agent.attach import usdt_arguments  # noqa: F401 - the import is the point
 
 
 def serve(line: bytes, sock: socket.socket, context: Context) -> None:
@@ -108,7 +108,7 @@ def _hello(request: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
-    from kernelscope.agent import hook_catalogue as catalogue
+    from kernelscope.agent.attach import hook_availability as catalogue
 
     specs = request.get("hooks")
     if (
@@ -126,7 +126,7 @@ def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
-    from kernelscope.agent import hook_catalogue as catalogue
+    from kernelscope.agent.attach import hook_availability as catalogue
 
     values = [request.get(key, "") for key in ("kind", "prefix", "target")]
     limit = request.get("limit", 200)

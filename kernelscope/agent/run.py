@@ -16,8 +16,9 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import announcement, attach, descendants, hook_patterns, links, loader
-from kernelscope.agent import hook_catalogue as catalogue
+from kernelscope.agent import announcement
+from kernelscope.agent.attach import attach, bpf_links, hook_patterns, loader, task_tree
+from kernelscope.agent.attach import hook_availability as catalogue
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.reading import Reading
@@ -91,10 +92,10 @@ class Run:
         # The server's and this process's own system calls are not what anyone asks about.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
         if "bpf_usdt_readarg" in program.source:
-            from kernelscope.agent import usdt
+            from kernelscope.agent.attach import usdt_arguments
 
-            program = usdt.prepare(program)
-        program = descendants.prepare(program, loader.pid_namespace())
+            program = usdt_arguments.prepare(program)
+        program = task_tree.prepare(program, loader.pid_namespace())
         self._doing = "compiling the program"
         compiler = self.context.compiler()
         obj = compiler.compile(program)
@@ -128,11 +129,11 @@ class Run:
         tracefs: Path,
     ) -> None:
         """Attach what follows a tree of tasks, enter those there are, then attach the rest."""
-        first = descendants.count(program.filters)
+        first = task_tree.count(program.filters)
         early = replace(loaded, fds=loaded.fds[:first])
         self.attachments = attach.attach(early, bindings[:first], program, tracefs)
         try:
-            descendants.fill(program.filters, loaded.map_fds)
+            task_tree.fill(program.filters, loaded.map_fds)
             late = replace(loaded, fds=loaded.fds[first:])
             self.attachments += attach.attach(late, bindings[first:], program, tracefs)
         except BaseException:
@@ -156,11 +157,11 @@ class Run:
                 raise ConnectionResetError
 
     def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hook_spec.ParsedHook]]:
-        names = descendants.names_of([function.name for function in obj.functions])
+        names = task_tree.names_of([function.name for function in obj.functions])
         wanted = (*program.hooks, *hook_spec.implied(names))
         view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
         bindings = hook_patterns.resolve(wanted, view)
-        if len(bindings) <= descendants.count(program.filters):
+        if len(bindings) <= task_tree.count(program.filters):
             raise AttachError(
                 f"nothing says where {' and '.join(names) or 'this program'} should be attached",
                 hint="Name the hook in C (TRACEPOINT_PROBE, kprobe__x, ...) or with --attach"
@@ -233,7 +234,7 @@ class Run:
         if first and walks and self.program.measure:
             self.stats.tick(time.monotonic_ns())
         for item in walks:
-            links.walk(item.attached.fds[0], self._keep_draining)
+            bpf_links.walk(item.attached.fds[0], self._keep_draining)
         return len(walks) == len(self.attachments)
 
     def _end_at(self, at_ns: int) -> None:

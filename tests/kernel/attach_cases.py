@@ -23,7 +23,8 @@ from typing import Any
 
 from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
-from kernelscope.agent import attach, bytecode, hook_catalogue, loader, usdt
+from kernelscope.agent.attach import attach, bytecode, hook_availability, loader
+from kernelscope.agent.attach import usdt_arguments as usdt
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.kernel.process import private_tracefs
@@ -87,8 +88,8 @@ def read_hits(fd: int, index: int = 0) -> int:
 
 
 def tracing(program: Program, *, number: bool = False) -> tuple[loader.Loaded, Any]:
-    view = hook_catalogue.KernelView(TRACEFS, program.target_pid)
-    bindings = hook_catalogue.resolve(program.hooks, view)
+    view = hook_availability.KernelView(TRACEFS, program.target_pid)
+    bindings = hook_availability.resolve(program.hooks, view)
     functions = tuple(counting(name, number=number) for name in {h.function for h, _ in bindings})
     loaded = loader.load(Object(functions), program, bindings, os.getpid())
     return loaded, attach.attach(loaded, bindings, program, TRACEFS)
@@ -313,7 +314,7 @@ def failing_attach() -> dict[str, Any]:
 
 def agrees(spec: str) -> dict[str, Any]:
     """Return why_not's answer, and what attaching itself said."""
-    reason = hook_catalogue.why_not(spec, hook_catalogue.KernelView(TRACEFS))
+    reason = hook_availability.why_not(spec, hook_availability.KernelView(TRACEFS))
     bindings = [(Hook("count", (spec,)), hook_spec.parse(spec))]
     program = Program("test", "")
     try:
@@ -325,17 +326,17 @@ def agrees(spec: str) -> dict[str, Any]:
 
 
 def why_not(spec: str) -> str | None:
-    return hook_catalogue.why_not(spec, hook_catalogue.KernelView(TRACEFS))
+    return hook_availability.why_not(spec, hook_availability.KernelView(TRACEFS))
 
 
 def resolve(any_of: list[str], optional: bool = False) -> list[str]:
-    view = hook_catalogue.KernelView(TRACEFS)
-    found = hook_catalogue.resolve([Hook("count", tuple(any_of), optional)], view)
+    view = hook_availability.KernelView(TRACEFS)
+    found = hook_availability.resolve([Hook("count", tuple(any_of), optional)], view)
     return [parsed.spec for _, parsed in found]
 
 
 def listing(kind: str, prefix: str = "", target: str = "") -> list[str]:
-    return hook_catalogue.listing(kind, prefix, target, hook_catalogue.KernelView(TRACEFS))
+    return hook_availability.listing(kind, prefix, target, hook_availability.KernelView(TRACEFS))
 
 
 def refused_program() -> None:
@@ -368,7 +369,7 @@ def usdt_arguments() -> dict[str, int]:
         filters = Filters(pid=traced.pid)
         program = usdt.prepare(Program("test", source, hooks=(hook,), filters=filters))
         obj = Compiler(None, TRACEFS).compile(program)
-        bindings = hook_catalogue.resolve(program.hooks, hook_catalogue.KernelView(TRACEFS))
+        bindings = hook_availability.resolve(program.hooks, hook_availability.KernelView(TRACEFS))
         loaded = loader.load(obj, program, bindings, os.getpid())
         attached = attach.attach(loaded, bindings, program, TRACEFS)
         traced.run()

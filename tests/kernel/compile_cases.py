@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent import bytecode
+from kernelscope.agent.attach import bytecode
 from kernelscope.agent.btf import types as btf
 from kernelscope.agent.btf.c_writer import Emitter
 from kernelscope.agent.compile import clang_errors

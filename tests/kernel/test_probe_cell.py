@@ -18,7 +18,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from kernelscope import cell
-from kernelscope.agent.descendants import CELL_BEGINS, CELL_ENDS
+from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell import CellResults
 from kernelscope.errors import ParameterError
 from kernelscope.session import Session

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope.agent import bytecode
+from kernelscope.agent.attach import bytecode
 from kernelscope.protocol.program import Filters
 
 BODY = struct.pack("<BBhi", 0xB7, 0, 0, 77) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # return 77

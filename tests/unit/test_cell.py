@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from kernelscope import catalogue, cell, cell_summary, request
-from kernelscope.agent import descendants
+from kernelscope.agent.attach import task_tree
 from kernelscope.agent.policy import Policy
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError, RequirementError, TargetError
@@ -100,7 +100,7 @@ def test_what_is_not_the_cells_alone_says_so() -> None:
 
 
 def test_the_cells_names_fit_into_a_threads() -> None:
-    for name in (descendants.CELL_BEGINS, descendants.CELL_ENDS):
+    for name in (task_tree.CELL_BEGINS, task_tree.CELL_ENDS):
         assert len(name.encode()) <= 15
 
 
@@ -116,7 +116,7 @@ def test_a_cell_is_tested_where_the_probe_tests_its_filters() -> None:
 def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() -> None:
     program = Program.from_json(held().to_json())
     Policy(source="builtin").check(program)
-    made = descendants.prepare(program, None)
+    made = task_tree.prepare(program, None)
 
     assert made.source.startswith(program.source)
     assert [hook.function for hook in made.hooks[:3]] == [
@@ -124,16 +124,16 @@ def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() 
         "ks_tree_free",
         "ks_tree_rename",
     ]
-    assert descendants.count(made.filters) == 3
+    assert task_tree.count(made.filters) == 3
     assert made.params["ks_tree_root"] == 77
     assert "#define KS_IN_TREE(tid) true" not in made.prelude
     plain = request.from_probe(catalogue.find("syscount"), {}).program
-    assert descendants.prepare(plain, None) is plain
+    assert task_tree.prepare(plain, None) is plain
 
 
 def test_a_pid_namespace_is_refused() -> None:
     with pytest.raises(RequirementError, match="inside a container"):
-        descendants.prepare(held(), (4, 4026532999))
+        task_tree.prepare(held(), (4, 4026532999))
 
 
 def test_a_tree_is_a_processs_threads_and_its_descendants() -> None:
@@ -146,9 +146,9 @@ def test_a_tree_is_a_processs_threads_and_its_descendants() -> None:
     try:
         assert child.stdout is not None
         grandchild = int(child.stdout.readline())
-        found = set(descendants.threads(os.getpid()))
+        found = set(task_tree.threads(os.getpid()))
         assert {os.getpid(), thread.native_id, child.pid, grandchild} <= found
-        assert set(descendants.threads(child.pid)) == {child.pid, grandchild}
+        assert set(task_tree.threads(child.pid)) == {child.pid, grandchild}
         os.kill(grandchild, 9)
     finally:
         go.set()
@@ -162,7 +162,7 @@ def test_a_process_that_has_ended_is_no_tree() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     with pytest.raises(TargetError, match="there is no process"):
-        descendants.fill(Filters(tree=process.pid), {descendants.MAP: -1})
+        task_tree.fill(Filters(tree=process.pid), {task_tree.MAP: -1})
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("profile", ["perf", "off"]), ("syscount", [])])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelscope import catalogue, chosen, formats, request
-from kernelscope.agent import hook_patterns
+from kernelscope.agent.attach import hook_patterns
 from kernelscope.errors import AttachError, ParameterError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook, Program

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent import user_probe
+from kernelscope.agent.attach import user_probe
 from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec

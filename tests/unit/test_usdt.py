@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope.agent import usdt
+from kernelscope.agent.attach import usdt_arguments
+from kernelscope.agent.attach.usdt_arguments import Argument, arguments
 from kernelscope.agent.kernel.elf import UsdtNote
-from kernelscope.agent.usdt import Argument, arguments
 from kernelscope.errors import AttachError
 
 
@@ -71,28 +71,29 @@ def test_a_sign_is_extended_and_memory_is_read_safely() -> None:
 
 
 def test_each_argument_has_a_reader_by_bccs_name() -> None:
-    text = usdt.arguments_text("on_sold", [at(0x1040, "4@5 4@6")])
+    text = usdt_arguments.arguments_text("on_sold", [at(0x1040, "4@5 4@6")])
     assert text.count("_bpf_readarg_on_sold_1(") == 1
     assert text.count("_bpf_readarg_on_sold_2(") == 1
     assert "case 0x40: value = (u32)(5); break;" in text
 
 
 def test_places_are_told_apart_within_a_page() -> None:
-    text = usdt.arguments_text("f", [at(0x1040, "4@5"), at(0x2080, "4@6")])
+    text = usdt_arguments.arguments_text("f", [at(0x1040, "4@5"), at(0x2080, "4@6")])
     assert "case 0x40: value = (u32)(5); break;" in text
     assert "case 0x80: value = (u32)(6); break;" in text
 
 
 def test_places_that_agree_may_look_alike() -> None:
-    assert usdt.arguments_text("f", [at(0x1040, "4@5"), at(0x2040, "4@5")]).count("case") == 1
+    places = [at(0x1040, "4@5"), at(0x2040, "4@5")]
+    assert usdt_arguments.arguments_text("f", places).count("case") == 1
 
 
 def test_places_that_nothing_tells_apart_are_refused() -> None:
     with pytest.raises(AttachError, match="two of its places keep it differently"):
-        usdt.arguments_text("f", [at(0x1040, "4@5"), at(0x2040, "4@6")])
+        usdt_arguments.arguments_text("f", [at(0x1040, "4@5"), at(0x2040, "4@6")])
 
 
 def test_an_argument_that_c_cannot_name_costs_the_others_nothing() -> None:
-    text = usdt.arguments_text("f", [at(0x1040, "8@%xmm0 4@5")])
+    text = usdt_arguments.arguments_text("f", [at(0x1040, "8@%xmm0 4@5")])
     assert "_bpf_readarg_f_1(" not in text
     assert "_bpf_readarg_f_2(" in text

@@ -52,7 +52,10 @@ class Compiler:
 
     def warm(self) -> None:
         """Load the compiler, the type index and the include tree ahead of need, and tidy up."""
-        from kernelscope.agent.compile import clang_errors, extract  # noqa: F401 - the import is the point
+        from kernelscope.agent.compile import (  # noqa: F401 - imported for its effect
+            clang_errors,
+            extract,
+        )
 
         libbcc.library()
         self.toolchain.root  # noqa: B018  made when first looked at

@@ -13,8 +13,8 @@ from fnmatch import filter as matching
 from itertools import chain
 from pathlib import Path
 
-from kernelscope.agent import hook_catalogue, targets, tracepoint_fields, user_probe
-from kernelscope.agent.hook_catalogue import KernelView
+from kernelscope.agent.attach import hook_availability, tracepoint_fields, user_probe, user_targets
+from kernelscope.agent.attach.hook_availability import KernelView
 from kernelscope.agent.kernel.elf import ElfFile, Symbol
 from kernelscope.errors import AttachError, KernelScopeError, TargetError
 from kernelscope.protocol import hook_spec
@@ -40,7 +40,7 @@ def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, Parsed
     Raises as `hook_catalogue.resolve`, and AttachError where nothing or too much matches.
     """
     wanted = list(wanted)
-    plain = hook_catalogue.resolve(
+    plain = hook_availability.resolve(
         [hook for hook in wanted if not hook_spec.of_pattern(hook)], view
     )
     found = [_expanded(hook, view) for hook in wanted if hook_spec.of_pattern(hook)]
@@ -122,7 +122,7 @@ def _require_one(matches: Sequence[ParsedHook], view: KernelView) -> None:
 
 def _refusal(parsed: ParsedHook, view: KernelView) -> KernelScopeError | None:
     try:
-        hook_catalogue.check(parsed, view)
+        hook_availability.check(parsed, view)
     except KernelScopeError as error:
         return error
     return None
@@ -136,7 +136,7 @@ def _matches(spec: str, view: KernelView) -> list[ParsedHook]:
         found = _usdt_probes(rest, view)
     else:
         prefix = re.split(r"[*?]", rest)[0]
-        listed = hook_catalogue.listing(kind, prefix, "", view)
+        listed = hook_availability.listing(kind, prefix, "", view)
         found = [hook_spec.parse(f"{kind}:{name}") for name in matching(listed, rest)]
     if not 0 < len(found) <= MOST:
         raise AttachError(
@@ -151,7 +151,7 @@ def _matches(spec: str, view: KernelView) -> list[ParsedHook]:
 
 def _user_functions(spec: str, kind: str, rest: str, view: KernelView) -> list[ParsedHook]:
     target, pattern = _of_user(spec, rest)
-    files = targets.paths(target, view.target_pid)
+    files = user_targets.paths(target, view.target_pid)
     refused: TargetError | None = None
     for number, path in enumerate(files):
         try:
@@ -194,7 +194,7 @@ def _obscurity(symbol: Symbol) -> tuple[int, int, str]:
 
 def _usdt_probes(rest: str, view: KernelView) -> list[ParsedHook]:
     target, pattern = _of_user(f"usdt:{rest}", rest)
-    path = targets.paths(target, view.target_pid)[0]
+    path = user_targets.paths(target, view.target_pid)[0]
     wanted = pattern if ":" in pattern else f"*:{pattern}"
     listed = matching(user_probe.names("usdt", path), wanted)
     return [hook_spec.parse(f"usdt:{target}:{name}") for name in listed]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent import attach, links, loader, targets, user_probe
+from kernelscope.agent.attach import attach, bpf_links, loader, user_probe, user_targets
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import (
     AttachError,
@@ -147,12 +147,12 @@ def _iterator(hook: ParsedHook, view: KernelView) -> None:
     except AttachError as error:
         if error.details.get("errno") is not None:
             raise
-        known = links.iterators()
+        known = bpf_links.iterators()
         raise _missing(hook, hook.name, "iterator", known, all_of_them=True) from None
 
 
 def _interface(hook: ParsedHook, view: KernelView) -> None:
-    known = links.interfaces()
+    known = bpf_links.interfaces()
     if hook.name not in known:
         raise _missing(hook, hook.name, "network interface", known, all_of_them=True)
     # Attaching XDP for a moment would turn off what the card does by itself (LRO), for good.
@@ -316,7 +316,7 @@ def _listed(kind: str, prefix: str, target: str, view: KernelView) -> Iterable[s
     if kind in ("kprobe", "kretprobe", "fentry", "fexit"):
         return kernel_functions()
     if kind in ("uprobe", "uretprobe", "usdt"):
-        files = targets.paths(target, view.target_pid)
+        files = user_targets.paths(target, view.target_pid)
         return user_probe.names(kind, files[0])
     if kind == "syscall":
         start = "syscalls:sys_enter_"
@@ -326,9 +326,9 @@ def _listed(kind: str, prefix: str, target: str, view: KernelView) -> Iterable[s
     if kind in ("software", "hardware"):
         return hook_spec.SOFTWARE_EVENTS if kind == "software" else hook_spec.HARDWARE_EVENTS
     if kind == "iter":
-        return links.iterators()
-    if kind in links.KINDS:
-        return links.interfaces()
+        return bpf_links.iterators()
+    if kind in bpf_links.KINDS:
+        return bpf_links.interfaces()
     return (*hook_spec.KINDS, "syscall")
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kernelscope.agent import user_probe
+from kernelscope.agent.attach import user_probe
 from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec

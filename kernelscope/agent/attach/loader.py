@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import bytecode, descendants, links
+from kernelscope.agent.attach import bpf_links, bytecode, task_tree
 from kernelscope.agent.btf import ids
 from kernelscope.agent.kernel import syscalls, task_storage
 from kernelscope.errors import AttachError, RunError, did_you_mean
@@ -45,13 +45,13 @@ _PROG_TYPES = {
     "interval": syscalls.PROG_TYPE_PERF_EVENT,
     "software": syscalls.PROG_TYPE_PERF_EVENT,
     "hardware": syscalls.PROG_TYPE_PERF_EVENT,
-    **{kind: known.program_type for kind, known in links.KINDS.items()},
+    **{kind: known.program_type for kind, known in bpf_links.KINDS.items()},
 }
 _ATTACH_TYPES = {
     "tp_btf": syscalls.TRACE_RAW_TP,
     "fentry": syscalls.TRACE_FENTRY,
     "fexit": syscalls.TRACE_FEXIT,
-    **{kind: known.attach_type for kind, known in links.KINDS.items()},
+    **{kind: known.attach_type for kind, known in bpf_links.KINDS.items()},
 }
 _LONGEST_JUMP = 32767
 
@@ -97,9 +97,9 @@ def load(
     exclude = (agent_pid, os.getpid(), *program.exclude)
     variants: dict[tuple[Any, ...], int] = {}
     for number, (hook, parsed) in enumerate(bindings):
-        tree_fd = loaded.map_fds.get(descendants.MAP) if program.filters.tree else None
+        tree_fd = loaded.map_fds.get(task_tree.MAP) if program.filters.tree else None
         guard = b""
-        if hook.function not in descendants.FUNCTIONS:
+        if hook.function not in task_tree.FUNCTIONS:
             guard = _guard(parsed, program.filters, exclude, tree_fd)
         values = {**program.params, **(own_params[number] if own_params else {})}
         code = guard + _code(functions[hook.function], obj, values, loaded.map_fds)
@@ -194,7 +194,7 @@ def _code(
 
 def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
     """Return the code as a hook of that kind may run it. Raises AttachError."""
-    if hook.kind not in links.KINDS:
+    if hook.kind not in bpf_links.KINDS:
         return code
     if len(code) // 8 > _LONGEST_JUMP:
         raise AttachError(
@@ -203,13 +203,13 @@ def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
             hook=hook.spec,
             matches=[],
         )
-    return bytecode.with_verdict(code, links.KINDS[hook.kind].verdict)
+    return bytecode.with_verdict(code, bpf_links.KINDS[hook.kind].verdict)
 
 
 def _guard(
     hook: ParsedHook, filters: Filters, exclude: Sequence[int], tree_fd: int | None
 ) -> bytes:
-    if hook.kind in links.KINDS and filters != Filters() and not filters.tree_in_code:
+    if hook.kind in bpf_links.KINDS and filters != Filters() and not filters.tree_in_code:
         raise AttachError(
             f"{hook.spec!r} fires for no process, so the run cannot be held to one",
             hint="Leave out --pid, --comm, --uid, --cgroup and --tree;"
@@ -218,7 +218,7 @@ def _guard(
             matches=[],
         )
     # A clock: whose turn it happens to be must not stop it.
-    if hook.kind == "interval" or hook.kind in links.KINDS:
+    if hook.kind == "interval" or hook.kind in bpf_links.KINDS:
         return b""
     left_out = exclude if current_is_subject(hook) else ()
     if filters.tree_in_code:

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Callable
 
-from kernelscope.agent import links, targets, user_probe
+from kernelscope.agent.attach import bpf_links, user_probe, user_targets
 from kernelscope.agent.kernel import elf, syscalls
 from kernelscope.errors import AttachError, RunError, TargetError
 from kernelscope.protocol import hook_spec
@@ -19,7 +19,7 @@ from kernelscope.protocol.hook_spec import HARDWARE_EVENTS, SOFTWARE_EVENTS, Par
 from kernelscope.protocol.program import Hook, Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent.loader import Loaded
+    from kernelscope.agent.attach.loader import Loaded
 
 TRACEFS = Path("/sys/kernel/tracing")
 _PMU = Path("/sys/bus/event_source/devices")
@@ -132,8 +132,8 @@ def attach_one(
         if hook.kind in ("rawtracepoint", "tp_btf", "fentry", "fexit"):
             name = hook.name if hook.kind == "rawtracepoint" else None
             return Attached((syscalls.raw_tracepoint_open(prog_fd, name),))
-        if hook.kind in links.KINDS:
-            return Attached((links.attach(prog_fd, hook),))
+        if hook.kind in bpf_links.KINDS:
+            return Attached((bpf_links.attach(prog_fd, hook),))
         events = open_events(hook, pid, tracefs)
     except OSError as error:
         raise refusal(hook, error) from None
@@ -166,7 +166,7 @@ def open_events(hook: ParsedHook, pid: int | None, tracefs: Path) -> tuple[int, 
         return (_open_kprobe(hook),)
     if hook.kind in ("uprobe", "uretprobe", "usdt"):
         places = user_probe.places(hook, pid)
-        process = targets.process_of(hook.target, pid)
+        process = user_targets.process_of(hook.target, pid)
         return _each(lambda place: _open_uprobe(hook, place, process), places)
     cpus = syscalls.online_cpus()
     attr = _counter(hook)
@@ -263,7 +263,7 @@ def refusal(hook: ParsedHook, error: OSError) -> RunError:
     name = errno.errorcode.get(code, str(code))
     return AttachError(
         f"the kernel refused the hook {hook.spec!r}: {os.strerror(code).lower()} ({name})",
-        hint=(links.hint(hook, code) if hook.kind in links.KINDS else None) or _hint(hook, code),
+        hint=(hook.kind in bpf_links.KINDS and bpf_links.hint(hook, code)) or _hint(hook, code),
         hook=hook.spec,
         matches=[],
         errno=code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kernelscope.agent import targets
+from kernelscope.agent.attach import user_targets
 from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
 from kernelscope.errors import AttachError, TargetError, did_you_mean
 from kernelscope.protocol.hook_spec import ParsedHook
@@ -26,7 +26,7 @@ def places(hook: ParsedHook, pid: int | None = None) -> list[Place]:
     Raises TargetError where there is no such file or process, AttachError (with close matches)
     where it has no such symbol or probe.
     """
-    files = targets.paths(hook.target, pid)
+    files = user_targets.paths(hook.target, pid)
     refused: TargetError | None = None
     for path in files:
         try:

@@ -1,0 +1,1 @@
+"""Hooks: which exist, loading programs, attaching them."""
