@@ -58,7 +58,7 @@ class Context:
 
 def preload() -> None:
     """Import what every run needs, so that no forked child has to."""
-    from kernelscope.agent import run  # noqa: F401 - the import is the point
+    from kernelscope.agent.run import run  # noqa: F401 - the import is the point
 
 
 def preload_rest() -> None:
@@ -84,7 +84,7 @@ def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
     request, _ = decode_header(line)
     kind = request.get("type")
     if kind == "run":
-        from kernelscope.agent.run import Run
+        from kernelscope.agent.run.run import Run
 
         program = Program.from_json(request.get("program"))
         context.policy.check(program)

@@ -26,7 +26,7 @@ from kernelscope.agent.btf import ids
 from kernelscope.agent.inbox import Inbox
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
-from kernelscope.agent.spool import Spool
+from kernelscope.agent.run.send_queue import Spool
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
 IDLE_BEFORE_WARMING_S = 0.5

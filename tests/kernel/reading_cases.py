@@ -12,8 +12,8 @@ from typing import Any
 
 import bpf_programs as programs
 
-from kernelscope.agent import stats
 from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
+from kernelscope.agent.run import bpf_stats
 from kernelscope.agent.symbols import process as process_symbols
 from kernelscope.agent.symbols import stacks as symbols
 from kernelscope.protocol.program import Field, Layout
@@ -380,7 +380,7 @@ def statistics(duration_ns: int, runs: int) -> dict[str, Any]:
     """Run one of two programs in portions for a while with the sampling going."""
     busy = programs.load_program(programs.equal_records(_ring(4096), programs.counter()))
     idle = programs.load_program(programs.end())
-    sampled = stats.RunStats({"busy": busy, "idle": idle})
+    sampled = bpf_stats.RunStats({"busy": busy, "idle": idle})
     began = now = time.monotonic_ns()
     total = 0
     while now - began < duration_ns:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from kernelscope.agent import stats as module
 from kernelscope.agent.kernel import syscalls
-from kernelscope.agent.stats import RunStats
+from kernelscope.agent.run import bpf_stats as module
+from kernelscope.agent.run.bpf_stats import RunStats
 
 MS = 1_000_000
 

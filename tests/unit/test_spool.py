@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent.spool import Spool
+from kernelscope.agent.run.send_queue import Spool
 from kernelscope.protocol.program import FrameReader
 
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent.kernel import maps, perf_buffer, syscalls
 from kernelscope.agent.kernel.ring_buffer import Chunk, Ring
-from kernelscope.agent.pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
+from kernelscope.agent.run.drain_pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.program import Layout, Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object
-    from kernelscope.agent.spool import Spool
+    from kernelscope.agent.run.send_queue import Spool
     from kernelscope.agent.symbols.stacks import StackResolver
 
 LOST_MAP = "ks_lost"

@@ -16,14 +16,14 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent import announcement
 from kernelscope.agent.attach import attach, bpf_links, hook_patterns, loader, task_tree
 from kernelscope.agent.attach import hook_availability as catalogue
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
-from kernelscope.agent.reading import Reading
-from kernelscope.agent.spool import Spool, widen
-from kernelscope.agent.stats import RunStats
+from kernelscope.agent.run import attached_message
+from kernelscope.agent.run.bpf_stats import RunStats
+from kernelscope.agent.run.reader import Reading
+from kernelscope.agent.run.send_queue import Spool, widen
 from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook, Program, decode_header
@@ -180,8 +180,8 @@ class Run:
     def _announce(self, obj: Object, hook_names: Mapping[int, str]) -> None:
         self._send(
             {
-                **announcement.compiled(obj),
-                **announcement.machine(self.program.enums),
+                **attached_message.compiled(obj),
+                **attached_message.machine(self.program.enums),
                 "type": "attached",
                 "layouts": [layout.to_json() for layout in self.reading.layouts],
                 "hooks": [{"function": one.function, "spec": one.spec} for one in self.attachments],
