@@ -32,9 +32,9 @@ def kernel_refusal() -> str | None:
     """
     if sys.platform != "linux":
         return f"this is {sys.platform}: BPF is a part of the Linux kernel"
-    from kernelscope.agent import examine
+    from kernelscope.agent.server import doctor
 
-    refused = examine.refusal()
+    refused = doctor.refusal()
     if refused is not None and not _sudo():
         return f"this user may not load BPF programs ({refused})"
     import_bcc = ["/usr/bin/python3", "-I", "-c", "import bcc"]

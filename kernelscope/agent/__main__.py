@@ -22,6 +22,6 @@ def _enter_package() -> None:
 if __name__ == "__main__":
     gc.disable()  # nothing that starting makes is garbage; the server enables it
     _enter_package()
-    from kernelscope.agent.server import main
+    from kernelscope.agent.server.server import main
 
     sys.exit(main())

@@ -6,9 +6,9 @@ import os
 import socket
 from typing import Any
 
-from kernelscope.agent import policy, requests, server
 from kernelscope.agent.client import Agent, Channel
 from kernelscope.agent.kernel import process
+from kernelscope.agent.server import handlers, policy, server
 from kernelscope.protocol.program import Program, encode_header
 
 _SOURCE = """
@@ -33,7 +33,7 @@ def under_policy(limits: dict[str, Any], duration_ns: int) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         control.close()
-        context = requests.Context(policy.Policy(**limits), process.private_tracefs())
+        context = handlers.Context(policy.Policy(**limits), process.private_tracefs())
         server.Server(theirs, context).serve()
         os._exit(0)
     theirs.close()

@@ -18,7 +18,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from kernelscope import magics
-from kernelscope.agent import policy
+from kernelscope.agent.server import policy
 from kernelscope.session import Session
 
 pytestmark = pytest.mark.kernel

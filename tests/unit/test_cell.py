@@ -12,7 +12,7 @@ import pytest
 
 from kernelscope import catalogue, cell, cell_summary, request
 from kernelscope.agent.attach import task_tree
-from kernelscope.agent.policy import Policy
+from kernelscope.agent.server.policy import Policy
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError, RequirementError, TargetError
 from kernelscope.protocol.program import Filters, Program

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kernelscope.agent.policy import Policy
-from kernelscope.agent.requests import Context
 from kernelscope.agent.run.drain_pacing import SLOWEST_TICK_S, Pace
 from kernelscope.agent.run.run import Run
+from kernelscope.agent.server.handlers import Context
+from kernelscope.agent.server.policy import Policy
 from kernelscope.protocol.program import Program
 
 MIB = 1 << 20

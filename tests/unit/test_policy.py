@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kernelscope import catalogue, request
-from kernelscope.agent import builtin, policy
-from kernelscope.agent.policy import Policy
+from kernelscope.agent.server import builtin_policy, policy
+from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.program import Hook, Program
 
@@ -132,7 +132,7 @@ def probe_with_a_macro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progr
     (tmp_path / "area" / "sized.toml").write_text(
         '[[parameter]]\nname = "size"\npassed = "define"\n[[parameter]]\nname = "other"\n'
     )
-    monkeypatch.setattr(builtin, "probe_folder", lambda: tmp_path)
+    monkeypatch.setattr(builtin_policy, "probe_folder", lambda: tmp_path)
     return Program("sized", "int x[SIZE];")
 
 
@@ -183,7 +183,7 @@ def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / "watcher.c").write_text("int x;")
     (tmp_path / "network" / "watcher.toml").write_text(WATCHER)
-    monkeypatch.setattr(builtin, "probe_folder", lambda: tmp_path)
+    monkeypatch.setattr(builtin_policy, "probe_folder", lambda: tmp_path)
     program = Program("watcher", "int x;", hooks=(Hook("on_packet", (spec,)),))
 
     if allowed:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from kernelscope.agent import requests, server
-from kernelscope.agent.policy import Policy
+from kernelscope.agent.server import handlers, server
+from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.program import MAX_LINE, VERSION, Frame, FrameReader, send_frame
 
@@ -26,14 +26,14 @@ PATIENCE_S = 10.0
 HELLO = {"type": "hello", "version": VERSION}
 
 
-class Stub(requests.Context):
+class Stub(handlers.Context):
     """Has nothing to warm up."""
 
     def compiler(self) -> Any:
         raise OSError
 
 
-def _answer(line: bytes, sock: socket.socket, context: requests.Context) -> None:
+def _answer(line: bytes, sock: socket.socket, context: handlers.Context) -> None:
     """Stand in for `requests.serve`, with requests that only a test needs."""
     kind = json.loads(line)["type"] if line.startswith(b'{"type":"test') else ""
     if kind == "test crash":
@@ -57,7 +57,7 @@ def _answer(line: bytes, sock: socket.socket, context: requests.Context) -> None
     requests_serve(line, sock, context)
 
 
-requests_serve = requests.serve
+requests_serve = handlers.serve
 
 
 def open_fds(pid: int | str = "self") -> int:
@@ -84,7 +84,7 @@ class Running:
             self.control.close()
             faulthandler.disable()
             sys.stderr = sys.__stderr__  # past pytest's capture
-            requests.serve = _answer
+            handlers.serve = _answer
             server.Server(theirs, Stub(policy, None)).serve()
             os._exit(0)
         theirs.close()

@@ -31,7 +31,7 @@ from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object
-    from kernelscope.agent.requests import Context
+    from kernelscope.agent.server.handlers import Context
 
 STATUS_EVERY_NS = 200_000_000
 FLUSH_TIMEOUT_S = 60.0

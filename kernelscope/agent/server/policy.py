@@ -45,16 +45,16 @@ class Policy:
                 field="duration_ns",
             )
         if self.source == "builtin":
-            from kernelscope.agent import builtin
+            from kernelscope.agent.server import builtin_policy
 
-            builtin.check(program, PATH)
+            builtin_policy.check(program, PATH)
 
     def hook_refusal(self, spec: str) -> str | None:
         """Say why the policy lets nobody look for a hook; None where it does."""
         if self.source == "builtin":
-            from kernelscope.agent import builtin
+            from kernelscope.agent.server import builtin_policy
 
-            return builtin.hook_refusal(spec, PATH)
+            return builtin_policy.hook_refusal(spec, PATH)
         return None
 
 

@@ -21,12 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from kernelscope.agent import policy, requests
 from kernelscope.agent.btf import ids
-from kernelscope.agent.inbox import Inbox
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run.send_queue import Spool
+from kernelscope.agent.server import handlers, policy
+from kernelscope.agent.server.request_reader import Inbox
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
 IDLE_BEFORE_WARMING_S = 0.5
@@ -46,7 +46,7 @@ class Child:
 class Server:
     """Forks a child for each request that comes in over `control`."""
 
-    def __init__(self, control: socket.socket, context: requests.Context) -> None:
+    def __init__(self, control: socket.socket, context: handlers.Context) -> None:
         self.context = context
         self.children: dict[int, Child] = {}
         self._control = control
@@ -113,7 +113,7 @@ class Server:
     def _warm(self) -> None:
         # A failure here (no bcc, no BTF) is told to whoever asks for a run, with its remedy.
         with suppress(KernelScopeError, OSError, ImportError):
-            requests.preload_rest()
+            handlers.preload_rest()
             ids.warm()
             self.context.compiler().warm()
         gc.collect()
@@ -132,7 +132,7 @@ class Server:
             self._dispatch(line, sock)
         if received and not self._preloaded:
             self._preloaded = True
-            requests.preload()  # while the notebook reads the greeting, and once for all runs
+            handlers.preload()  # while the notebook reads the greeting, and once for all runs
             self._keep()
         return received is not None
 
@@ -169,7 +169,7 @@ class Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(stderr, 2)
             self._close_inherited()
-            requests.serve(line, sock, self.context)
+            handlers.serve(line, sock, self.context)
             status = 0
         except process.Ended:
             status = 0
@@ -275,7 +275,7 @@ def main() -> int:
     try:
         control = _control_socket()
         process.isolate()
-        context = requests.Context(policy.load(), tracefs=process.private_tracefs())
+        context = handlers.Context(policy.load(), tracefs=process.private_tracefs())
     except (KernelScopeError, OSError) as error:
         sys.stderr.write(f"{as_error(error, 'starting the agent')}\n")
         return 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope.agent.kernel.os_errors import as_error
-from kernelscope.agent.policy import Policy
+from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError, KernelScopeError
 from kernelscope.protocol.program import VERSION, Program, decode_header, send_frame
 
@@ -143,9 +143,9 @@ def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _doctor(_: dict[str, Any], context: Context) -> dict[str, Any]:
-    from kernelscope.agent import examine
+    from kernelscope.agent.server import doctor
 
-    return {"type": "examined", "findings": examine.findings(context.tracefs)}
+    return {"type": "examined", "findings": doctor.findings(context.tracefs)}
 
 
 def _is_short_text(value: Any) -> bool:

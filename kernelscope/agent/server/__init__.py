@@ -1,0 +1,1 @@
+"""The root process: requests, forking, policy, and what doctor asks."""
