@@ -1,7 +1,7 @@
 """Runs a cell's Python under probes that see what it does, and nothing else of the notebook.
 
 All programs are loaded and attached before the cell begins. Its thread tells the agent when it
-begins and ends by two names that it takes for a moment (see agent/descendants.py): so what is
+begins and ends by two names that it takes for a moment (see agent/attach/task_tree.py): so what is
 counted is the cell's own, and none of what this module does.
 """
 

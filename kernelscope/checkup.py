@@ -1,7 +1,7 @@
 """`kernelscope doctor`: what works on this machine, tried, and what would mend the rest.
 
-The agent tries what needs privilege (agent/examine.py). Where no agent can be started, the same
-attempts are made with the user's own rights, so that the answer is still not a guess.
+The agent tries what needs privilege (agent/server/doctor.py). Where no agent can be started,
+the same attempts are made with the user's own rights, so that the answer is still not a guess.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ import json, sys, types
 package = types.ModuleType("kernelscope")
 package.__path__ = [sys.argv[1]]
 sys.modules["kernelscope"] = package
-from kernelscope.agent import examine
-print(json.dumps(examine.findings(None)))
+from kernelscope.agent.server import doctor
+print(json.dumps(doctor.findings(None)))
 """
 _NEEDED_TRIED = ("map", "program", "ring buffer")
 _REFUSALS = ("operation not permitted", "permission denied")

@@ -1,7 +1,7 @@
 """The lines of bpf_trace_printk: as records of their arguments, or as the kernel wrote them.
 
-The agent has a program's calls write their arguments to a ring buffer (agent/printk.py); where it
-could not, the lines come from the tracepoint bpf_trace:bpf_trace_printk.
+The agent has a program's calls write their arguments to a ring buffer (agent/source/printk.py);
+where it could not, the lines come from the tracepoint bpf_trace:bpf_trace_printk.
 """
 
 from __future__ import annotations

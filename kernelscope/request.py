@@ -345,7 +345,7 @@ def _require_task(probe: Probe, found: Mapping[str, Any]) -> None:
 def of_cell(asked: Request, tid: int) -> Request:
     """Return the request, held to what a thread does between the names of a cell's.
 
-    See agent/descendants.py. A probe that is about no task stays as it is. Raises ParameterError.
+    See agent/attach/task_tree.py. A probe that has no task stays as it is. Raises ParameterError.
     """
     probe = catalogue.find(asked.probe) if asked.probe else None
     if probe is not None and probe.filters == "none":

@@ -183,7 +183,7 @@ class Agent:
         return [str(name) for name in self._ask(request)["names"]]
 
     def doctor(self) -> dict[str, Any]:
-        """Return what the agent found when it tried everything; see agent/examine.py."""
+        """Return what the agent found when it tried everything; see agent/server/doctor.py."""
         return dict(self._ask({"type": "doctor"})["findings"])
 
     def dismiss(self) -> None:

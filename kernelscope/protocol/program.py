@@ -33,7 +33,7 @@ MAX_SOURCE = 256 << 10
 MAX_FIELDS = 6  # of a tracepoint's record
 MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 
-# What bpf_trace_printk prints, as records: `struct ks_printk_t` of agent/printk.py.
+# What bpf_trace_printk prints, as records: `struct ks_printk_t` of agent/source/printk.py.
 PRINTK_TABLE = "ks_printk"
 PRINTK_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?(?:hh|ll|[hlzjt])?([diuxXpsc%])")
 
