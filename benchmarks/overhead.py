@@ -22,9 +22,9 @@ from benchmarks.figures import kernelscope as case
 from benchmarks.load import Load
 from benchmarks.paired import Pair, pairs
 from benchmarks.programs import QUESTIONS
-from kernelscope import catalogue
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
+from kernelscope.probe import catalogue
 from kernelscope.session import default_session
 
 # A system call, a switch, a read from the disk: how many of each.

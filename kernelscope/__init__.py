@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from kernelscope.errors import LostEventsWarning
     from kernelscope.export import read
     from kernelscope.files import save
-    from kernelscope.finder import search
     from kernelscope.group import Runs
     from kernelscope.liveview.page import live
+    from kernelscope.probe.search import search
     from kernelscope.replay import replaying
     from kernelscope.session import Run, Session, open, run, start
     from kernelscope.show import Listing
@@ -64,14 +64,15 @@ _HOMES = {
     "replaying": "replay",
     "run": "session",
     "save": "files",
-    "search": "finder",
+    "search": "probe.search",
     "start": "session",
 }
 
 
 def probes() -> Listing:
     """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
-    from kernelscope import catalogue, session, show
+    from kernelscope import session, show
+    from kernelscope.probe import catalogue
 
     how = "kernelscope.run(NAME) runs one for a while; kernelscope show NAME tells all about it."
     return show.listing(catalogue.catalogue().values(), session.default_session().check, how)

@@ -12,7 +12,7 @@ from kernelscope import columns as kinds
 from kernelscope.decode import Array
 from kernelscope.errors import ProbeSpecError
 from kernelscope.plans import Plan
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 from kernelscope.rows import Joined, Rows, alone, combined
 
 # Decoded at a time: little enough that a block's memory is used again for the next.

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import bpftrace_output, catalogue, command_line, options, values
+from kernelscope import bpftrace_output, command_line, options, values
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -31,6 +31,7 @@ from kernelscope.errors import (
     RequirementError,
     RunError,
 )
+from kernelscope.probe import catalogue
 from kernelscope.request import unknown_table
 from kernelscope.tables import Tables, receipt_of
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, cell_summary, request, show
+from kernelscope import cell_summary, request, show
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
+from kernelscope.probe import catalogue
 from kernelscope.tables import Results
 
 if TYPE_CHECKING:

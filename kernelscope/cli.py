@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, command_line, options, show, terminal
+from kernelscope import command_line, options, show, terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
+from kernelscope.probe import catalogue
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.group import Runs
-    from kernelscope.probe import Probe
+    from kernelscope.probe.model import Probe
     from kernelscope.session import Run
     from kernelscope.tables import Results, Tables
 
@@ -116,9 +117,9 @@ def _list(tokens: list[str]) -> int:
 
 
 def _search(tokens: list[str]) -> int:
-    from kernelscope import finder
+    from kernelscope.probe import search
 
-    found = finder.asked(" ".join(tokens), prog="kernelscope search")
+    found = search.asked(" ".join(tokens), prog="kernelscope search")
     print(found)
     return 0 if found else 1
 

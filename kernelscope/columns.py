@@ -20,7 +20,7 @@ import pandas as pd
 from kernelscope import kernel_names
 from kernelscope.decode import Array
 from kernelscope.histogram import slot_bounds
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 from kernelscope.spelling import Values, as_bytes, c_strings, spell
 from kernelscope.stacks import Stacks
 

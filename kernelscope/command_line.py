@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from kernelscope import options
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
-from kernelscope.probe import Parameter, Probe
+from kernelscope.probe.model import Parameter, Probe
 
 
 @dataclass(frozen=True)

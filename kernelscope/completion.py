@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, cgroups, command_line, options
+from kernelscope import cgroups, command_line, options
 from kernelscope.errors import KernelScopeError
+from kernelscope.probe import catalogue
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from kernelscope.probe import Probe
+    from kernelscope.probe.model import Probe
     from kernelscope.session import Session
 
 # The kinds that the agent can list; a user probe's target comes before its symbol.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 
 
 def finished(

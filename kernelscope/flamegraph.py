@@ -19,9 +19,10 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import catalogue, export, figure, readings
+from kernelscope import export, figure, readings
 from kernelscope.analysis import UNITS
 from kernelscope.errors import AnalysisError
+from kernelscope.probe import catalogue
 
 STACKS = ("user_stack", "kernel_stack")  # outermost first
 

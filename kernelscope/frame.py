@@ -19,7 +19,7 @@ from kernelscope.blocks import Decoder
 from kernelscope.errors import ParameterError
 from kernelscope.finish import amounts, finished
 from kernelscope.plans import PRINTK, RECORDS, Plan, plans
-from kernelscope.probe import Column, TableSpec
+from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import PRINTK_TABLE, Frame, Layout
 from kernelscope.rows import map_rows, record_rows
 from kernelscope.stacks import Stacks

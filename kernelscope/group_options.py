@@ -11,7 +11,7 @@ from typing import Any
 
 from kernelscope import command_line, options
 from kernelscope.errors import ParameterError, did_you_mean
-from kernelscope.probe import Parameter, Probe
+from kernelscope.probe.model import Parameter, Probe
 
 # Options that mean one table or one program, and so are for one of the probes by its name.
 ONE_BY_ONE = ("table",)

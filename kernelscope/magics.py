@@ -13,19 +13,9 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import (
-    catalogue,
-    command_line,
-    completion,
-    describe,
-    finder,
-    marks,
-    options,
-    replay,
-    show,
-    values,
-)
+from kernelscope import command_line, completion, describe, marks, options, replay, show, values
 from kernelscope.errors import KernelScopeError, ParameterError
+from kernelscope.probe import catalogue, search
 from kernelscope.progress import Progress, in_notebook
 from kernelscope.session import Run, Runs, Session, default_session
 
@@ -215,11 +205,11 @@ class KernelScope(Magics):
         else:
             page.from_line(line, self.session, self._with_defaults({}))
 
-    def _asked_about(self, line: str) -> finder.Matches | describe.Description | None:
+    def _asked_about(self, line: str) -> search.Matches | describe.Description | None:
         """Answer `search` and `show`, which run nothing; None where the line is about neither."""
         word, _, rest = line.strip().partition(" ")
         if word == "search":
-            return finder.asked(rest, prog="%ebpf search")
+            return search.asked(rest, prog="%ebpf search")
         if word == "show":
             return describe.description(describe.named(rest, "%ebpf show"), self.session.check)
         return None

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kernelscope import cgroups, chosen, endings, formats, values
+from kernelscope import cgroups, endings, values
 from kernelscope.errors import ParameterError, did_you_mean
-from kernelscope.probe import Parameter, Probe
+from kernelscope.probe import call_format, hook_selection
+from kernelscope.probe.model import Parameter, Probe
 from kernelscope.protocol.program import MAX_FIELDS
 
 
@@ -93,7 +94,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "duration": values.duration,
     "size": values.size,
     "disk": values.disk,
-    "condition": formats.condition,
+    "condition": call_format.condition,
 }
 
 
@@ -182,9 +183,9 @@ def parameter_value(parameter: Parameter, value: Any) -> Any:
 
 def _converter(parameter: Parameter) -> Callable[[Any], Any]:
     if parameter.kind == "hook":
-        return partial(chosen.read, kinds=parameter.hooks)
+        return partial(hook_selection.read, kinds=parameter.hooks)
     if parameter.kind == "format":
-        return partial(formats.read, most=int(parameter.maximum or MAX_FIELDS))
+        return partial(call_format.read, most=int(parameter.maximum or MAX_FIELDS))
     return _CONVERTERS[parameter.kind]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kernelscope import infer
 from kernelscope.errors import ProbeSpecError
-from kernelscope.probe import Column, TableSpec
+from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import PRINTK_TABLE, Layout
 
 MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")

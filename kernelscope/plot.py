@@ -19,13 +19,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import analysis, artists, bins, catalogue, figure, plot_readings, readings
+from kernelscope import analysis, artists, bins, figure, plot_readings, readings
 from kernelscope import flamegraph as flames
 from kernelscope.analysis import Measure, measured, unknown_column
 from kernelscope.bins import Numbers
 from kernelscope.errors import AnalysisError, ProbeNotFoundError
 from kernelscope.figure import INK, PALETTE, Figure
-from kernelscope.probe import Plot
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Plot
 
 _TIME_BINS = 60
 _CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)  # in percent

@@ -16,7 +16,7 @@ import numpy as np
 from kernelscope import columns as kinds
 from kernelscope import decode
 from kernelscope.decode import Array
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
 from kernelscope.rows import Rows
 from kernelscope.spelling import Values, spell, text_of

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kernelscope import applied, catalogue, chosen, formats, options
+from kernelscope import options
 from kernelscope.errors import (
     AgentRefusedError,
     ParameterError,
@@ -22,8 +22,9 @@ from kernelscope.errors import (
     RecordingError,
     TargetError,
 )
-from kernelscope.probe import COLUMN_KINDS, Parameter, Probe, TableSpec
-from kernelscope.probe_load import tables_from_json
+from kernelscope.probe import call_format, catalogue, hook_selection, resolve
+from kernelscope.probe.loader import tables_from_json
+from kernelscope.probe.model import COLUMN_KINDS, Parameter, Probe, TableSpec
 from kernelscope.protocol.program import MAX_SOURCE, Filters, Hook, Program
 
 CELL_DURATION_S = 10.0
@@ -119,8 +120,8 @@ def from_probe(probe: Probe, given: Mapping[str, Any], *, where: str = "api") ->
     if found.get("table") and found["table"] not in [table.name for table in probe.tables]:
         raise unknown_table(found["table"], [table.name for table in probe.tables])
     parameters = _with_defaults(probe, own)
-    hooks = applied.hooks(probe, parameters)
-    tables = applied.tables(probe, parameters)
+    hooks = resolve.hooks(probe, parameters)
+    tables = resolve.tables(probe, parameters)
     params, defines = _passed(probe, parameters)
     filters, filter_params = _filters(probe.filters, probe.name, found)
     _require_task(probe, found)
@@ -245,7 +246,7 @@ def _with_defaults(probe: Probe, own: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(probe: Probe, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters for the receipt: a disk by its name, what was taken apart as given."""
     disks = [p.name for p in probe.parameters if p.kind == "disk" and given.get(p.name) is not None]
-    parts = (chosen.Hooks, formats.Format, formats.Condition)
+    parts = (hook_selection.Hooks, call_format.Format, call_format.Condition)
     shown = {name: str(v) if isinstance(v, parts) else v for name, v in parameters.items()}
     return {**shown, **{name: str(given[name]) for name in disks}}
 
@@ -272,9 +273,9 @@ def _passed(probe: Probe, parameters: Mapping[str, Any]) -> tuple[dict[str, int]
 
 
 def _condition(
-    parameter: Parameter, value: formats.Condition, parameters: Mapping[str, Any]
+    parameter: Parameter, value: call_format.Condition, parameters: Mapping[str, Any]
 ) -> dict[str, int]:
-    wanted = [given for given in parameters.values() if isinstance(given, formats.Format)]
+    wanted = [given for given in parameters.values() if isinstance(given, call_format.Format)]
     try:
         return value.params(parameter.name, wanted[0] if wanted else None)
     except ValueError as error:

@@ -10,11 +10,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
-from kernelscope import catalogue, group_options, replay, request
+from kernelscope import group_options, replay, request
 from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
 from kernelscope.group import Runs, named
-from kernelscope.probe import Probe
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Probe
 from kernelscope.request import Request
 from kernelscope.run_handle import Run
 from kernelscope.stream import Source

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kernelscope import command_line, request
 from kernelscope.errors import KernelScopeError
-from kernelscope.probe import Probe
+from kernelscope.probe.model import Probe
 
 
 @dataclass(frozen=True)

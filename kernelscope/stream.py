@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.frame import Collector
-    from kernelscope.probe import Column
+    from kernelscope.probe.model import Column
     from kernelscope.recording import Recorder
 
 _RECENT_BYTES = 64 << 20  # for an iteration that begins late

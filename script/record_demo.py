@@ -15,7 +15,8 @@ from typing import Any
 
 import nbformat
 
-from kernelscope import catalogue, command_line, recording
+from kernelscope import command_line, recording
+from kernelscope.probe import catalogue
 from kernelscope.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,9 +26,10 @@ from PIL import Image  # noqa: E402
 from probes import record  # noqa: E402
 from probes.loads import Load, started  # noqa: E402
 
-from kernelscope import catalogue, plot, terminal  # noqa: E402
+from kernelscope import plot, terminal  # noqa: E402
 from kernelscope.errors import AttachError, KernelScopeError  # noqa: E402
-from kernelscope.probe import Probe  # noqa: E402
+from kernelscope.probe import catalogue  # noqa: E402
+from kernelscope.probe.model import Probe  # noqa: E402
 from kernelscope.session import Session  # noqa: E402
 from kernelscope.tables import Tables  # noqa: E402
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kernelscope import figure
 from kernelscope.errors import ParameterError
 from kernelscope.liveview.reduce import Shape
-from kernelscope.probe import Plot
+from kernelscope.probe.model import Plot
 
 # A plot's kind in a description -> the view that shows it while it moves.
 _OF_PLOT = {

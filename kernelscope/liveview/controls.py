@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope import options
-from kernelscope.probe import Parameter, Probe
+from kernelscope.probe.model import Parameter, Probe
 
 _FILTERS = ("pid", "comm", "uid", "cgroup")
 _TEXT = widgets.Layout(width="190px")

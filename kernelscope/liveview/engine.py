@@ -16,7 +16,7 @@ from kernelscope.liveview.reduce import Reducer, shape_of
 
 if TYPE_CHECKING:
     from kernelscope.batches import Batch
-    from kernelscope.probe import Plot
+    from kernelscope.probe.model import Plot
     from kernelscope.run_handle import Run
 
 _RATE_S = 2.0

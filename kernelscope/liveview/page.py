@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kernelscope import catalogue, command_line, group_options, options, values
+from kernelscope import command_line, group_options, options, values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.liveview.choice import KINDS
 from kernelscope.liveview.panel import Panel
 from kernelscope.liveview.pictures import SIZE
 from kernelscope.liveview.tracer import Tracer
 from kernelscope.liveview.track import Track
+from kernelscope.probe import catalogue
 from kernelscope.progress import in_notebook
 from kernelscope.replay import PacedReplay
 from kernelscope.run_handle import Run

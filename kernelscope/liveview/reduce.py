@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from kernelscope.liveview.window import Grid, Numbers, Places, Tops, Window
-from kernelscope.probe import Column, Plot
+from kernelscope.probe.model import Column, Plot
 
 _NAMES = (
     "syscall", "path", "text", "enum", "device", "errno", "signal", "ip", "ipv4", "ipv6",

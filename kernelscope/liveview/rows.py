@@ -15,7 +15,7 @@ from kernelscope.tables import Tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kernelscope.probe import Column
+    from kernelscope.probe.model import Column
     from kernelscope.theme import Theme
 
 SHOWN = 100

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import catalogue, show
+from kernelscope import show
 from kernelscope.errors import KernelScopeError
 from kernelscope.liveview.choice import View, offered
 from kernelscope.liveview.engine import Engine
+from kernelscope.probe import catalogue
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.probe import Plot, Probe
+    from kernelscope.probe.model import Plot, Probe
     from kernelscope.run_handle import Run
     from kernelscope.session import Session
 

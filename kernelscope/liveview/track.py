@@ -8,13 +8,13 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kernelscope import catalogue, finder
 from kernelscope.errors import ParameterError
 from kernelscope.liveview import answers, status
 from kernelscope.liveview.choice import View, chosen
 from kernelscope.liveview.controls import Controls
 from kernelscope.liveview.screen import Screen
 from kernelscope.liveview.tracer import Tracer
+from kernelscope.probe import catalogue, search
 from kernelscope.theme import Theme
 
 
@@ -117,7 +117,7 @@ class Track:
         if not name:
             self.picker.options = catalogue.names()
             return
-        found = finder.search(name)
+        found = search.search(name)
         self.picker.options = [each.name for each in found] or catalogue.names()
         self.say("\n".join(f"{each.name}: {each.summary}" for each in found) or "nothing found")
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from kernelscope import columns as kinds
 from kernelscope.histogram import slot_bounds
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -15,10 +15,10 @@ import pytest
 from probes.loads import started
 
 import kernelscope
-from kernelscope import catalogue
 from kernelscope.agent.client import Agent
 from kernelscope.errors import KernelScopeError
-from kernelscope.probe import HookSpec
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import HookSpec
 from kernelscope.session import Session
 from kernelscope.tables import Tables
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from probes import loads, record
 
-from kernelscope import catalogue
 from kernelscope.agent.source import prelude_trim
-from kernelscope.probe import Probe
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Probe
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.probe_folder import probe_folder
 from kernelscope.request import from_probe

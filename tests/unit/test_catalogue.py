@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import catalogue, describe, probe_load, request
+from kernelscope import describe, request
 from kernelscope.command_line import parser
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
+from kernelscope.probe import catalogue, loader
 
 GOOD = """
 area = "block"
@@ -51,7 +52,7 @@ def load(folder: Path, text: str, source: str = "int x;") -> object:
     area.mkdir(exist_ok=True)
     (area / "thing.c").write_text(source)
     (area / "thing.toml").write_text(text)
-    return probe_load.load(area / "thing.toml")
+    return loader.load(area / "thing.toml")
 
 
 def test_a_probe_is_read_from_its_two_files(tmp_path: Path):
@@ -104,7 +105,7 @@ def test_a_probe_without_its_c_is_refused(tmp_path: Path):
     path.write_text(GOOD)
 
     with pytest.raises(ProbeSpecError, match=r"thing\.c: cannot be read"):
-        probe_load.load(path)
+        loader.load(path)
 
 
 def test_every_built_in_probe_loads_and_its_options_fit_beside_the_common_ones():

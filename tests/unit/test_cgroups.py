@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from kernelscope import cgroups, request
-from kernelscope.catalogue import find
 from kernelscope.cgroups import Cgroup
 from kernelscope.errors import ParameterError
+from kernelscope.probe.catalogue import find
 from kernelscope.protocol.program import Filters
 
 CONTAINER = "4fa6e0f0c678"

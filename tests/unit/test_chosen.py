@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope import catalogue, chosen, formats, request
+from kernelscope import request
 from kernelscope.agent.attach import hook_patterns
 from kernelscope.errors import AttachError, ParameterError
+from kernelscope.probe import call_format, catalogue, hook_selection
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook, Program
 
@@ -26,7 +27,7 @@ KINDS = ("uprobe", "kprobe", "fentry", "tracepoint")
     ],
 )
 def test_a_function_may_be_named_in_short(text: str, each: list[tuple[str, ...]]) -> None:
-    assert list(chosen.read(text, KINDS).each) == each
+    assert list(hook_selection.read(text, KINDS).each) == each
 
 
 @pytest.mark.parametrize(
@@ -35,17 +36,17 @@ def test_a_function_may_be_named_in_short(text: str, each: list[tuple[str, ...]]
 )
 def test_what_is_no_function_is_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        chosen.read(text, KINDS)
+        hook_selection.read(text, KINDS)
 
 
 @pytest.mark.parametrize("text", ["c:", "vfs-read", "kprobe:", "c:malloc,,c:free", "lib/x:f"])
 def test_what_is_no_hooks_name_is_refused(text: str) -> None:
     with pytest.raises(AttachError):
-        chosen.read(text, KINDS)
+        hook_selection.read(text, KINDS)
 
 
 def test_a_functions_return_is_the_hook_of_the_same_place() -> None:
-    found = list(chosen.read("c:malloc,vfs_read", KINDS).returns("f"))
+    found = list(hook_selection.read("c:malloc,vfs_read", KINDS).returns("f"))
 
     assert found == [
         Hook("f", ("uretprobe:c:malloc",)),
@@ -54,7 +55,7 @@ def test_a_functions_return_is_the_hook_of_the_same_place() -> None:
 
 
 def test_only_a_tracepoint_is_asked_for_the_fields_of_its_record() -> None:
-    found = list(chosen.read("c:malloc,tracepoint:a:b", KINDS).entries("f", ["x"]))
+    found = list(hook_selection.read("c:malloc,tracepoint:a:b", KINDS).entries("f", ["x"]))
 
     assert [hook.fields for hook in found] == [(), ("x",)]
     data = Program("cell", "int x;", hooks=tuple(found)).to_json()
@@ -89,7 +90,7 @@ def test_a_pattern_is_told_by_the_hooks_own_name(spec: str, is_pattern: bool) ->
 
 
 def test_a_format_says_where_each_value_comes_from_and_how_it_is_read() -> None:
-    form = formats.read("path=%s flags=%#x size=%3$hu arg5=%d ret=%ld raw")
+    form = call_format.read("path=%s flags=%#x size=%3$hu arg5=%d ret=%ld raw")
 
     assert [(item.name, item.source, item.kind) for item in form.items] == [
         ("path", 1, 7),
@@ -104,7 +105,7 @@ def test_a_format_says_where_each_value_comes_from_and_how_it_is_read() -> None:
 
 
 def test_a_format_makes_columns_and_leaves_taken_names_alone() -> None:
-    form = formats.read("a=%s pid=%d b=%s c=%p d=%lu")
+    form = call_format.read("a=%s pid=%d b=%s c=%p d=%lu")
 
     assert [(c.name, c.kind, c.field) for c in form.columns(["pid"])] == [
         ("a", "text", "text0"),
@@ -118,23 +119,23 @@ def test_a_format_makes_columns_and_leaves_taken_names_alone() -> None:
 @pytest.mark.parametrize("text", ["", "a=%", "a=%f", "1a=%d", "a=%0$d", "a=%7$d", "a==%d", "%d"])
 def test_what_is_no_format_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        formats.read(text)
+        call_format.read(text)
 
 
 @pytest.mark.parametrize(
     ("text", "number"), [("ret<0", 0), ("ret >= -4096", -4096), ("ret&0x40", 64)]
 )
 def test_a_condition_compares_one_of_the_formats_numbers(text: str, number: int) -> None:
-    found = formats.condition(text)
+    found = call_format.condition(text)
 
-    assert found.params("when", formats.read("path=%s ret=%d"))["when_number"] == number
-    assert found.params("when", formats.read("path=%s ret=%d"))["when_value"] == 2
+    assert found.params("when", call_format.read("path=%s ret=%d"))["when_number"] == number
+    assert found.params("when", call_format.read("path=%s ret=%d"))["when_value"] == 2
 
 
 @pytest.mark.parametrize("text", ["ret", "ret<", "ret<x", "ret=<0", "<0", "ret<1e400", "a<9" * 9])
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        formats.condition(text)
+        call_format.condition(text)
 
 
 def test_a_probe_attaches_to_a_return_only_where_it_is_asked_for() -> None:

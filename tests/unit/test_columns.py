@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kernelscope import columns, kernel_names
 from kernelscope.histogram import slot_bounds
-from kernelscope.probe import COLUMN_KINDS, Column
+from kernelscope.probe.model import COLUMN_KINDS, Column
 from kernelscope.stacks import Stacks
 
 FRAMES = {

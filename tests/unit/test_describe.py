@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from kernelscope import catalogue, describe
+from kernelscope import describe
 from kernelscope.errors import AgentUnavailableError, ParameterError
-from kernelscope.probe import Plot, Probe
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Plot, Probe
 
 every_probe = pytest.mark.parametrize(
     "probe", catalogue.catalogue().values(), ids=list(catalogue.catalogue())

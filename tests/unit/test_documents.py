@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import catalogue
+from kernelscope.probe import catalogue
 
 ROOT = Path(__file__).parents[2]
 MAKE_DOCS = runpy.run_path(str(ROOT / "script" / "make_docs.py"), run_name="make_docs")

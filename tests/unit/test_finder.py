@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import kernelscope
-from kernelscope import catalogue, finder
 from kernelscope.errors import ParameterError
+from kernelscope.probe import catalogue, search
 
 # A question as it is typed, and the probes of which one must be among the first three.
 QUESTIONS = {
@@ -86,19 +86,19 @@ QUESTIONS = {
 
 @pytest.mark.parametrize(("question", "wanted"), QUESTIONS.items())
 def test_a_question_finds_its_probe_among_the_first_three(question: str, wanted: str) -> None:
-    first = [match.name for match in finder.search(question)[:3]]
+    first = [match.name for match in search.search(question)[:3]]
     assert set(wanted.split()) & set(first), first
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_a_probes_own_name_finds_it_first(name: str) -> None:
-    assert finder.search(f"what does {name} do")[0].name == name
+    assert search.search(f"what does {name} do")[0].name == name
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_keyword_of_several_words_finds_its_probe(name: str) -> None:
     for keyword in (word for word in catalogue.find(name).keywords if " " in word):
-        assert name in [match.name for match in finder.search(keyword)], keyword
+        assert name in [match.name for match in search.search(keyword)], keyword
 
 
 @pytest.mark.parametrize(
@@ -106,39 +106,39 @@ def test_every_keyword_of_several_words_finds_its_probe(name: str) -> None:
               "latency latencies", "write writes writing", "slow slower slowest", "kill killed"],
 )  # fmt: skip
 def test_the_forms_of_a_word_have_one_stem(words: str) -> None:
-    assert len({finder.stem(word) for word in words.split()}) == 1
+    assert len({search.stem(word) for word in words.split()}) == 1
 
 
 @pytest.mark.parametrize("words", ["open oper", "process proc", "read red", "disk dish"])
 def test_different_words_have_different_stems(words: str) -> None:
-    assert len({finder.stem(word) for word in words.split()}) == 2
+    assert len({search.stem(word) for word in words.split()}) == 2
 
 
 def test_a_misspelt_word_finds_what_was_meant() -> None:
-    assert finder.search("who opnes filse")[0].name == "opensnoop"
+    assert search.search("who opnes filse")[0].name == "opensnoop"
 
 
 def test_the_reason_is_told_and_shown() -> None:
-    found = finder.search("slow disk")
+    found = search.search("slow disk")
     assert found[0].why == ("keyword slow disk",)
     assert "keyword slow disk" in repr(found)
     assert "<code>biolatency</code>" in found._repr_html_()
 
 
 def test_what_nothing_is_about_says_so() -> None:
-    found = finder.search("zzzzqq")
+    found = search.search("zzzzqq")
     assert not found
     assert "No probe is about 'zzzzqq'" in repr(found)
     assert "No probe is about &#x27;zzzzqq&#x27;" in found._repr_html_()
 
 
 def test_words_that_say_nothing_find_nothing() -> None:
-    assert len(finder.search("what is it")) == 0
+    assert len(search.search("what is it")) == 0
 
 
 def test_a_search_for_nothing_is_an_error() -> None:
     with pytest.raises(ParameterError, match="search for what"):
-        finder.asked("  ", prog="%ebpf search")
+        search.asked("  ", prog="%ebpf search")
 
 
 def test_the_function_stays_a_function_when_the_modules_are_there() -> None:

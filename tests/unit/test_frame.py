@@ -27,7 +27,7 @@ from kernelscope import blocks, frame
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.finish import finished
 from kernelscope.frame import Collector
-from kernelscope.probe import Column, TableSpec
+from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Field, Frame, Layout
 
 

@@ -10,7 +10,7 @@ from unit.collected import HISTOGRAM, PER_CPU, SCALAR, U32, U64, collector, fill
 from unit.raw import EVENT, OFFSET_NS, reading
 
 from kernelscope.errors import ParameterError
-from kernelscope.probe import Column, TableSpec
+from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Field, Layout
 
 

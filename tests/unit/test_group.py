@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, receipt, session
 
-from kernelscope import catalogue, command_line, group_options, outputs
+from kernelscope import command_line, group_options, outputs
 from kernelscope.errors import (
     AttachError,
     LostEventsWarning,
@@ -19,7 +19,8 @@ from kernelscope.errors import (
     ProbeNotFoundError,
 )
 from kernelscope.group import Runs
-from kernelscope.probe import Column, TableSpec
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Frame
 from kernelscope.tables import Results, Tables
 

@@ -12,7 +12,7 @@ from kernelscope.liveview.choice import chosen, offered
 from kernelscope.liveview.engine import Engine
 from kernelscope.liveview.reduce import shape_of
 from kernelscope.liveview.tracer import Tracer
-from kernelscope.probe import Column, Plot
+from kernelscope.probe.model import Column, Plot
 
 EVENTS_C = "BPF_RINGBUF_OUTPUT(events, 8);"
 COUNTS_C = "BPF_HASH(counts, u32);"

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
-from kernelscope import catalogue
 from kernelscope.errors import ParameterError
 from kernelscope.liveview import page, rows, saving, status
 from kernelscope.liveview.controls import Controls, help_of
 from kernelscope.liveview.tracer import Tracer
-from kernelscope.probe import Column, Parameter
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Column, Parameter
 from kernelscope.theme import LIGHT
 
 CALLS = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernelscope.liveview.window import BIN_NS, BINS, OTHER, Grid, Tops, Window
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND

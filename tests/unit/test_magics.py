@@ -13,8 +13,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
 
 import kernelscope
-from kernelscope import catalogue, completion, magics, show
+from kernelscope import completion, magics, show
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
+from kernelscope.probe import catalogue
 from kernelscope.session import Run, Session
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"

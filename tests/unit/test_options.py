@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import catalogue, command_line, options, request, values
+from kernelscope import command_line, options, request, values
 from kernelscope.errors import KernelScopeError, ParameterError, TargetError
+from kernelscope.probe import catalogue
 
 SOURCE = "BPF_HASH(counts, u32);"
 

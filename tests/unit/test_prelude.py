@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope import catalogue
 from kernelscope.agent.source import prelude_trim
+from kernelscope.probe import catalogue
 
 PRELUDE = """\
 /* what OTHER is */

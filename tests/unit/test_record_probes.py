@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kernelscope import catalogue
+from kernelscope.probe import catalogue
 from kernelscope.tables import Tables
 
 SCRIPT = Path(__file__).parents[2] / "script"

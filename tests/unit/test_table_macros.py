@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from kernelscope import catalogue
 from kernelscope.agent.source.table_macros import expand
+from kernelscope.probe import catalogue
 from kernelscope.protocol.c_tokens import scan, spelling
 
 PRELUDE = """

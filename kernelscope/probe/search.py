@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kernelscope import catalogue, show
+from kernelscope import show
 from kernelscope.errors import ParameterError, did_you_mean
-from kernelscope.probe import Probe
+from kernelscope.probe import catalogue
+from kernelscope.probe.model import Probe
 
 MOST = 10
 _WEIGHTS = {

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kernelscope import chosen, formats
 from kernelscope.errors import ParameterError
-from kernelscope.probe import HookSpec, Probe, TableSpec
+from kernelscope.probe import call_format, hook_selection
+from kernelscope.probe.model import HookSpec, Probe, TableSpec
 from kernelscope.protocol.program import Hook
 
 _CHOSEN = re.compile(r"\{(\w+)(:return)?\}\Z")
@@ -24,7 +24,7 @@ def hooks(probe: Probe, parameters: Mapping[str, Any]) -> tuple[Hook, ...]:
 def _hooks(spec: HookSpec, parameters: Mapping[str, Any]) -> Iterator[Hook]:
     match = _CHOSEN.match(spec.any_of[0])
     given = parameters.get(match[1]) if match else None
-    if match is None or not isinstance(given, chosen.Hooks):
+    if match is None or not isinstance(given, hook_selection.Hooks):
         yield Hook(spec.function, spec.specs(parameters), spec.optional)
     elif match[2]:
         try:
@@ -34,7 +34,7 @@ def _hooks(spec: HookSpec, parameters: Mapping[str, Any]) -> Iterator[Hook]:
                 f"--{match[1]} {given}: {error}", name=match[1], value=str(given)
             ) from None
     else:
-        values = [value for value in parameters.values() if isinstance(value, formats.Format)]
+        values = [value for value in parameters.values() if isinstance(value, call_format.Format)]
         yield from given.entries(spec.function, values[0].fields if values else ())
 
 
@@ -52,7 +52,7 @@ def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
     left_out = {column.name for column in table.columns} - {column.name for column in columns}
     sort = tuple(name for name in table.sort if name.lstrip("-") not in left_out)
     values = parameters.get(table.formatted)
-    if isinstance(values, formats.Format):
+    if isinstance(values, call_format.Format):
         columns += values.columns([column.name for column in columns])
     return dataclasses.replace(table, columns=tuple(columns), sort=sort)
 
@@ -63,6 +63,6 @@ def applies(when: Mapping[str, list[str]], parameters: Mapping[str, Any]) -> boo
 
 
 def _has(value: Any, choices: list[str]) -> bool:
-    if isinstance(value, formats.Format):
+    if isinstance(value, call_format.Format):
         return not value.traits.isdisjoint(choices)
     return value in choices

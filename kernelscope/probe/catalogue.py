@@ -10,9 +10,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from kernelscope import probe_load
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean
-from kernelscope.probe import Probe
+from kernelscope.probe import loader
+from kernelscope.probe.model import Probe
 from kernelscope.protocol.probe_folder import probe_folder
 
 _own: dict[str, Probe] = {}  # of files that were named: known by their names from then on
@@ -26,7 +26,7 @@ def _paths() -> Mapping[str, Path]:
 
 @cache
 def _load(path: Path) -> Probe:
-    return probe_load.load(path)
+    return loader.load(path)
 
 
 def names() -> list[str]:
@@ -79,7 +79,7 @@ def _read(path: Path) -> Probe:
             file=str(path),
             key="",
         )
-    _own[path.stem] = probe_load.load(path, own=True)
+    _own[path.stem] = loader.load(path, own=True)
     return _own[path.stem]
 
 

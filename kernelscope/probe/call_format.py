@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kernelscope.probe import Column
+from kernelscope.probe.model import Column
 from kernelscope.protocol.program import MAX_FIELDS
 
 MAX_TEXTS = 3

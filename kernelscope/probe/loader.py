@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kernelscope.errors import ProbeSpecError, did_you_mean
-from kernelscope.probe import (
+from kernelscope.probe.model import (
     COLUMN_KINDS,
     Check,
     Column,

@@ -1,0 +1,1 @@
+"""What a probe is: its description, the catalogue, search, and hooks that the user selects."""
