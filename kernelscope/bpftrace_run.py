@@ -33,7 +33,7 @@ from kernelscope.errors import (
 )
 from kernelscope.probe import catalogue
 from kernelscope.request import unknown_table
-from kernelscope.tables import Tables, receipt_of
+from kernelscope.tables.results import Tables, receipt_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
-from kernelscope.tables import Results
+from kernelscope.tables.results import Results
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernelscope.tables import Tables, receipt_of
+from kernelscope.tables.results import Tables, receipt_of
 
 if TYPE_CHECKING:
     import pandas as pd

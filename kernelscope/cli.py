@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kernelscope.group import Runs
     from kernelscope.probe.model import Probe
     from kernelscope.session import Run
-    from kernelscope.tables import Results, Tables
+    from kernelscope.tables.results import Results, Tables
 
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
@@ -229,7 +229,7 @@ def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -
 
 
 def _write(result: pd.DataFrame | Tables | Results, kind: str) -> None:
-    from kernelscope.tables import by_name
+    from kernelscope.tables.results import by_name
 
     for index, (name, table) in enumerate(by_name(result).items()):
         if name and kind != "json":

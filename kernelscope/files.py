@@ -19,7 +19,7 @@ import pandas as pd
 from kernelscope import endings, export
 from kernelscope.errors import AnalysisError, ExportError
 from kernelscope.export import PathLike
-from kernelscope.tables import by_name, with_name
+from kernelscope.tables.results import by_name, with_name
 
 
 def save(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> list[Path]:

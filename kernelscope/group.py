@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kernelscope import receipt
 from kernelscope.errors import KernelScopeError
 from kernelscope.run_handle import Run, Stoppable
-from kernelscope.tables import Results, receipt_of
+from kernelscope.tables.results import Results, receipt_of
 
 if TYPE_CHECKING:
     from kernelscope.progress import Progress

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.request import Request
-    from kernelscope.tables import Results, Tables
+    from kernelscope.tables.results import Results, Tables
 
 _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a DataFrame.
 
@@ -333,7 +333,7 @@ def _warm(session: Session) -> None:
         _ = session.agent
     except KernelScopeError:
         return  # it will be said where it matters: when something is to run
-    import kernelscope.frame  # noqa: F401
+    import kernelscope.tables.collector  # noqa: F401
 
 
 def load(shell: InteractiveShell) -> None:

@@ -10,7 +10,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

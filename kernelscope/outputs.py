@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope import endings, files
 from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
-from kernelscope.tables import Results, Tables, by_name, with_name
+from kernelscope.tables.results import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from kernelscope.batches import Batch
 from kernelscope.errors import LostEventsWarning
 from kernelscope.request import Request
 from kernelscope.stream import Source, Stream
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from kernelscope.probe.model import Probe
 from kernelscope.request import Request
 from kernelscope.run_handle import Run
 from kernelscope.stream import Source
-from kernelscope.tables import Results, Tables, with_name
+from kernelscope.tables.results import Results, Tables, with_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.batches import Batch, Feed
 from kernelscope.errors import KernelScopeError, RecordingError
-from kernelscope.plans import MAPS
 from kernelscope.protocol.program import Frame, Layout
 from kernelscope.request import Request
+from kernelscope.tables.plan import MAPS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.frame import Collector
     from kernelscope.probe.model import Column
     from kernelscope.recording import Recorder
+    from kernelscope.tables.collector import Collector
 
 _RECENT_BYTES = 64 << 20  # for an iteration that begins late
 _RECENT_BYTES_WITH_FEED = 4 << 20  # where there is one: memory that is used again soon is quick
@@ -237,8 +237,8 @@ class Stream:
     def _collector(self) -> Collector:
         # What the result needs is imported now, while the run goes on: pandas takes 0.3 s.
         from kernelscope import accessor
-        from kernelscope.frame import Collector
-        from kernelscope.store import available_bytes
+        from kernelscope.tables.collector import Collector
+        from kernelscope.tables.store import available_bytes
 
         accessor.register()
         self.request.digest()  # kept; a first peek need not wait for it

@@ -21,7 +21,7 @@ import pandas as pd
 from kernelscope import analysis, export, flamegraph, readings
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
-from kernelscope.tables import by_name
+from kernelscope.tables.results import by_name
 
 _TO_US = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 _TO_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from kernelscope.agent.kernel import syscalls
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.paired import pairs

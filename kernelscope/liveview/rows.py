@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from kernelscope import show
-from kernelscope.finish import is_amount
 from kernelscope.liveview.tracer import Tracer
-from kernelscope.tables import Tables
+from kernelscope.tables.assemble import is_amount
+from kernelscope.tables.results import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

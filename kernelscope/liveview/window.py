@@ -15,9 +15,9 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from kernelscope import columns as kinds
-from kernelscope.histogram import slot_bounds
 from kernelscope.probe.model import Column
+from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables.histogram import slot_bounds
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

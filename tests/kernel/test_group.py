@@ -20,7 +20,7 @@ from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import HookSpec
 from kernelscope.session import Session
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 pytestmark = pytest.mark.kernel
 

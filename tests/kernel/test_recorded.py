@@ -13,8 +13,8 @@ import pytest
 from unit import elsewhere
 
 import kernelscope
-from kernelscope import tables
 from kernelscope.session import Session
+from kernelscope.tables import results
 
 pytestmark = pytest.mark.kernel
 
@@ -68,7 +68,7 @@ def recorded(
             ctypes.CDLL(None).getpgid(number % 7)
         run.peek()  # one reading more than the run itself makes
         run.stop()
-        return tables.by_name(run.result())
+        return results.by_name(run.result())
 
 
 def equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
@@ -87,7 +87,7 @@ def test_every_kind_of_table_is_the_same_of_a_recording(
 ) -> None:
     path = tmp_path / "run.ksr"
     live = recorded(session, path, **options)
-    again = tables.by_name(kernelscope.open(path))
+    again = results.by_name(kernelscope.open(path))
 
     equal(live, again)
     assert len(live["ring"]) == len(live["sent"]) == len(live["printk"]) == CALLS
@@ -115,7 +115,7 @@ def test_a_probes_tables_are_the_same_of_a_recording(
     with run:
         subprocess.run([sys.executable, "-S", "-c", "import time; time.sleep(0.01)"], check=True)
         run.stop()
-        live = tables.by_name(run.result())
+        live = results.by_name(run.result())
 
-    equal(live, tables.by_name(kernelscope.open(path)))
+    equal(live, results.by_name(kernelscope.open(path)))
     assert sum(map(len, live.values()))

@@ -6,8 +6,8 @@ import struct
 
 from unit.raw import CLOCK
 
-from kernelscope.frame import Collector
 from kernelscope.protocol.program import Field, Layout
+from kernelscope.tables.collector import Collector
 
 U32, U64 = struct.Struct("<I").pack, struct.Struct("<Q").pack
 SCALAR = Layout(

@@ -71,9 +71,9 @@ def digest(table: pd.DataFrame, *, attrs: bool = True) -> str:
 def digests(path: str) -> list[str]:
     """Return each table of a recording: its name and its digest."""
     import kernelscope
-    from kernelscope import tables
+    from kernelscope.tables import results
 
-    found = tables.by_name(kernelscope.open(path))
+    found = results.by_name(kernelscope.open(path))
     return [f"{name} {digest(table)}" for name, table in found.items()]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernelscope import analysis
 from kernelscope.errors import AnalysisError
-from kernelscope.histogram import slot_bounds
+from kernelscope.tables.histogram import slot_bounds
 
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

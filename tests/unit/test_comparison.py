@@ -11,7 +11,7 @@ import pytest
 
 from kernelscope.comparison import Comparison, compare
 from kernelscope.errors import AnalysisError
-from kernelscope.histogram import slot_bounds
+from kernelscope.tables.histogram import slot_bounds
 
 LOWS = np.unique(slot_bounds(np.arange(496), "log_linear")[0])
 Values = npt.NDArray[np.float64]

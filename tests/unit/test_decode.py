@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.raw import BUSY, DISCARDED, EVENT, event, lost, ring, sample
 
-from kernelscope import decode
 from kernelscope.protocol.program import Field, Layout
+from kernelscope.tables import records as decode
 
 FLAGS = st.sampled_from([0, 0, 0, 0, BUSY, DISCARDED, BUSY | DISCARDED])
 RECORDS = st.lists(st.tuples(st.binary(max_size=70), FLAGS), max_size=60)

@@ -13,7 +13,7 @@ import pytest
 import kernelscope
 from kernelscope import accessor, endings, files
 from kernelscope.errors import AnalysisError, ExportError
-from kernelscope.tables import Results, Tables
+from kernelscope.tables.results import Results, Tables
 
 accessor.register()
 

@@ -23,12 +23,13 @@ from unit.raw import (
     sample,
 )
 
-from kernelscope import blocks, frame
 from kernelscope.errors import ParameterError, ProbeSpecError
-from kernelscope.finish import finished
-from kernelscope.frame import Collector
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Field, Frame, Layout
+from kernelscope.tables import collector as frame
+from kernelscope.tables import decoder
+from kernelscope.tables.assemble import finished
+from kernelscope.tables.collector import Collector
 
 
 class TestRecords:
@@ -319,7 +320,7 @@ def test_tables_do_not_change_what_is_held():
 
 def test_a_table_of_many_blocks_is_one_table():
     made = collector(EVENT, types={"ts": "time"})
-    with mock.patch.object(blocks, "_BLOCK_ROWS", 3):
+    with mock.patch.object(decoder, "_BLOCK_ROWS", 3):
         for first in range(0, 20, 2):
             made.add(ring_batch([event(first + i, first, 0, b"p%d" % i) for i in range(2)], 40))
         table = made.tables()["events"]

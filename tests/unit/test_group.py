@@ -22,7 +22,7 @@ from kernelscope.group import Runs
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Frame
-from kernelscope.tables import Results, Tables
+from kernelscope.tables.results import Results, Tables
 
 TABLE = TableSpec("events", "events", (Column("pid", "pid"),))
 PAIR = [

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kernelscope import analysis
-from kernelscope.histogram import slot_bounds
+from kernelscope.tables.histogram import slot_bounds
 
 Values = npt.NDArray[np.int64]
 Q = [0, 1, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100]

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from kernelscope.agent.source.rewriter import rewrite
-from kernelscope.frame import Collector
 from kernelscope.protocol.program import PRINTK_TABLE, Field, Frame, Layout
+from kernelscope.tables.collector import Collector
 
 FIELDS = (
     Field("at_ns", "u64", 0, 8),

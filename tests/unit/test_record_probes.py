@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kernelscope.probe import catalogue
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 SCRIPT = Path(__file__).parents[2] / "script"
 COSTS = runpy.run_path(str(SCRIPT / "probe_costs.py"), run_name="probe_costs")

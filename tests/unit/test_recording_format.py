@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import kernelscope
-from kernelscope import recording, tables
+from kernelscope import recording
 from kernelscope.errors import KernelScopeError, LostEventsWarning
 from kernelscope.protocol.program import Field, Layout
+from kernelscope.tables import results
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/recordings.md").read_text(encoding="utf-8")
@@ -79,7 +80,7 @@ def test_it_finds_as_many_records_as_the_tables_have_rows(path: Path) -> None:
             rows += int((lengths < 1 << 30).sum())  # neither busy nor discarded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LostEventsWarning)  # a notebook's lesson
-        found = tables.by_name(kernelscope.open(path))
+        found = results.by_name(kernelscope.open(path))
     assert rows == sum(len(table) for table in found.values())
 
 

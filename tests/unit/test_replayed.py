@@ -15,8 +15,8 @@ import pytest
 from unit import elsewhere
 
 import kernelscope
-from kernelscope import tables
 from kernelscope.errors import LostEventsWarning, RecordingError
+from kernelscope.tables import results
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "notebooks/recordings").glob("*.ksr"))
 each = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
@@ -35,7 +35,7 @@ for path in paths:
 
 
 def opened(path: Path) -> dict[str, pd.DataFrame]:
-    return tables.by_name(kernelscope.open(path))
+    return results.by_name(kernelscope.open(path))
 
 
 def rows(found: dict[str, pd.DataFrame]) -> int:

@@ -33,7 +33,7 @@ from kernelscope.errors import (
 )
 from kernelscope.protocol.program import Frame
 from kernelscope.session import Session
-from kernelscope.tables import Tables
+from kernelscope.tables.results import Tables
 
 SOURCE = "BPF_HASH(counts, u32);"
 

@@ -17,12 +17,12 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from kernelscope import kernel_names
-from kernelscope.decode import Array
-from kernelscope.histogram import slot_bounds
 from kernelscope.probe.model import Column
-from kernelscope.spelling import Values, as_bytes, c_strings, spell
-from kernelscope.stacks import Stacks
+from kernelscope.tables import kernel_names
+from kernelscope.tables.histogram import slot_bounds
+from kernelscope.tables.records import Array
+from kernelscope.tables.stacks import Stacks
+from kernelscope.tables.strings import Values, as_bytes, c_strings, spell
 
 NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -152,7 +152,7 @@ def _slot(source: Source) -> Values:
 @cache
 def syscall_names(machine: str) -> dict[int, str]:
     """Return {number: name} of the system calls of a machine ("x86_64", "aarch64")."""
-    text = resources.files("kernelscope").joinpath("data/syscalls.json").read_text("utf-8")
+    text = resources.files("kernelscope.tables").joinpath("data/syscalls.json").read_text("utf-8")
     table = json.loads(text).get({"arm64": "aarch64", "amd64": "x86_64"}.get(machine, machine), {})
     return {int(number): name for number, name in table.items()}
 

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelscope import columns as kinds
-from kernelscope import printk
 from kernelscope import readings as readings_of
-from kernelscope.blocks import Decoder
 from kernelscope.errors import ParameterError
-from kernelscope.finish import amounts, finished
-from kernelscope.plans import PRINTK, RECORDS, Plan, plans
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import PRINTK_TABLE, Frame, Layout
-from kernelscope.rows import map_rows, record_rows
-from kernelscope.stacks import Stacks
-from kernelscope.store import MapStore, Reading, RecordStore, available_bytes
+from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import printk
+from kernelscope.tables.assemble import amounts, finished
+from kernelscope.tables.decoder import Decoder
+from kernelscope.tables.plan import PRINTK, RECORDS, Plan, plans
+from kernelscope.tables.rows import map_rows, record_rows
+from kernelscope.tables.stacks import Stacks
+from kernelscope.tables.store import MapStore, Reading, RecordStore, available_bytes
 
 
 class Collector:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kernelscope import infer
 from kernelscope.errors import ProbeSpecError
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import PRINTK_TABLE, Layout
+from kernelscope.tables import infer
 
 MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
 RECORDS = ("ring", "perf", "printk")

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernelscope import decode
-from kernelscope.decode import Array
 from kernelscope.protocol.program import Field, Layout
-from kernelscope.spelling import as_text
-from kernelscope.store import Batch, MapStore, Reading
+from kernelscope.tables import records
+from kernelscope.tables.records import Array
+from kernelscope.tables.store import Batch, MapStore, Reading
+from kernelscope.tables.strings import as_text
 
 # Kinds whose per-CPU values add up; of other numbers (a time, a pid) the largest is kept.
 _SUMMED = ("integer", "float", "duration", "count")
@@ -86,7 +86,7 @@ class Rows:
         for part in self.parts:
             for field in part.fields:
                 if _named(part, field, name):
-                    columns = [decode.column(rows, field) for rows in part.arrays or [part.empty]]
+                    columns = [records.column(rows, field) for rows in part.arrays or [part.empty]]
                     # One batch's field is read where it lies: whoever keeps it copies it anyway.
                     values = columns[0] if len(columns) == 1 else np.concatenate(columns)
                     return values if self.order is None else values[self.order]
@@ -117,22 +117,22 @@ def map_rows(layout: Layout, store: MapStore, readings: Sequence[Reading]) -> Ro
 def record_rows(layout: Layout, batches: Sequence[tuple[Batch, int]]) -> Rows:
     """Return the records of some batches, without the first of each that are to be skipped."""
     fields = layout.value
-    if decode.is_flexible(fields):
-        fields = decode.fitted(fields, max((_longest(batch) for batch, _ in batches), default=0))
+    if records.is_flexible(fields):
+        fields = records.fitted(fields, max((_longest(batch) for batch, _ in batches), default=0))
     arrays = [_records(batch, fields)[skip:] for batch, skip in batches]
-    empty = np.empty(0, decode.dtype_of(fields, max(decode.span(fields), 1)))
+    empty = np.empty(0, records.dtype_of(fields, max(records.span(fields), 1)))
     return Rows((Part("", fields, arrays, empty),), _time_order(batches))
 
 
 def _longest(batch: Batch) -> int:
-    found = batch.found or decode.strided(batch.payload, batch.stride)
+    found = batch.found or records.strided(batch.payload, batch.stride)
     return int(found.lengths.max())
 
 
 def _records(batch: Batch, fields: tuple[Field, ...]) -> Array:
     if batch.found is None:
-        return decode.records(batch.payload, Layout("", "ring", value=fields), batch.stride)
-    return decode.structured(batch.payload, batch.found, fields)
+        return records.records(batch.payload, Layout("", "ring", value=fields), batch.stride)
+    return records.structured(batch.payload, batch.found, fields)
 
 
 def _time_order(batches: Sequence[tuple[Batch, int]]) -> Array | None:

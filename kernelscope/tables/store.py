@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelscope import decode
 from kernelscope.protocol.program import Frame, Layout
+from kernelscope.tables import records
 
 # What a frame costs besides its bytes: the Python objects that hold it.
 _OVERHEAD = 512
@@ -31,11 +31,11 @@ class Batch:
     samples: for perf batches, what was sampled with each record.
     """
 
-    payload: decode.Buffer
+    payload: records.Buffer
     count: int
     stride: int = 0
-    found: decode.Records | None = None
-    samples: decode.Samples | None = None
+    found: records.Records | None = None
+    samples: records.Samples | None = None
 
     @property
     def size(self) -> int:
@@ -78,14 +78,14 @@ class RecordStore:
     def _batch(self, frame: Frame) -> Batch:
         payload = frame.payload
         if frame.header.get("form") == "perf":
-            samples = decode.samples(payload)
+            samples = records.samples(payload)
             self.torn += samples.records.torn
             found = samples.records
             return Batch(payload, len(found.starts), found=found, samples=samples)
         stride = int(frame.header.get("stride", 0))
         if stride:
             return Batch(payload, len(payload) // stride, stride)
-        found = decode.walk(payload)
+        found = records.walk(payload)
         self.torn += found.torn
         return Batch(payload, len(found.starts), found=found)
 
@@ -117,7 +117,7 @@ class Reading:
     """One reading of a map: its keys and values as they came, in parts."""
 
     at_ns: int
-    parts: list[tuple[int, decode.Buffer]] = field(default_factory=list)
+    parts: list[tuple[int, records.Buffer]] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -142,8 +142,8 @@ class MapStore:
         if layout.cpus:
             value_size = -(-value_size // 8) * 8
             self.shape = (layout.cpus,)
-        self.key_type = decode.dtype_of(layout.key, layout.key_size)
-        self.value_type = decode.dtype_of(layout.value, value_size)
+        self.key_type = records.dtype_of(layout.key, layout.key_size)
+        self.value_type = records.dtype_of(layout.value, value_size)
 
     @property
     def rows(self) -> int:
@@ -171,7 +171,7 @@ class MapStore:
         """Whether there is an old reading to give up; the latest always stays."""
         return len(self.readings) > 1
 
-    def arrays(self, reading: Reading) -> tuple[list[decode.Array], list[decode.Array]]:
+    def arrays(self, reading: Reading) -> tuple[list[records.Array], list[records.Array]]:
         """Return a reading's keys, each part of shape (n,), and values, (n,) or (n, cpus)."""
         keys = []
         values = []

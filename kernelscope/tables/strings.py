@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from kernelscope.decode import Array
+from kernelscope.tables.records import Array
 
 Values = Any  # a numpy array or a pandas extension array
 

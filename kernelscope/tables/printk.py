@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope import columns as kinds
-from kernelscope import decode
-from kernelscope.decode import Array
 from kernelscope.probe.model import Column
 from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
-from kernelscope.rows import Rows
-from kernelscope.spelling import Values, spell, text_of
-from kernelscope.store import Batch
+from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import records
+from kernelscope.tables.records import Array
+from kernelscope.tables.rows import Rows
+from kernelscope.tables.store import Batch
+from kernelscope.tables.strings import Values, spell, text_of
 
 # A tracepoint's common fields take 8 bytes; then comes __data_loc: offset and length, 16 bits each.
 _DATA_LOC = struct.Struct("<8xHH")
@@ -40,7 +40,7 @@ def columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dic
     order = np.argsort(joined["time"], kind="stable")
     width = max((int(samples.records.lengths.max()) for _, samples, _ in chosen), default=1)
     raw = [
-        decode.gather(batch.payload, samples.records, width)[skip:]
+        records.gather(batch.payload, samples.records, width)[skip:]
         for batch, samples, skip in chosen
     ]
     lines = np.concatenate([np.empty((0, width), np.uint8), *raw])[order]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from kernelscope import columns as kinds
-from kernelscope.decode import Array
 from kernelscope.errors import ProbeSpecError
-from kernelscope.plans import Plan
 from kernelscope.probe.model import Column
-from kernelscope.rows import Joined, Rows, alone, combined
+from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables.plan import Plan
+from kernelscope.tables.records import Array
+from kernelscope.tables.rows import Joined, Rows, alone, combined
 
 # Decoded at a time: little enough that a block's memory is used again for the next.
 _BLOCK_ROWS = 1 << 14

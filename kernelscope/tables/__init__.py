@@ -1,0 +1,1 @@
+"""Raw frames become DataFrames: records, column kinds, decoding, results."""
