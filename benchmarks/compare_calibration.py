@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 
 import kernelscope
-from kernelscope import readings
+from kernelscope.analysis import readings
 from kernelscope.comparison import Comparison, compare
 
 _SOURCE = Path(__file__).with_name("steady.c")

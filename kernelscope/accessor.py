@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from kernelscope import analysis, readings
+from kernelscope.analysis import percentiles as analysis
+from kernelscope.analysis import readings
 
 if TYPE_CHECKING:
     from kernelscope.comparison import Comparison
@@ -77,7 +78,7 @@ class Accessor:
 
     def rate(self, every: Any = "1s", by: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Return events in each bin of time: time, `by`, count, per_s; see `timeline.rate`."""
-        from kernelscope import timeline
+        from kernelscope.analysis import timeline
 
         return timeline.rate(self._df, every, by)
 
@@ -92,7 +93,7 @@ class Accessor:
 
         The last three have the column's unit in their names; see `timeline.over_time`.
         """
-        from kernelscope import timeline
+        from kernelscope.analysis import timeline
 
         return timeline.over_time(self._df, column, every, q, by)
 
@@ -115,7 +116,7 @@ class Accessor:
         Columns: the table's, the other's with its probe's name before the unit
         ("latency_biosnoop_ms"), and apart_ms, how much later the other's row is.
         """
-        from kernelscope import joining
+        from kernelscope.analysis import join as joining
 
         return joining.join(self._df, other, on, within, **options)
 
@@ -124,7 +125,7 @@ class Accessor:
 
         They are asked of /proc now, and <NA> for what has ended; see `containers.with_cgroups`.
         """
-        from kernelscope import containers
+        from kernelscope.analysis import containers
 
         return containers.with_cgroups(self._df, pid)
 

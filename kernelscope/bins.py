@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope import analysis, figure
-from kernelscope.analysis import Measure, measured
+from kernelscope import figure
+from kernelscope.analysis import percentiles
+from kernelscope.analysis.percentiles import Measure, measured
 
 Numbers = npt.NDArray[np.float64]
 
@@ -21,7 +22,7 @@ def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.Data
     if not by:
         yield "events", df
         return
-    names = analysis.top(df, limit, by=by)[by].tolist()
+    names = percentiles.top(df, limit, by=by)[by].tolist()
     texts = df[by].astype("str")
     for name in names[:limit]:
         yield figure.shortened(str(name), 24), df[texts == str(name)]

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope import analysis, readings, resample
-from kernelscope.analysis import Measure
+from kernelscope.analysis import bootstrap, percentiles, readings
+from kernelscope.analysis.bootstrap import Numbers, Sample
+from kernelscope.analysis.percentiles import Measure
 from kernelscope.errors import AnalysisError
-from kernelscope.resample import Numbers, Sample
 
 if TYPE_CHECKING:
     from kernelscope.figure import Figure
@@ -140,12 +140,12 @@ def compare(
         far, p_value, independent = 0.0, 1.0, True
     else:
         for table in (before, after):
-            analysis.percentiles(table, measure.name)  # refuses where too much was lost
-        pair = resample.samples(before, after, measure)
+            percentiles.percentiles(table, measure.name)  # refuses where too much was lost
+        pair = bootstrap.samples(before, after, measure)
         _enough(pair)
         wanted = np.array([float(item) for item in q])
         changes = _table(*pair, wanted, random, resamples, confidence, tolerance)
-        far, p_value = resample.permuted(*pair, min(resamples, 1000), random)
+        far, p_value = bootstrap.permuted(*pair, min(resamples, 1000), random)
         independent = not all(sample.in_blocks for sample in pair)
     return Comparison(
         measure=measure,
@@ -174,13 +174,13 @@ def _check(before: pd.DataFrame, after: pd.DataFrame, confidence: float, toleran
 
 def _measure(before: pd.DataFrame, after: pd.DataFrame, column: str | None) -> Measure | None:
     try:
-        measure = analysis.measured(before, column)
+        measure = percentiles.measured(before, column)
     except AnalysisError as error:
         if column is None and error.message.startswith("the table has no durations"):
             return None
         raise
     if measure.low not in after.columns:
-        raise analysis.unknown_column(after, measure.low)
+        raise percentiles.unknown_column(after, measure.low)
     return measure
 
 
@@ -197,7 +197,7 @@ def _counted(table: pd.DataFrame) -> Sample:
     """Return a table of counts as a capture of a single value."""
     total = float(table["count"].sum()) if "count" in table.columns else float(len(table))
     one = np.ones(1)
-    lasted = resample.duration(table)
+    lasted = bootstrap.duration(table)
     return Sample(np.array([[total]]), np.array([lasted]), one, one, lasted)
 
 
@@ -256,7 +256,7 @@ def _moved(
     """Return how many events a second each key had before and after, the largest moves first."""
     try:
         tables = [
-            analysis.top(table, max(1, len(table)), by) if len(table) else None
+            percentiles.top(table, max(1, len(table)), by) if len(table) else None
             for table in (before, after)
         ]
     except AnalysisError:
@@ -269,7 +269,7 @@ def _moved(
     rates = []
     for table, whole in zip(tables, (before, after), strict=True):
         assert table is not None
-        rates.append(table.set_index(keys).iloc[:, 0] / resample.duration(whole))
+        rates.append(table.set_index(keys).iloc[:, 0] / bootstrap.duration(whole))
     joined = pd.concat(rates, axis=1, keys=["before", "after"]).fillna(0.0)
     joined["difference"] = joined["after"] - joined["before"]
     order = joined["difference"].abs().sort_values(ascending=False, kind="stable").index

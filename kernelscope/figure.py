@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
-from kernelscope.analysis import lost_events
+from kernelscope.analysis.percentiles import lost_events
 from kernelscope.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
 
 __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]

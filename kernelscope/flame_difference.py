@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope import export, figure, flamegraph, resample
-from kernelscope.analysis import UNITS
+from kernelscope import export, figure, flamegraph
+from kernelscope.analysis import bootstrap
+from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
 from kernelscope.figure import Figure
@@ -57,7 +58,7 @@ def tree(before: pd.DataFrame, after: pd.DataFrame, value: str = "count") -> Nod
     """Return one tree of both, whose nodes know their rates before and after."""
     return _merged(
         (flamegraph.tree(before, value), flamegraph.tree(after, value)),
-        (resample.duration(before), resample.duration(after)),
+        (bootstrap.duration(before), bootstrap.duration(after)),
     )
 
 

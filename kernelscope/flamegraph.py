@@ -19,8 +19,9 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import export, figure, readings
-from kernelscope.analysis import UNITS
+from kernelscope import export, figure
+from kernelscope.analysis import readings
+from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
 from kernelscope.probe import catalogue
 

@@ -19,9 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import analysis, artists, bins, figure, plot_readings, readings
+from kernelscope import artists, bins, figure, plot_readings
 from kernelscope import flamegraph as flames
-from kernelscope.analysis import Measure, measured, unknown_column
+from kernelscope.analysis import percentiles as analysis
+from kernelscope.analysis import readings
+from kernelscope.analysis.percentiles import Measure, measured, unknown_column
 from kernelscope.bins import Numbers
 from kernelscope.errors import AnalysisError, ProbeNotFoundError
 from kernelscope.figure import INK, PALETTE, Figure

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope import analysis, artists, bins, figure, readings
+from kernelscope import artists, bins, figure
+from kernelscope.analysis import percentiles, readings
 from kernelscope.figure import Figure
 
 Numbers = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ def amount_of(df: pd.DataFrame, y: str | None) -> str | None:
 
 def timeseries(df: pd.DataFrame, amount: str, by: str, top: int, title: str) -> Figure:
     """Return how much a second was added, of the largest groups and of all others together."""
-    unit = amount.rpartition("_")[2] if amount.rpartition("_")[2] in analysis.UNITS else ""
+    unit = amount.rpartition("_")[2] if amount.rpartition("_")[2] in percentiles.UNITS else ""
     label = "events" if amount == "count" else figure.label_of(amount, unit)
     result, axes = figure.new(df, title or f"{label} a second over time")
     steps = readings.increments(df)
@@ -57,7 +58,7 @@ def _groups(
     if not by:
         yield "events", steps
         return
-    found = analysis.top(steps, top, by=by, value=amount)
+    found = percentiles.top(steps, top, by=by, value=amount)
     names = [str(name) for name in found[by].tolist()][:top]
     texts = steps[by].astype("str")
     for name in names:

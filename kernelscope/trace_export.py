@@ -18,7 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import analysis, export, flamegraph, readings
+from kernelscope import export, flamegraph
+from kernelscope.analysis import percentiles, readings
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
 from kernelscope.tables.results import by_name
@@ -103,7 +104,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 def _durations(table: pd.DataFrame, column: str | None) -> list[float] | list[None]:
     """Return how long each event took, in microseconds; None for tables that do not say."""
     try:
-        measure = analysis.measured(table, column)
+        measure = percentiles.measured(table, column)
     except AnalysisError:
         if column is not None:
             raise
@@ -146,7 +147,7 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None) -> Path
     df = readings.last(df)
     value = value or flamegraph.value_of(df)
     if value not in df.columns and value != "count":
-        raise analysis.unknown_column(df, value)
+        raise percentiles.unknown_column(df, value)
     profile = _Profile()
     unit = value.rpartition("_")[2]
     scale = _TO_NS.get(unit, 1)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.artist import Artist
 
-from kernelscope import analysis, artists, figure
+from kernelscope import artists, figure
+from kernelscope.analysis import percentiles
 from kernelscope.liveview.canvas import (
     Canvas,
     Ceiling,
@@ -327,7 +328,9 @@ class Bars(Picture):
     def make(self, reducer: Reducer) -> None:
         """Make the artists."""
         value = reducer.shape.value or reducer.shape.amount or "events"
-        self.unit = value.rpartition("_")[2] if value.rpartition("_")[2] in analysis.UNITS else ""
+        self.unit = (
+            value.rpartition("_")[2] if value.rpartition("_")[2] in percentiles.UNITS else ""
+        )
         room = (self.canvas.size[1] - TOP - self.margins[1]) // 20
         self.shown = max(1, min(self.top, room))
         self.ceiling = Ceiling()

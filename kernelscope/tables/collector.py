@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelscope import readings as readings_of
+from kernelscope.analysis import readings as readings_of
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import PRINTK_TABLE, Frame, Layout

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import kernelscope
-from kernelscope import analysis
+from kernelscope.analysis import percentiles
 
 pytestmark = pytest.mark.kernel
 
@@ -67,12 +67,12 @@ def test_the_events_percentiles_are_within_both_histograms_bounds(
         tables = run.result()
     events = tables["took"]
     assert isinstance(events, pd.DataFrame)
-    true = analysis.percentiles(events, "took_ns", _Q)["value_ns"]
+    true = percentiles.percentiles(events, "took_ns", _Q)["value_ns"]
 
     for kind in ("coarse", "fine"):
         buckets = tables[kind]
         assert len(events) == buckets["count"].sum() == calls
-        found = analysis.percentiles(buckets, q=_Q)
+        found = percentiles.percentiles(buckets, q=_Q)
         assert (found["low"] <= true).all(), kind
         assert (true < found["high"]).all(), kind
         if kind == "fine":

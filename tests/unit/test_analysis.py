@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope import analysis
+from kernelscope.analysis import percentiles
 from kernelscope.errors import AnalysisError
 from kernelscope.tables.histogram import slot_bounds
 
@@ -41,7 +41,7 @@ def bucketed(values: list[int], lost: int = 0) -> pd.DataFrame:
 @untimed
 @given(VALUES, PERCENTS)
 def test_a_histograms_percentile_is_within_its_bounds(values: list[int], percent: float) -> None:
-    row = analysis.percentiles(bucketed(values), q=[percent]).iloc[0]
+    row = percentiles.percentiles(bucketed(values), q=[percent]).iloc[0]
 
     assert row["low_ns"] <= nearest_rank(values, percent) < row["high_ns"]
     assert row["low_ns"] <= row["value_ns"] <= row["high_ns"]
@@ -50,7 +50,7 @@ def test_a_histograms_percentile_is_within_its_bounds(values: list[int], percent
 @untimed
 @given(VALUES)
 def test_bounds_are_at_most_an_eighth_apart(values: list[int]) -> None:
-    row = analysis.percentiles(bucketed(values), q=[50]).iloc[0]
+    row = percentiles.percentiles(bucketed(values), q=[50]).iloc[0]
 
     assert row["high_ns"] - row["low_ns"] <= max(1, row["low_ns"] / 8)
 
@@ -62,7 +62,7 @@ def test_lost_events_widen_the_bounds_so_that_they_still_hold(
 ) -> None:
     everything = kept + lost
     for frame in (bucketed(kept, len(lost)), events(kept, len(lost))):
-        row = analysis.percentiles(frame, q=[percent], max_lost=1).iloc[0]
+        row = percentiles.percentiles(frame, q=[percent], max_lost=1).iloc[0]
 
         assert row["low_ns"] <= nearest_rank(everything, percent) <= row["high_ns"]
 
@@ -76,7 +76,7 @@ def events(values: list[int], lost: int = 0) -> pd.DataFrame:
 @untimed
 @given(VALUES, PERCENTS)
 def test_a_percentile_of_single_events_is_exact(values: list[int], percent: float) -> None:
-    row = analysis.percentiles(events(values), q=[percent]).iloc[0]
+    row = percentiles.percentiles(events(values), q=[percent]).iloc[0]
 
     assert row["value_ns"] == row["low_ns"] == row["high_ns"] == nearest_rank(values, percent)
 
@@ -85,16 +85,16 @@ def test_percentiles_are_refused_beyond_the_share_of_loss() -> None:
     nine_of_ten = events([1] * 90, lost=10)
     fewer = events([1] * 89, lost=11)
 
-    assert len(analysis.percentiles(nine_of_ten)) == 3
+    assert len(percentiles.percentiles(nine_of_ten)) == 3
     with pytest.raises(AnalysisError, match="11 of 100 events were lost") as caught:
-        analysis.percentiles(fewer)
+        percentiles.percentiles(fewer)
     assert caught.value.details["lost_share"] == 0.11
 
 
 def test_groups_have_their_own_percentiles() -> None:
     frame = pd.DataFrame({"disk": ["b", "a", "a"], "latency_us": [7.0, 1.0, 3.0]})
 
-    found = analysis.percentiles(frame, q=100, by="disk")
+    found = percentiles.percentiles(frame, q=100, by="disk")
 
     assert found.to_dict("list") == {
         "disk": ["a", "b"],
@@ -108,16 +108,16 @@ def test_groups_have_their_own_percentiles() -> None:
 def test_a_missing_value_is_left_out() -> None:
     frame = pd.DataFrame({"latency_us": [5.0, np.nan]})
 
-    assert analysis.percentiles(frame, q=[100])["value_us"].tolist() == [5.0]
+    assert percentiles.percentiles(frame, q=[100])["value_us"].tolist() == [5.0]
 
 
 def test_a_table_without_rows_has_no_percentiles() -> None:
-    assert analysis.percentiles(events([])).empty
+    assert percentiles.percentiles(events([])).empty
 
 
 @pytest.mark.parametrize("column", ["latency_ns", "latency_low_ns", "latency"])
 def test_a_histogram_is_found_by_any_of_its_names(column: str) -> None:
-    assert analysis.measured(bucketed([5]), column).low == "latency_low_ns"
+    assert percentiles.measured(bucketed([5]), column).low == "latency_low_ns"
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_what_cannot_be_answered_is_refused(column: str | None, q: float, messag
     frame = pd.DataFrame({"comm": ["a"], "latency_ns": [1], "wait_ns": [2]})
 
     with pytest.raises(AnalysisError, match=message):
-        analysis.percentiles(frame, column, q)
+        percentiles.percentiles(frame, column, q)
 
 
 def test_top_adds_up_and_puts_the_rest_together() -> None:
     frame = pd.DataFrame({"comm": list("aabbcd"), "count": [1, 2, 10, 10, 4, 3]})
 
-    found = analysis.top(frame, 2)
+    found = percentiles.top(frame, 2)
 
     assert found["comm"].tolist() == ["b", "c", "other"]
     assert found["count"].tolist() == [20, 4, 6]
@@ -149,7 +149,7 @@ def test_top_adds_up_and_puts_the_rest_together() -> None:
 def test_top_counts_rows_where_nothing_is_to_be_added() -> None:
     frame = pd.DataFrame({"pid": [4, 4, 9], "comm": ["x", "x", "y"]})
 
-    found = analysis.top(frame, 5, by=["pid", "comm"])
+    found = percentiles.top(frame, 5, by=["pid", "comm"])
 
     assert found.to_dict("list") == {
         "pid": [4, 9],
@@ -162,15 +162,15 @@ def test_top_counts_rows_where_nothing_is_to_be_added() -> None:
 def test_the_other_row_has_no_number_for_a_key_of_numbers() -> None:
     frame = pd.DataFrame({"pid": [4, 9, 11], "comm": ["x", "y", "z"]})
 
-    found = analysis.top(frame, 1, by=["pid", "comm"])
+    found = percentiles.top(frame, 1, by=["pid", "comm"])
 
     assert found["comm"].tolist() == ["x", "other"]
     assert pd.isna(found["pid"].iloc[1])
-    assert analysis.top(frame, 1, by="pid")["pid"].tolist() == ["4", "other"]
+    assert percentiles.top(frame, 1, by="pid")["pid"].tolist() == ["4", "other"]
 
 
 def test_results_carry_the_receipt_on() -> None:
     frame = events([1, 2, 3], lost=0)
 
-    assert analysis.percentiles(frame).attrs == frame.attrs
-    assert analysis.top(frame, by="pid").attrs == frame.attrs
+    assert percentiles.percentiles(frame).attrs == frame.attrs
+    assert percentiles.top(frame, by="pid").attrs == frame.attrs

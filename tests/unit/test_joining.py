@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelscope import joining
+from kernelscope.analysis import join
 from kernelscope.errors import AnalysisError
 
 BEGAN = pd.Timestamp("2026-11-22T08:00:00Z")
@@ -27,7 +27,7 @@ def test_a_row_has_the_nearest_of_its_own_process() -> None:
     disk = table(
         "biosnoop", [1, 9, 11.5, 14], pid=np.array([8, 8, 7, 7]), latency_ms=[0.1, 0.2, 0.3, 0.4]
     )
-    found = joining.join(syncs, disk, on="pid", within="10ms")
+    found = join.join(syncs, disk, on="pid", within="10ms")
 
     assert found["duration_ms"].tolist() == [5, 2, 3]  # in the order of the left table
     assert found["latency_biosnoop_ms"].fillna(-1).tolist() == [0.3, 0.1, -1]
@@ -44,7 +44,7 @@ def test_a_row_has_the_nearest_of_its_own_process() -> None:
 def test_the_direction_says_which_may_come_first(direction: str, expected: int) -> None:
     left, right = table("a", [10]), table("b", [7, 11], n=[1, 2])
 
-    found = joining.join(left, right, on=None, within=0.005, direction=direction)
+    found = join.join(left, right, on=None, within=0.005, direction=direction)
 
     assert found["n_b"].tolist() == [expected]
 
@@ -53,7 +53,7 @@ def test_each_row_is_the_nearest_one_there_is() -> None:
     random = np.random.default_rng(5)
     left = table("a", list(random.uniform(0, 1000, 499)), tid=random.integers(1, 9, 499))
     right = table("b", list(random.uniform(0, 1000, 499)), tid=random.integers(1, 9, 499))
-    found = joining.join(left, right, on="tid", within="5ms")
+    found = join.join(left, right, on="tid", within="5ms")
 
     theirs = (right["time"] - BEGAN).dt.total_seconds().to_numpy() * 1000
     apart = (left["time"] - BEGAN).dt.total_seconds().to_numpy()[:, None] * 1000 - theirs
@@ -68,14 +68,14 @@ def test_counts_are_joined_by_their_keys_alone() -> None:
     opens = table("opensnoop", [1, 2], pid=[7, 8])
     calls = pd.DataFrame({"pid": [7, 9], "count": [3, 4], "total_us": [1.5, 2.5]})
     calls.attrs["kernelscope"] = {"name": "syscount"}
-    found = joining.join(opens, calls)
+    found = join.join(opens, calls)
 
     assert found["count_syscount"].fillna(-1).tolist() == [3, -1]
     assert found["total_syscount_us"].fillna(-1).tolist() == [1.5, -1]
 
 
 def test_two_captures_of_one_probe_are_told_apart() -> None:
-    found = joining.join(table("a", [1], pid=[7]), table("a", [2], pid=[7]))
+    found = join.join(table("a", [1], pid=[7]), table("a", [2], pid=[7]))
 
     assert list(found.columns) == ["time", "pid", "time_other", "apart_ms"]
 
@@ -91,12 +91,12 @@ def test_two_captures_of_one_probe_are_told_apart() -> None:
 )
 def test_what_cannot_be_joined_is_refused(how: dict[str, Any], message: str) -> None:
     with pytest.raises(AnalysisError, match=message):
-        joining.join(table("a", [1], pid=[7]), table("b", [1], pid=[7]), **how)
+        join.join(table("a", [1], pid=[7]), table("b", [1], pid=[7]), **how)
 
 
 def test_a_key_that_is_there_twice_and_no_times_are_refused() -> None:
     twice = pd.DataFrame({"pid": [7, 7]})
     with pytest.raises(AnalysisError, match="several rows for one pid"):
-        joining.join(table("a", [1], pid=[7]), twice)
+        join.join(table("a", [1], pid=[7]), twice)
     with pytest.raises(AnalysisError, match="no times to join by"):
-        joining.join(twice, twice, on=None)
+        join.join(twice, twice, on=None)

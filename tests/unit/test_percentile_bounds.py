@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from kernelscope import analysis
+from kernelscope.analysis import percentiles
 from kernelscope.tables.histogram import slot_bounds
 
 Values = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ def test_the_true_percentile_is_within_the_bounds(family: str) -> None:
     values = [made(family, seed) for seed in SEEDS]
     true = np.concatenate([exact(each) for each in values])
     buckets = [histogram(v, "log_linear", 496).assign(seed=n) for n, v in enumerate(values)]
-    found = analysis.percentiles(pd.concat(buckets), q=Q, by="seed")
+    found = percentiles.percentiles(pd.concat(buckets), q=Q, by="seed")
     single = pd.concat(pd.DataFrame({"latency_ns": v, "seed": n}) for n, v in enumerate(values))
 
     assert len(found) == len(SEEDS) * len(Q)
@@ -64,7 +64,7 @@ def test_the_true_percentile_is_within_the_bounds(family: str) -> None:
     assert (true < found["high_ns"]).all()
     assert found["value_ns"].between(found["low_ns"], found["high_ns"]).all()
     assert ((found["high_ns"] - found["low_ns"]) <= np.maximum(1, true / 8)).all()
-    assert (analysis.percentiles(single, q=Q, by="seed")["value_ns"] == true).all()
+    assert (percentiles.percentiles(single, q=Q, by="seed")["value_ns"] == true).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -74,7 +74,7 @@ def test_events_lost_at_random_leave_it_within_the_bounds(family: str) -> None:
         kept = values[np.random.default_rng(seed).random(len(values)) > 0.05]
         table = histogram(kept, "log_linear", 496)
         table.attrs["kernelscope"] = {"lost": {"map_full": len(values) - len(kept)}}
-        found = analysis.percentiles(table, q=Q, max_lost=1)
+        found = percentiles.percentiles(table, q=Q, max_lost=1)
 
         if len(kept):
             assert (found["low_ns"] <= exact(values)).all(), seed

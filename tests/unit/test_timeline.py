@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import kernelscope
-from kernelscope import accessor, analysis, comparison, readings, timeline
+from kernelscope import accessor, comparison
+from kernelscope.analysis import percentiles, readings, timeline
 from kernelscope.errors import AnalysisError
 
 accessor.register()
@@ -101,7 +102,7 @@ def test_percentiles_and_totals_of_readings_are_those_of_the_last() -> None:
     frame = readings_of_a_map()
 
     assert frame.ks.top(by="comm")["count"].tolist() == [9, 2]
-    assert analysis.percentiles(frame, q=82).loc[0, "low_us"] == 64  # rank 10 of 11
+    assert percentiles.percentiles(frame, q=82).loc[0, "low_us"] == 64  # rank 10 of 11
     assert timeline.rate(frame, "1s")["count"].tolist() == [5, 2, 0, 4]
     assert timeline.over_time(frame, q=100)["count"].tolist() == [5, 2, 4]
 

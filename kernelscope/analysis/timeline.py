@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from kernelscope import analysis, readings, values
+from kernelscope import values
+from kernelscope.analysis import percentiles, readings
 from kernelscope.errors import AnalysisError
 
 _SLIVER = 0.05  # of a bin: so little is added to the last one
@@ -35,7 +36,7 @@ def rate(
     that the bin covers). Raises AnalysisError for a table without times, or an unknown column.
     """
     df, bins = _binned(df, every)
-    groups = analysis.names(df, by)
+    groups = percentiles.names(df, by)
     weight = df["count"] if "count" in df.columns else pd.Series(1, index=df.index)
     keys = [bins.place.rename("_bin"), *(df[name] for name in groups)]
     counted = weight.groupby(keys, dropna=False, observed=True).sum().rename("count")
@@ -61,7 +62,7 @@ def over_time(
     q: float | Sequence[float] = (50, 90, 99),
     by: str | Sequence[str] | None = None,
     *,
-    max_lost: float = analysis.MAX_LOST,
+    max_lost: float = percentiles.MAX_LOST,
 ) -> pd.DataFrame:
     """Return percentiles, with their bounds, in each bin of time.
 
@@ -74,12 +75,12 @@ def over_time(
     Raises AnalysisError for a table without times, an unknown column, or where too much was lost.
     """
     binned, bins = _binned(df, every)
-    measure = analysis.measured(binned, column)
-    groups = ["time", *analysis.names(binned, by)]
+    measure = percentiles.measured(binned, column)
+    groups = ["time", *percentiles.names(binned, by)]
     binned = binned[binned[measure.low].notna()]
     binned = binned.assign(time=bins.begins[bins.place[binned.index].to_numpy()])
     binned.attrs.update(df.attrs if not readings.growing(df) else {})
-    found = analysis.percentiles(binned, measure.name, q, groups, max_lost=max_lost)
+    found = percentiles.percentiles(binned, measure.name, q, groups, max_lost=max_lost)
     weight = binned["count"] if measure.is_histogram else pd.Series(1, index=binned.index)
     keys = [binned[name] for name in groups]
     counts = weight.groupby(keys, dropna=False, observed=True).sum().rename("count").reset_index()

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from kernelscope import readings
+from kernelscope.analysis import readings
 from kernelscope.errors import AnalysisError, did_you_mean
 
 MAX_LOST = 0.1

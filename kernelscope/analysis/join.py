@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-from kernelscope import analysis, readings, values
-from kernelscope.analysis import UNITS
+from kernelscope import values
+from kernelscope.analysis import percentiles, readings
+from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
 
 _DIRECTIONS = ("nearest", "backward", "forward")
@@ -63,8 +64,8 @@ def join(
 
 
 def _keys(df: pd.DataFrame, other: pd.DataFrame, on: str | Sequence[str] | None) -> list[str]:
-    keys = analysis.names(df, on)
-    analysis.names(other, on)
+    keys = percentiles.names(df, on)
+    percentiles.names(other, on)
     if not keys and not (_timed(df) and _timed(other)):
         raise AnalysisError("the tables have no times to join by", hint='give `on`, such as "pid"')
     return keys

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope.analysis import names
+from kernelscope.analysis.percentiles import names
 from kernelscope.errors import AnalysisError
 
 # docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, /docker/ID, pods' /ID

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope.analysis import Measure
+from kernelscope.analysis.percentiles import Measure
 
 Numbers = npt.NDArray[np.float64]
 
