@@ -14,7 +14,7 @@ from kernelscope.analysis import readings
 
 if TYPE_CHECKING:
     from kernelscope.comparison import Comparison
-    from kernelscope.figure import Figure
+    from kernelscope.plotting.figure import Figure
 
 
 class Accessor:
@@ -44,17 +44,19 @@ class Accessor:
         """Return the table's picture, or one of the given kind.
 
         kind: "histogram", "percentiles", "heatmap", "bars", "timeseries" or "flamegraph"; with
-        options, those of the function of that name in `kernelscope.plot`.
+        options, those of the function of that name in `kernelscope.plotting.charts`.
         """
-        from kernelscope import plot  # matplotlib takes half a second to import
+        from kernelscope.plotting import charts  # matplotlib takes half a second to import
 
-        return plot.default(self._df, kind) if not options else plot.named(self._df, kind, options)
+        return (
+            charts.default(self._df, kind) if not options else charts.named(self._df, kind, options)
+        )
 
     def heatmap(self, x: str = "time", y: str | None = None, *, title: str = "") -> Figure:
         """Return where values lie over time; see `plot.heatmap`."""
-        from kernelscope import plot
+        from kernelscope.plotting import charts
 
-        return plot.heatmap(self._df, x, y, title=title)
+        return charts.heatmap(self._df, x, y, title=title)
 
     def flamegraph(
         self,
@@ -69,7 +71,7 @@ class Accessor:
         offcputime), else "count". save: NAME.html (a page by itself, with zoom and search),
         NAME.folded, NAME.speedscope.json, or NAME.svg, .png, .pdf.
         """
-        from kernelscope import flamegraph
+        from kernelscope.plotting import flamegraph
 
         heading = title or "Stacks"
         if save is not None:
@@ -152,9 +154,9 @@ class Accessor:
         save: NAME.html (a page with zoom and search), .svg, .png or .pdf; see
         `flame_difference.difference`.
         """
-        from kernelscope import flame_difference
+        from kernelscope.plotting import flamegraph_diff
 
-        return flame_difference.difference(self._df, other, value, title=title, save=save)
+        return flamegraph_diff.difference(self._df, other, value, title=title, save=save)
 
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
         """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""

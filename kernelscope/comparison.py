@@ -27,7 +27,7 @@ from kernelscope.analysis.percentiles import Measure
 from kernelscope.errors import AnalysisError
 
 if TYPE_CHECKING:
-    from kernelscope.figure import Figure
+    from kernelscope.plotting.figure import Figure
 
 TOLERANCE = 0.05
 _SHOWN = 5  # rows of what moved
@@ -75,9 +75,9 @@ class Comparison:
 
     def plot(self, *, title: str = "") -> Figure:
         """Return a picture of both captures: their percentiles with bounds, and the changes."""
-        from kernelscope import plot_changes  # matplotlib takes half a second to import
+        from kernelscope.plotting import comparison  # matplotlib takes half a second to import
 
-        return plot_changes.draw(self, title)
+        return comparison.draw(self, title)
 
     def _repr_html_(self) -> str:
         shown = self.changes.style.format(

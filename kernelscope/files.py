@@ -75,15 +75,15 @@ def _pprof(df: pd.DataFrame, path: PathLike) -> Path:
 
 
 def _flames(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope import flamegraph
+    from kernelscope.plotting import flamegraph
 
     return flamegraph.save(df, Path(path))
 
 
 def _picture(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope import plot  # matplotlib takes half a second to import
+    from kernelscope.plotting import charts  # matplotlib takes half a second to import
 
-    return export.write_picture(plot.default(df), path)
+    return export.write_picture(charts.default(df), path)
 
 
 WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {

@@ -18,10 +18,11 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import export, flamegraph
+from kernelscope import export
 from kernelscope.analysis import percentiles, readings
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
+from kernelscope.plotting import flamegraph
 from kernelscope.tables.results import by_name
 
 _TO_US = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}

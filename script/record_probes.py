@@ -26,8 +26,9 @@ from PIL import Image  # noqa: E402
 from probes import record  # noqa: E402
 from probes.loads import Load, started  # noqa: E402
 
-from kernelscope import plot, terminal  # noqa: E402
+from kernelscope import terminal  # noqa: E402
 from kernelscope.errors import AttachError, KernelScopeError  # noqa: E402
+from kernelscope.plotting import charts  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.probe.model import Probe  # noqa: E402
 from kernelscope.session import Session  # noqa: E402
@@ -162,7 +163,7 @@ def picture(session: Session, probe: Probe) -> str:
     receipt = {**table.attrs["kernelscope"], "started": "", "host": ""}
     table.attrs["kernelscope"] = receipt
     drawn = io.BytesIO()
-    plot.default(table).savefig(drawn, format="png", dpi=100)
+    charts.default(table).savefig(drawn, format="png", dpi=100)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{probe.name}.png"
     with Image.open(drawn) as image:

@@ -23,8 +23,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import FuncFormatter
 from PIL import Image, ImageDraw, ImageFont
 
-from kernelscope import figure
-from kernelscope.theme import Theme
+from kernelscope.plotting import figure
+from kernelscope.plotting.theme import Theme
 
 DPI = 100
 _TICK_POINTS = 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelscope import figure
 from kernelscope.errors import ParameterError
 from kernelscope.liveview.reduce import Shape
+from kernelscope.plotting import figure
 from kernelscope.probe.model import Plot
 
 # A plot's kind in a description -> the view that shows it while it moves.

@@ -21,12 +21,12 @@ from kernelscope.liveview.panel import Panel
 from kernelscope.liveview.pictures import SIZE
 from kernelscope.liveview.tracer import Tracer
 from kernelscope.liveview.track import Track
+from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
 from kernelscope.progress import in_notebook
 from kernelscope.replay import PacedReplay
 from kernelscope.run_handle import Run
 from kernelscope.session import Session, default_session
-from kernelscope.theme import THEMES
 
 # What `%ebpf live` without a name shows: a first look at the machine.
 DASHBOARD = (

@@ -18,7 +18,7 @@ from kernelscope.liveview.loop import Loop
 from kernelscope.liveview.pace import Pace
 from kernelscope.liveview.rows import kept
 from kernelscope.liveview.track import Track
-from kernelscope.theme import THEMES
+from kernelscope.plotting.theme import THEMES
 
 WINDOWS = {"10 s": 10, "30 s": 30, "1 min": 60, "2 min": 120, "5 min": 300, "10 min": 600}
 RATES = {"10 a second": 10, "5 a second": 5, "2 a second": 2, "1 a second": 1}

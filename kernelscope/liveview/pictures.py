@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.artist import Artist
 
-from kernelscope import artists, figure
 from kernelscope.analysis import percentiles
 from kernelscope.liveview.canvas import (
     Canvas,
@@ -24,7 +23,8 @@ from kernelscope.liveview.canvas import (
 from kernelscope.liveview.octaves import LEAST, Octaves
 from kernelscope.liveview.reduce import Reducer
 from kernelscope.liveview.window import Grid, Numbers
-from kernelscope.theme import LIGHT, Theme
+from kernelscope.plotting import artists, figure
+from kernelscope.plotting.theme import LIGHT, Theme
 
 PERCENTS = (50, 90, 99)
 LEFT, RIGHT, TOP, BOTTOM = 76, 18, 52, 32  # margins in pixels, alike in all: stacked, times align

@@ -15,8 +15,8 @@ from kernelscope.tables.results import Tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernelscope.plotting.theme import Theme
     from kernelscope.probe.model import Column
-    from kernelscope.theme import Theme
 
 SHOWN = 100
 _LOOKED_AT = 2000  # records that sorting and filtering look through

@@ -8,14 +8,14 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kernelscope import flamegraph
 from kernelscope.errors import AnalysisError
 from kernelscope.liveview import answers, rows
 from kernelscope.liveview.choice import View
 from kernelscope.liveview.engine import Engine
 from kernelscope.liveview.pictures import PICTURES, Picture
 from kernelscope.liveview.tracer import Tracer
-from kernelscope.theme import Theme
+from kernelscope.plotting import flamegraph
+from kernelscope.plotting.theme import Theme
 
 _ROWS_EVERY_S = 0.5
 _FLAMES_EVERY_S = 1.0

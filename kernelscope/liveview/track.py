@@ -14,8 +14,8 @@ from kernelscope.liveview.choice import View, chosen
 from kernelscope.liveview.controls import Controls
 from kernelscope.liveview.screen import Screen
 from kernelscope.liveview.tracer import Tracer
+from kernelscope.plotting.theme import Theme
 from kernelscope.probe import catalogue, search
-from kernelscope.theme import Theme
 
 
 class Track:

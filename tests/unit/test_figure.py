@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from kernelscope import bins, figure
+from kernelscope.plotting import bins, figure
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_numbers_are_written_as_people_read_them(value: float, unit: str, shown:
 
 def test_a_notebook_shows_a_figure_without_pyplot() -> None:
     code = (
-        "import sys, pandas as pd; from kernelscope import plot;"
+        "import sys, pandas as pd; from kernelscope.plotting import charts;"
         "f = plot.bars(pd.DataFrame({'comm': ['a']}), 'comm'); f._repr_png_();"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kernelscope import accessor, flame_difference
+from kernelscope import accessor
 from kernelscope.errors import AnalysisError
-from kernelscope.flamegraph import share_of_change
+from kernelscope.plotting import flamegraph_diff
+from kernelscope.plotting.flamegraph import share_of_change
 
 
 def stacks(seconds: float, **counts: int) -> pd.DataFrame:
@@ -26,7 +27,7 @@ BEFORE, AFTER = stacks(1, same=100, gone=30, fewer=40), stacks(2, same=200, new=
 
 
 def test_rates_are_compared_whatever_the_captures_lengths() -> None:
-    main = flame_difference.tree(BEFORE, AFTER).children["user_stack", "main"]
+    main = flamegraph_diff.tree(BEFORE, AFTER).children["user_stack", "main"]
     rates = {name: node.rates for (_, name), node in main.children.items()}
 
     assert rates == {"same": (100, 100), "gone": (30, 0), "fewer": (40, 20), "new": (0, 30)}
@@ -41,7 +42,7 @@ def test_the_colours_scale_goes_from_gone_to_new() -> None:
 
 
 def test_the_picture_shows_both_and_says_what_the_colours_are(tmp_path: Path) -> None:
-    figure = flame_difference.difference(BEFORE, AFTER, save=tmp_path / "d.svg")
+    figure = flamegraph_diff.difference(BEFORE, AFTER, save=tmp_path / "d.svg")
 
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"same", "gone", "new"} <= set(texts)
@@ -53,7 +54,7 @@ def test_the_picture_shows_both_and_says_what_the_colours_are(tmp_path: Path) ->
 def test_the_whole_is_told_in_the_columns_own_unit() -> None:
     before, after = (table.rename(columns={"count": "total_us"}) for table in (BEFORE, AFTER))
 
-    figure = flame_difference.difference(before, after, "total_us")
+    figure = flamegraph_diff.difference(before, after, "total_us")
 
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert any(text.startswith("all: 170 µs a second before, 150 µs after") for text in texts)
@@ -73,6 +74,6 @@ def test_the_page_has_each_boxs_rates(tmp_path: Path) -> None:
 
 def test_a_name_that_says_no_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="which kind of picture"):
-        flame_difference.difference(BEFORE, AFTER, save=tmp_path / "d.folded")
+        flamegraph_diff.difference(BEFORE, AFTER, save=tmp_path / "d.folded")
     with pytest.raises(AnalysisError, match="no stacks"):
-        flame_difference.difference(BEFORE, pd.DataFrame({"count": [1]}))
+        flamegraph_diff.difference(BEFORE, pd.DataFrame({"count": [1]}))

@@ -7,9 +7,9 @@ import json
 import pandas as pd
 import pytest
 
-from kernelscope import flamegraph
 from kernelscope.accessor import register
 from kernelscope.errors import AnalysisError
+from kernelscope.plotting import flamegraph
 
 STACKS = pd.DataFrame(
     {

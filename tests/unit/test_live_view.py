@@ -10,9 +10,9 @@ from kernelscope.errors import ParameterError
 from kernelscope.liveview import page, rows, saving, status
 from kernelscope.liveview.controls import Controls, help_of
 from kernelscope.liveview.tracer import Tracer
+from kernelscope.plotting.theme import LIGHT
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, Parameter
-from kernelscope.theme import LIGHT
 
 CALLS = (
     Column("syscall", "syscall", "key.syscall"),

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelscope import figure, flamegraph, plot
 from kernelscope.errors import AnalysisError
-from kernelscope.figure import Figure
+from kernelscope.plotting import charts, figure, flamegraph
+from kernelscope.plotting.figure import Figure
 
 
 def receipt(**more: Any) -> dict[str, Any]:
@@ -78,14 +78,14 @@ def tick_boxes(axis: Any) -> list[Any]:
 
 
 def test_a_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
-    axes = plot.histogram(buckets).axes[0]
+    axes = charts.histogram(buckets).axes[0]
 
     [stairs] = axes.patches
     assert stairs.get_data().values.sum() == pytest.approx(35)
 
 
 def test_a_histogram_by_group_has_a_line_for_each_the_largest_first(buckets: pd.DataFrame) -> None:
-    drawn = plot.histogram(buckets, by="disk")
+    drawn = charts.histogram(buckets, by="disk")
 
     lines = {patch.get_label(): patch.get_data().values.sum() for patch in drawn.axes[0].patches}
     assert lines == {"vdb": pytest.approx(20), "vda": pytest.approx(15)}
@@ -93,17 +93,17 @@ def test_a_histogram_by_group_has_a_line_for_each_the_largest_first(buckets: pd.
 
 
 def test_a_histogram_of_one_group_names_its_percentiles(buckets: pd.DataFrame) -> None:
-    assert "p50 1.04 ms" in texts(plot.histogram(buckets)).replace("     ", "\n")
+    assert "p50 1.04 ms" in texts(charts.histogram(buckets)).replace("     ", "\n")
 
 
 def test_a_histogram_of_single_events_counts_them(events: pd.DataFrame) -> None:
-    [stairs] = plot.histogram(events).axes[0].patches
+    [stairs] = charts.histogram(events).axes[0].patches
 
     assert stairs.get_data().values.sum() == pytest.approx(50)
 
 
 def test_a_heatmap_holds_every_event(events: pd.DataFrame) -> None:
-    axes = plot.heatmap(events).axes[0]
+    axes = charts.heatmap(events).axes[0]
 
     assert axes.collections[0].get_array().sum() == 50
 
@@ -122,7 +122,7 @@ def test_a_heatmap_gives_each_column_as_many_of_the_moments_counted(
         }
     )
 
-    counts = plot.heatmap(table).axes[0].collections[0].get_array().sum(axis=0)
+    counts = charts.heatmap(table).axes[0].collections[0].get_array().sum(axis=0)
 
     assert len(counts) == columns
     assert set(counts[:-1]) == {7.0 * -(-moments // columns)}
@@ -132,21 +132,21 @@ def test_a_heatmap_gives_each_column_as_many_of_the_moments_counted(
 def test_bars_are_the_largest_groups_and_the_rest_in_words(events: pd.DataFrame) -> None:
     events["comm"] = ["a"] * 30 + ["b"] * 15 + ["c"] * 5
 
-    drawn = plot.bars(events, "comm", top=2)
+    drawn = charts.bars(events, "comm", top=2)
 
     assert [bar.get_width() for bar in drawn.axes[0].patches] == [30, 15]
     assert "and 5 (10%) in others" in texts(drawn)
 
 
 def test_a_timeseries_is_a_rate(events: pd.DataFrame) -> None:
-    [line] = plot.timeseries(events).axes[0].lines
+    [line] = charts.timeseries(events).axes[0].lines
     values, seconds = np.asarray(line.get_ydata(), float), 4.9
 
     assert values.sum() * seconds / len(values) == pytest.approx(50)
 
 
 def test_a_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
-    [line] = plot.timeseries(events, y="duration_us").axes[0].lines
+    [line] = charts.timeseries(events, y="duration_us").axes[0].lines
 
     assert np.nanmax(np.asarray(line.get_ydata(), float)) == pytest.approx(5000)
 
@@ -168,11 +168,11 @@ def counted() -> pd.DataFrame:
 
 
 def test_a_timeseries_of_readings_shows_what_each_added_a_second() -> None:
-    [line] = plot.timeseries(counted()).axes[0].lines
+    [line] = charts.timeseries(counted()).axes[0].lines
     assert line.get_xdata().tolist() == [0.5, 1.5, 3.0]
     assert line.get_ydata().tolist() == [110, 20, 22.5]
 
-    drawn = plot.timeseries(counted(), y="total_us", by="syscall", top=1)
+    drawn = charts.timeseries(counted(), y="total_us", by="syscall", top=1)
     assert drawn.axes[0].get_ylabel() == "total a second"
     lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
     assert lines == {"read": [1, 1, 3], "others": [5, 0, 0.75]}
@@ -182,9 +182,9 @@ def test_a_timeseries_of_a_value_is_its_sum_in_each_moment() -> None:
     table = counted()
     table.attrs = {}
 
-    [line] = plot.timeseries(table, value="count").axes[0].lines
+    [line] = charts.timeseries(table, value="count").axes[0].lines
     assert line.get_ydata().tolist() == [110, 130, 175]
-    drawn = plot.timeseries(table, value="count", by="syscall", top=2)
+    drawn = charts.timeseries(table, value="count", by="syscall", top=2)
     lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
     assert lines == {"write": [100, 100, 101], "read": [10, 30, 70]}
 
@@ -195,7 +195,7 @@ def test_a_last_reading_that_comes_at_once_is_a_part_of_the_one_before() -> None
     more = pd.concat([table, table.tail(3).assign(time=late, count=[80, 101, 4])])
     more.attrs = table.attrs
 
-    [line] = plot.timeseries(more).axes[0].lines
+    [line] = charts.timeseries(more).axes[0].lines
     assert line.get_ydata().tolist() == pytest.approx([110, 20, 55 / 2.01])
 
 
@@ -203,14 +203,14 @@ def test_a_timeseries_of_a_column_joins_readings_that_lie_apart() -> None:
     times = pd.to_datetime(["2026-01-01 00:00:00", "2026-01-01 00:00:10", "2026-01-01 00:00:30"])
     readings = pd.DataFrame({"time": times, "held_bytes": [10, 20, 40]})
 
-    [line] = plot.timeseries(readings, y="held_bytes").axes[0].lines
+    [line] = charts.timeseries(readings, y="held_bytes").axes[0].lines
 
     assert line.get_ydata().tolist() == [10, 20, 40]
     assert line.get_marker() == "o"
 
 
 def test_the_percentile_curve_reaches_only_as_far_as_the_events_go(events: pd.DataFrame) -> None:
-    [line] = plot.percentiles(events, "duration_us").axes[0].lines
+    [line] = charts.percentiles(events, "duration_us").axes[0].lines
 
     assert 10 ** -np.asarray(line.get_xdata(), float).max() >= 1 / 50
 
@@ -221,19 +221,19 @@ def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     app = root.child("comm", "app")
     assert (root.count, app.count) == (12, 7)
     assert app.child("user_stack", "main").child("kernel_stack", "read").count == 4
-    widths = {box.get_width() for box in plot.flamegraph(stacks).axes[0].patches}
+    widths = {box.get_width() for box in charts.flamegraph(stacks).axes[0].patches}
     assert widths == {12, 7, 5, 4, 3}
-    assert "all: 12 samples" in texts(plot.flamegraph(stacks))
+    assert "all: 12 samples" in texts(charts.flamegraph(stacks))
 
 
 def test_a_flame_graph_of_no_samples_is_empty(stacks: pd.DataFrame) -> None:
-    assert "Stacks" in texts(plot.flamegraph(stacks.iloc[:0]))
+    assert "Stacks" in texts(charts.flamegraph(stacks.iloc[:0]))
 
 
 def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> None:
     table = pd.DataFrame({"kernel_stack": ["read"], "waker_kernel_stack": ["write"], "count": [1]})
 
-    boxes = plot.flamegraph(table).axes[0].patches
+    boxes = charts.flamegraph(table).axes[0].patches
     blue = [box for box in boxes if box.get_facecolor()[0] < box.get_facecolor()[2]]
 
     assert len(boxes) == 3
@@ -241,7 +241,7 @@ def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> N
 
 
 def test_a_flame_graph_of_times_says_how_long(stacks: pd.DataFrame) -> None:
-    drawn = plot.flamegraph(stacks.assign(total_us=stacks["count"] * 1000), "total_us")
+    drawn = charts.flamegraph(stacks.assign(total_us=stacks["count"] * 1000), "total_us")
 
     assert "all: 12 ms" in texts(drawn)
 
@@ -256,7 +256,7 @@ def test_the_caption_says_what_ran_when_and_where(buckets: pd.DataFrame) -> None
 def test_losses_and_recordings_are_marked_in_the_figure(buckets: pd.DataFrame) -> None:
     buckets.attrs = receipt(recorded=True, lost={"map_full": 5})
 
-    drawn = plot.histogram(buckets)
+    drawn = charts.histogram(buckets)
 
     shown = texts(drawn).replace("\n", " ")
     assert "RECORDED" in shown
@@ -273,7 +273,7 @@ def test_no_text_is_cut_and_no_tick_labels_touch(
 ) -> None:
     table = stacks if kind == "flamegraph" else events.drop(columns="size_bytes")
     table.attrs["kernelscope"] |= {"recorded": True, "lost": {"ring_full": 1}, "host": "h" * 40}
-    drawn = plot.default(table, kind)
+    drawn = charts.default(table, kind)
     drawn.draw_without_rendering()
 
     used = drawn.get_tightbbox()
@@ -294,7 +294,7 @@ def test_no_text_is_cut_and_no_tick_labels_touch(
 def test_tables_of_no_row_and_of_one_are_drawn(kind: str, rows: int, events: pd.DataFrame) -> None:
     table = events.drop(columns="size_bytes").head(rows)
 
-    assert plot.default(table, kind)._repr_png_().startswith(b"\x89PNG")
+    assert charts.default(table, kind)._repr_png_().startswith(b"\x89PNG")
 
 
 # --- the default ---------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ def test_tables_of_no_row_and_of_one_are_drawn(kind: str, rows: int, events: pd.
 
 def kind_of(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
     chosen: list[str] = []
-    monkeypatch.setattr(plot, "draw", lambda _df, asked: chosen.append(asked.kind))
-    plot.default(table)
+    monkeypatch.setattr(charts, "draw", lambda _df, asked: chosen.append(asked.kind))
+    charts.default(table)
     return chosen[0]
 
 
@@ -333,27 +333,27 @@ def test_a_probes_description_decides_for_its_table(
 def test_a_group_that_a_parameter_left_out_is_not_missed(buckets: pd.DataFrame) -> None:
     buckets.attrs = receipt(probe="runqlat", table="latency")
 
-    assert plot.default(buckets).get_suptitle() == "Wait for a CPU"
+    assert charts.default(buckets).get_suptitle() == "Wait for a CPU"
 
 
 def test_the_default_takes_a_title_of_ones_own(buckets: pd.DataFrame) -> None:
     buckets.attrs = receipt(probe="runqlat", table="latency")
 
-    assert plot.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
+    assert charts.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
     buckets.attrs = {}
-    assert plot.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
+    assert charts.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
     with pytest.raises(AnalysisError, match="which plot are the options for"):
-        plot.named(buckets, None, {"title": "Mine", "top": 3})
+        charts.named(buckets, None, {"title": "Mine", "top": 3})
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda df: plot.heatmap(df, x="comm"), "holds no times"),
-        (lambda df: plot.heatmap(df, x="tiem"), "Did you mean time"),
-        (lambda df: plot.histogram(df, "comm"), "holds no numbers"),
-        (lambda df: plot.bars(df, "nothing"), "no column 'nothing'"),
-        (lambda df: plot.flamegraph(df), "no stacks"),
+        (lambda df: charts.heatmap(df, x="comm"), "holds no times"),
+        (lambda df: charts.heatmap(df, x="tiem"), "Did you mean time"),
+        (lambda df: charts.histogram(df, "comm"), "holds no numbers"),
+        (lambda df: charts.bars(df, "nothing"), "no column 'nothing'"),
+        (lambda df: charts.flamegraph(df), "no stacks"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(call: Any, message: str, events: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
-from kernelscope.theme import LIGHT, Theme
+from kernelscope.plotting.theme import LIGHT, Theme
 
 LINES = ("-", "--", "-.", ":")
 Numbers = npt.NDArray[np.float64]

@@ -19,10 +19,11 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import export, figure
+from kernelscope import export
 from kernelscope.analysis import readings
 from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
+from kernelscope.plotting import figure
 from kernelscope.probe import catalogue
 
 STACKS = ("user_stack", "kernel_stack")  # outermost first
@@ -168,7 +169,8 @@ def page(
     receipt: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a page that draws `data`; source: the id of an element around it that has newer."""
-    template = resources.files("kernelscope").joinpath("data/flamegraph.html").read_text("utf-8")
+    files = resources.files("kernelscope.plotting")
+    template = files.joinpath("data/flamegraph.html").read_text("utf-8")
     filled = {
         "@title@": html.escape(title),
         "@theme@": html.escape(theme),

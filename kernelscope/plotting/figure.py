@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from kernelscope.analysis.percentiles import lost_events
-from kernelscope.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
+from kernelscope.plotting.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
 
 __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope import export, figure, flamegraph
+from kernelscope import export
 from kernelscope.analysis import bootstrap
 from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
 from kernelscope.export import PathLike
-from kernelscope.figure import Figure
-from kernelscope.flamegraph import FEWER, MORE, Node
+from kernelscope.plotting import figure, flamegraph
+from kernelscope.plotting.figure import Figure
+from kernelscope.plotting.flamegraph import FEWER, MORE, Node
 
 _FINE = 1_000_000  # widths are whole numbers: of millionths a second
 

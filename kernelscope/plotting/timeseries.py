@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope import artists, bins, figure
 from kernelscope.analysis import percentiles, readings
-from kernelscope.figure import Figure
+from kernelscope.plotting import artists, bins, figure
+from kernelscope.plotting.figure import Figure
 
 Numbers = npt.NDArray[np.float64]
 _SHORT = 0.2  # of an interval: the last reading, when the run ends, may follow another at once

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from kernelscope import figure, plot
-from kernelscope.figure import GREY, INK, PALETTE, Figure
-from kernelscope.theme import LIGHT
+from kernelscope.plotting import charts, figure
+from kernelscope.plotting.figure import GREY, INK, PALETTE, Figure
+from kernelscope.plotting.theme import LIGHT
 
 if TYPE_CHECKING:
     from kernelscope.comparison import Comparison
@@ -31,7 +31,7 @@ def draw(comparison: Comparison, title: str = "") -> Figure:
             _draw_changes(result.add_subplot(), comparison)
             return result
         curves, changes = result.subplots(1, 2, width_ratios=[3, 2])
-    plot.draw_curves(curves, [("before", before), ("after", after)], measure)
+    charts.draw_curves(curves, [("before", before), ("after", after)], measure)
     curves.legend(frameon=False, fontsize=11, loc="upper left")
     _draw_changes(changes, comparison)
     return result

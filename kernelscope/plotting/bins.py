@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope import figure
 from kernelscope.analysis import percentiles
 from kernelscope.analysis.percentiles import Measure, measured
+from kernelscope.plotting import figure
 
 Numbers = npt.NDArray[np.float64]
 

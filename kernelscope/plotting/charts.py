@@ -19,14 +19,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
-from kernelscope import artists, bins, figure, plot_readings
-from kernelscope import flamegraph as flames
 from kernelscope.analysis import percentiles as analysis
 from kernelscope.analysis import readings
 from kernelscope.analysis.percentiles import Measure, measured, unknown_column
-from kernelscope.bins import Numbers
 from kernelscope.errors import AnalysisError, ProbeNotFoundError
-from kernelscope.figure import INK, PALETTE, Figure
+from kernelscope.plotting import artists, bins, figure
+from kernelscope.plotting import flamegraph as flames
+from kernelscope.plotting import timeseries as plot_readings
+from kernelscope.plotting.bins import Numbers
+from kernelscope.plotting.figure import INK, PALETTE, Figure
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot
 

@@ -1,0 +1,1 @@
+"""DataFrame in, matplotlib Figure or flame graph page out."""
