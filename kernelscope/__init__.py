@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kernelscope.checkup import doctor
     from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
-    from kernelscope.export import read
-    from kernelscope.files import save
     from kernelscope.group import Runs
+    from kernelscope.io.formats import save
+    from kernelscope.io.tabular import read
     from kernelscope.liveview.page import live
     from kernelscope.probe.search import search
     from kernelscope.replay import replaying
@@ -60,10 +60,10 @@ _HOMES = {
     "doctor": "checkup",
     "live": "liveview.page",
     "open": "session",
-    "read": "export",
+    "read": "io.tabular",
     "replaying": "replay",
     "run": "session",
-    "save": "files",
+    "save": "io.formats",
     "search": "probe.search",
     "start": "session",
 }

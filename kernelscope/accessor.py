@@ -160,15 +160,15 @@ class Accessor:
 
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
         """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""
-        from kernelscope import trace_export
+        from kernelscope.io import chrome_trace
 
-        return trace_export.to_chrome_trace(self._df, path, duration=duration)
+        return chrome_trace.to_chrome_trace(self._df, path, duration=duration)
 
     def to_pprof(self, path: str | PathLike[str], value: str | None = None) -> Path:
         """Write stacks as a pprof profile (NAME.pb.gz); see `trace_export.to_pprof`."""
-        from kernelscope import trace_export
+        from kernelscope.io import chrome_trace
 
-        return trace_export.to_pprof(self._df, path, value)
+        return chrome_trace.to_pprof(self._df, path, value)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the table as the kind of file that the path ends in. Returns the path.
@@ -177,9 +177,9 @@ class Accessor:
         .trace.json[.gz]: events with a time. .pb.gz .folded .speedscope.json .html: stacks. .svg
         .png .pdf: its picture. Raises ExportError; AnalysisError where it has no times or stacks.
         """
-        from kernelscope import files
+        from kernelscope.io import formats
 
-        return files.save_table(self._df, path)
+        return formats.save_table(self._df, path)
 
     @property
     def receipt(self) -> dict[str, Any]:

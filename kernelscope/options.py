@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kernelscope import cgroups, endings, values
+from kernelscope import cgroups, values
 from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.io import suffixes
 from kernelscope.probe import call_format, hook_selection
 from kernelscope.probe.model import Parameter, Probe
 from kernelscope.protocol.program import MAX_FIELDS
@@ -72,7 +73,7 @@ OPTIONS: tuple[Option, ...] = (
            "Write the result as JSON lines", "output"),
     Option("arrow", ("--arrow",), "PATH", values.file_path,
            "Write the result as Arrow (Feather)", "output"),
-    Option("save", ("--save",), "FILE", endings.files,
+    Option("save", ("--save",), "FILE", suffixes.files,
            "Write the kind of file that its name ends in: .csv .arrow .trace.json .pb.gz .html"
            " .folded .speedscope.json .png (may be repeated)", "output", repeat=True),
     Option("quiet", ("--quiet",), "", values.flag, "Show no progress", "output"),

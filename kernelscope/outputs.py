@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import endings, files
 from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
+from kernelscope.io import formats, suffixes
 from kernelscope.tables.results import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def write(
     """
     jobs: list[Callable[[], Path | list[Path]]] = []
     for kind in _KINDS:
-        writer = files.WRITERS[f".{kind}"]
+        writer = formats.WRITERS[f".{kind}"]
         if (path := wanted.get(kind)) is not None:
-            end = endings.of(path)
+            end = suffixes.of(path)
             tables = by_name(result).items()
             jobs += [partial(writer, df, with_name(path, name, end)) for name, df in tables]
-    jobs += [partial(files.save, result, path) for path in wanted.get("save") or []]
+    jobs += [partial(formats.save, result, path) for path in wanted.get("save") or []]
     written: list[Path] = []
     failed: list[KernelScopeError] = []
     for job in jobs:

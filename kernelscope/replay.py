@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernelscope import recording
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
+from kernelscope.io import recording
 from kernelscope.protocol.program import Frame
 from kernelscope.request import Request
 

@@ -22,9 +22,9 @@ from kernelscope.tables.results import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.io.recording import Recorder
     from kernelscope.liveview.page import LiveView
     from kernelscope.progress import Progress
-    from kernelscope.recording import Recorder
 
 _POLL_S = 0.1
 

@@ -22,8 +22,8 @@ from kernelscope.tables.plan import MAPS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.io.recording import Recorder
     from kernelscope.probe.model import Column
-    from kernelscope.recording import Recorder
     from kernelscope.tables.collector import Collector
 
 _RECENT_BYTES = 64 << 20  # for an iteration that begins late

@@ -15,7 +15,8 @@ from typing import Any
 
 import nbformat
 
-from kernelscope import command_line, recording
+from kernelscope import command_line
+from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.session import Session
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kernelscope import export, options
+from kernelscope import options
 from kernelscope.errors import ExportError
+from kernelscope.io import tabular
 from kernelscope.liveview.rows import kept
 from kernelscope.liveview.tracer import Tracer
 
@@ -21,7 +22,7 @@ def file_name(tracer: Tracer, kind: str, suffix: str) -> str:
 
 def write_table(tracer: Tracer, table: str, suffix: str, folder: Path) -> Path:
     """Write the table in view as "csv" or "parquet". Raises ExportError."""
-    writers = {"csv": export.to_csv, "parquet": export.to_parquet}
+    writers = {"csv": tabular.to_csv, "parquet": tabular.to_parquet}
     return writers[suffix](kept(tracer, table), folder / file_name(tracer, table, suffix))
 
 

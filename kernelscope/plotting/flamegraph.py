@@ -19,10 +19,10 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope import export
 from kernelscope.analysis import readings
 from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
+from kernelscope.io import tabular
 from kernelscope.plotting import figure
 from kernelscope.probe import catalogue
 
@@ -67,7 +67,7 @@ def value_of(df: pd.DataFrame) -> str:
 
     Without one it is "count", and "value" of bpftrace's maps.
     """
-    name = (df.attrs.get(export.KEY) or {}).get("probe")
+    name = (df.attrs.get(tabular.KEY) or {}).get("probe")
     plots = catalogue.find(name).plots if name in catalogue.names() else ()
     wide = [p.value for p in plots if p.kind == "flamegraph" and p.value in df.columns]
     if not wide and "count" not in df.columns and "value" in df.columns:
@@ -128,7 +128,7 @@ def save(
     """
     target = Path(path)
     value = value or value_of(df)
-    receipt = df.attrs.get(export.KEY) or {}
+    receipt = df.attrs.get(tabular.KEY) or {}
     writers: dict[str, Callable[[], str]] = {
         ".html": lambda: page(data(tree(df, value)), title, receipt=receipt),
         ".folded": lambda: folded(tree(df, value)),
@@ -136,14 +136,14 @@ def save(
     }
     for suffix, write in writers.items():
         if target.name.endswith(suffix):
-            return export.write_file(target, write().encode("utf-8"))
+            return tabular.write_file(target, write().encode("utf-8"))
     if target.suffix not in (".svg", ".png", ".pdf"):
         raise AnalysisError(
             f"{target.name}: which kind of flame graph is it to be?",
             hint=f"end the name with {', '.join(writers)}, .svg, .png or .pdf",
             column=None,
         )
-    return export.write_picture(draw(df, value, title), target)
+    return tabular.write_picture(draw(df, value, title), target)
 
 
 def data(node: Node) -> str:
@@ -207,7 +207,7 @@ def speedscope(
             "$schema": "https://www.speedscope.app/file-format-schema.json",
             "name": title,
             "exporter": "kernelscope",
-            export.KEY: dict(receipt or {}),
+            tabular.KEY: dict(receipt or {}),
             "shared": {"frames": [{"name": name} for name in frames]},
             "profiles": [profile],
         },

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope import export
 from kernelscope.analysis import bootstrap
 from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
-from kernelscope.export import PathLike
+from kernelscope.io import tabular
+from kernelscope.io.tabular import PathLike
 from kernelscope.plotting import figure, flamegraph
 from kernelscope.plotting.figure import Figure
 from kernelscope.plotting.flamegraph import FEWER, MORE, Node
@@ -79,9 +79,9 @@ def _merged(pair: tuple[Node | None, Node | None], seconds: tuple[float, float])
 def _save(result: Figure, root: Node, path: Path, title: str) -> None:
     if path.suffix == ".html":
         text = flamegraph.page(flamegraph.data(root), title)
-        export.write_file(path, text.encode("utf-8"))
+        tabular.write_file(path, text.encode("utf-8"))
     elif path.suffix in (".svg", ".png", ".pdf"):
-        export.write_picture(result, path)
+        tabular.write_picture(result, path)
     else:
         raise AnalysisError(
             f"{path.name}: which kind of picture is it to be?",

@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from kernelscope import recording
+from kernelscope.io import recording
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope import export
 from kernelscope.errors import ExportError
+from kernelscope.io import tabular
 
 RECEIPT = {"probe": "bio", "lost": {"ring_full": 0}, "started_ns": 1_700_000_000_000_000_001}
 WRITERS = [
-    pytest.param(export.to_csv, ".csv", id="csv"),
-    pytest.param(export.to_parquet, ".parquet", id="parquet"),
-    pytest.param(export.to_json, ".json", id="json"),
-    pytest.param(export.to_arrow, ".arrow", id="arrow"),
-    pytest.param(export.to_arrow, ".feather", id="feather"),
+    pytest.param(tabular.to_csv, ".csv", id="csv"),
+    pytest.param(tabular.to_parquet, ".parquet", id="parquet"),
+    pytest.param(tabular.to_json, ".json", id="json"),
+    pytest.param(tabular.to_arrow, ".arrow", id="arrow"),
+    pytest.param(tabular.to_arrow, ".feather", id="feather"),
 ]
 COLUMNS = {
     "categories": pd.Categorical(["a", None, "b"], categories=["b", "unused", "a"]),
@@ -76,7 +76,7 @@ def table():
 class TestRoundTrip:
     def test_types_values_and_receipt_come_back(self, table, tmp_path, writer, suffix):
         path = writer(table, tmp_path / f"bio{suffix}")
-        back = export.read(path)
+        back = tabular.read(path)
         pd.testing.assert_frame_equal(back, table)
         assert back.attrs == table.attrs
 
@@ -85,17 +85,17 @@ class TestRoundTrip:
         table = pd.DataFrame({name: COLUMNS[name], "last": [1, 2, 3]})
         table.attrs["kernelscope"] = RECEIPT
         for rows in (table, table.head(0)):
-            back = export.read(writer(rows, tmp_path / f"bio{suffix}"))
+            back = tabular.read(writer(rows, tmp_path / f"bio{suffix}"))
             pd.testing.assert_frame_equal(back, rows, check_exact=True)
             assert back.attrs == rows.attrs
 
     def test_a_table_without_rows_comes_back(self, table, tmp_path, writer, suffix):
         path = writer(table.head(0), tmp_path / f"bio{suffix}")
-        pd.testing.assert_frame_equal(export.read(path), table.head(0))
+        pd.testing.assert_frame_equal(tabular.read(path), table.head(0))
 
     def test_a_table_without_a_receipt_comes_back_without_one(self, tmp_path, writer, suffix):
         path = writer(pd.DataFrame({"x": [1]}), tmp_path / f"bio{suffix}")
-        assert export.read(path).attrs == {}
+        assert tabular.read(path).attrs == {}
 
     def test_a_file_is_replaced_and_nothing_is_left_beside_it(
         self, table, tmp_path, writer, suffix
@@ -109,7 +109,7 @@ class TestRoundTrip:
 
     def test_the_named_index_is_kept_as_a_column(self, table, tmp_path, writer, suffix):
         path = writer(table.set_index("pid"), tmp_path / f"bio{suffix}")
-        assert "pid" in export.read(path)
+        assert "pid" in tabular.read(path)
 
     def test_the_table_itself_is_not_changed(self, table, tmp_path, writer, suffix):
         before = table.copy()
@@ -200,78 +200,78 @@ def _fill(libc, directory, writer, suffix, frame):
 
 class TestCsv:
     def test_it_is_plain(self, table, tmp_path):
-        text = export.to_csv(table.tail(1), tmp_path / "bio.csv").read_text("utf-8")
+        text = tabular.to_csv(table.tail(1), tmp_path / "bio.csv").read_text("utf-8")
         assert text == (
             "time,pid,ret,bytes,latency_us,ok,comm\n"
             '"2023-11-14T22:13:20.000000000Z",4294967295,3,0,,false,""\n'
         )
 
     def test_pandas_reads_it_without_the_sidecar(self, table, tmp_path):
-        path = export.to_csv(table, tmp_path / "bio.csv")
-        export.sidecar(path).unlink()
+        path = tabular.to_csv(table, tmp_path / "bio.csv")
+        tabular.sidecar(path).unlink()
         back = pd.read_csv(path, keep_default_na=False)
         assert back["comm"].tolist() == table["comm"].tolist()
-        assert export.read(path)["pid"].tolist() == table["pid"].tolist()
+        assert tabular.read(path)["pid"].tolist() == table["pid"].tolist()
 
     def test_the_sidecar_has_the_receipt(self, table, tmp_path):
-        export.to_csv(table, tmp_path / "bio.csv")
+        tabular.to_csv(table, tmp_path / "bio.csv")
         notes = json.loads((tmp_path / "bio.receipt.json").read_text())
         assert notes["receipt"] == RECEIPT
 
     def test_formulas_are_kept_as_they_are_unless_asked(self, table, tmp_path):
-        path = export.to_csv(table, tmp_path / "bio.csv")
+        path = tabular.to_csv(table, tmp_path / "bio.csv")
         assert ',"=cmd' in path.read_text("utf-8")
 
     def test_formulas_are_made_harmless_on_request_and_come_back(self, table, tmp_path):
-        path = export.to_csv(table, tmp_path / "bio.csv", escape_formulas=True)
+        path = tabular.to_csv(table, tmp_path / "bio.csv", escape_formulas=True)
         assert ",\"'=cmd" in path.read_text("utf-8")
-        pd.testing.assert_frame_equal(export.read(path), table)
+        pd.testing.assert_frame_equal(tabular.read(path), table)
 
     @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=8))
     def test_any_text_comes_back(self, tmp_path_factory, texts):
         path = tmp_path_factory.mktemp("csv") / "x.csv"
         frame = pd.DataFrame({"n": range(len(texts)), "text": pd.array(texts, dtype="str")})
         for escape in (False, True):
-            export.to_csv(frame, path, escape_formulas=escape)
-            pd.testing.assert_frame_equal(export.read(path), frame)
+            tabular.to_csv(frame, path, escape_formulas=escape)
+            pd.testing.assert_frame_equal(tabular.read(path), frame)
 
 
 class TestReading:
     def test_a_sidecar_of_before_the_schema_was_kept_is_read(self, table, tmp_path):
-        path = export.to_csv(table, tmp_path / "bio.csv")
-        notes = json.loads(export.sidecar(path).read_text())
+        path = tabular.to_csv(table, tmp_path / "bio.csv")
+        notes = json.loads(tabular.sidecar(path).read_text())
         for name in ("schema", "categories", "infinite"):
             del notes[name]
-        export.sidecar(path).write_text(json.dumps(notes))
-        pd.testing.assert_frame_equal(export.read(path), table)
+        tabular.sidecar(path).write_text(json.dumps(notes))
+        pd.testing.assert_frame_equal(tabular.read(path), table)
 
     def test_an_unknown_suffix_is_refused_with_those_known(self, tmp_path):
         with pytest.raises(ExportError, match=r"'\.xlsx' names no format") as caught:
-            export.read(tmp_path / "bio.xlsx")
+            tabular.read(tmp_path / "bio.xlsx")
         assert ".parquet" in str(caught.value)
 
     @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".arrow"])
     def test_a_missing_file_is_said(self, tmp_path, suffix):
         with pytest.raises(ExportError, match="there is no such directory or file"):
-            export.read(tmp_path / f"none{suffix}")
+            tabular.read(tmp_path / f"none{suffix}")
 
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     def test_a_file_that_is_not_what_it_says_is_refused(self, tmp_path, suffix):
         path = tmp_path / f"bio{suffix}"
         path.write_text("not a table of any kind")
         with pytest.raises(ExportError, match="cannot read"):
-            export.read(path)
+            tabular.read(path)
 
     def test_a_sidecar_of_a_later_version_is_refused(self, table, tmp_path):
-        path = export.to_csv(table, tmp_path / "bio.csv")
-        export.sidecar(path).write_text('{"version": 99}')
+        path = tabular.to_csv(table, tmp_path / "bio.csv")
+        tabular.sidecar(path).write_text('{"version": 99}')
         with pytest.raises(ExportError, match="version 99 is not known"):
-            export.read(path)
+            tabular.read(path)
 
 
 class TestArrow:
     def test_other_readers_see_the_columns_and_the_receipt(self, table, tmp_path):
-        path = export.to_arrow(table, tmp_path / "bio.feather")
+        path = tabular.to_arrow(table, tmp_path / "bio.feather")
         pd.testing.assert_frame_equal(pd.read_feather(path), table)
         with pyarrow.ipc.open_file(path) as reader:
             assert json.loads(reader.schema.metadata[b"kernelscope"]) == RECEIPT
@@ -281,19 +281,19 @@ class TestPlaces:
     def test_a_link_is_followed(self, table, tmp_path):
         (tmp_path / "real.csv").touch()
         (tmp_path / "link.csv").symlink_to("real.csv")
-        export.to_csv(table, tmp_path / "link.csv")
+        tabular.to_csv(table, tmp_path / "link.csv")
         assert (tmp_path / "link.csv").is_symlink()
         assert (tmp_path / "real.csv").stat().st_size
 
     def test_a_device_is_written_to_and_not_replaced(self, table):
-        export.to_csv(table, os.devnull)
+        tabular.to_csv(table, os.devnull)
         assert not Path(os.devnull).is_file()
         assert not Path("/dev/null.receipt.json").exists()
 
     def test_a_new_file_has_the_permissions_that_the_user_chose(self, table, tmp_path):
         before = os.umask(0o027)
         try:
-            path = export.to_csv(table, tmp_path / "bio.csv")
+            path = tabular.to_csv(table, tmp_path / "bio.csv")
         finally:
             os.umask(before)
         assert path.stat().st_mode & 0o777 == 0o640

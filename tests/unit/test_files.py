@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import kernelscope
-from kernelscope import accessor, endings, files
+from kernelscope import accessor
 from kernelscope.errors import AnalysisError, ExportError
+from kernelscope.io import formats, suffixes
 from kernelscope.tables.results import Results, Tables
 
 accessor.register()
@@ -148,4 +149,4 @@ def test_where_no_table_has_stacks_none_is_written(tmp_path: Path) -> None:
 
 
 def test_every_known_end_has_a_writer_and_no_other() -> None:
-    assert set(files.WRITERS) == set(endings.ALL)
+    assert set(formats.WRITERS) == set(suffixes.ALL)

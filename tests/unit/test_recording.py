@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelscope import recording
 from kernelscope.errors import LostEventsWarning, RecordingError
+from kernelscope.io import recording
 from kernelscope.protocol.program import Frame
 
 HEADER = {"program": "bio", "max_rows": None}

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import kernelscope
-from kernelscope import recording
 from kernelscope.errors import KernelScopeError, LostEventsWarning
+from kernelscope.io import recording
 from kernelscope.protocol.program import Field, Layout
 from kernelscope.tables import results
 

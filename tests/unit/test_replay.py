@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
-from kernelscope import marks, recording, replay, show
+from kernelscope import marks, replay, show
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -20,6 +20,7 @@ from kernelscope.errors import (
     RecordingError,
     RunError,
 )
+from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Frame
 from kernelscope.replay import Replay

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelscope import trace_export
 from kernelscope.errors import AnalysisError
+from kernelscope.io import chrome_trace
 
 BEGAN = pd.Timestamp("2026-11-22T08:00:00Z")
 
@@ -54,7 +54,7 @@ def trace(path: Path) -> dict[str, Any]:
 
 
 def test_an_event_that_took_time_is_a_slice_on_its_thread(tmp_path: Path) -> None:
-    written = trace(trace_export.to_chrome_trace(events(), tmp_path / "trace.json"))
+    written = trace(chrome_trace.to_chrome_trace(events(), tmp_path / "trace.json"))
 
     first, second = [e for e in written["traceEvents"] if e["ph"] == "X"]
     assert (first["ts"], first["dur"], first["pid"], first["tid"]) == (0, 250, 7, 7)
@@ -70,7 +70,7 @@ def test_an_event_that_took_time_is_a_slice_on_its_thread(tmp_path: Path) -> Non
 def test_tables_of_several_probes_share_one_time_axis(tmp_path: Path) -> None:
     later = events().drop(columns="duration_ms").assign(time=BEGAN + pd.Timedelta(1, "s"))
     result = {"opensnoop": events(), "other": {"seen": later, "counts": stacks()}}
-    written = trace(trace_export.to_chrome_trace(result, tmp_path / "trace.json"))
+    written = trace(chrome_trace.to_chrome_trace(result, tmp_path / "trace.json"))
 
     instants = [e for e in written["traceEvents"] if e["ph"] == "i"]
     assert {e["cat"] for e in instants} == {"other.seen"}
@@ -84,7 +84,7 @@ def test_a_trace_is_json_whatever_stands_in_the_table(tmp_path: Path) -> None:
     table.loc[first, "share"] = np.nan
     table.loc[table.index[1], "share"] = np.inf
     table["count"] = pd.array([None, *range(1, len(table))], dtype="Int64")
-    path = trace_export.to_chrome_trace(table, tmp_path / "a.json")
+    path = chrome_trace.to_chrome_trace(table, tmp_path / "a.json")
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -96,14 +96,14 @@ def test_a_trace_is_json_whatever_stands_in_the_table(tmp_path: Path) -> None:
 
 
 def test_a_trace_may_be_packed(tmp_path: Path) -> None:
-    path = trace_export.to_chrome_trace(events(), tmp_path / "trace.json.gz")
+    path = chrome_trace.to_chrome_trace(events(), tmp_path / "trace.json.gz")
 
     assert len(json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]) == 4
 
 
 def test_a_table_without_times_is_no_trace(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no events with a time"):
-        trace_export.to_chrome_trace(stacks(), tmp_path / "trace.json")
+        chrome_trace.to_chrome_trace(stacks(), tmp_path / "trace.json")
 
 
 # The fields that are written, as pprof's profile.proto numbers them.
@@ -129,7 +129,7 @@ message Function { uint64 id = 1; int64 name = 2; }
 
 @pytest.mark.skipif(shutil.which("protoc") is None, reason="protoc is not installed")
 def test_stacks_are_a_profile_that_protocol_buffers_can_read(tmp_path: Path) -> None:
-    path = trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz")
+    path = chrome_trace.to_pprof(stacks(), tmp_path / "cpu.pb.gz")
     (tmp_path / "profile.proto").write_text(SCHEMA)
     text = subprocess.run(
         ["protoc", f"-I{tmp_path}", "--decode=Profile", "profile.proto"],
@@ -146,7 +146,7 @@ def test_stacks_are_a_profile_that_protocol_buffers_can_read(tmp_path: Path) -> 
 
 
 def test_a_profiles_samples_are_leaf_first_and_add_up(tmp_path: Path) -> None:
-    path = trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "total_us")
+    path = chrome_trace.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "total_us")
     profile = parsed(gzip.decompress(path.read_bytes()))
 
     texts = [item.decode() for item in profile[6]]
@@ -163,9 +163,9 @@ def test_a_profiles_samples_are_leaf_first_and_add_up(tmp_path: Path) -> None:
 
 def test_a_table_without_stacks_is_no_profile(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no stacks"):
-        trace_export.to_pprof(events(), tmp_path / "cpu.pb.gz")
+        chrome_trace.to_pprof(events(), tmp_path / "cpu.pb.gz")
     with pytest.raises(AnalysisError, match="no column 'nosuch'"):
-        trace_export.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "nosuch")
+        chrome_trace.to_pprof(stacks(), tmp_path / "cpu.pb.gz", "nosuch")
 
 
 def parsed(data: bytes) -> dict[int, list[Any]]:

@@ -35,8 +35,8 @@ import pyarrow.ipc
 import pyarrow.json
 import pyarrow.parquet
 
-from kernelscope import table_types
 from kernelscope.errors import ExportError
+from kernelscope.io import arrow_types
 
 KEY = "kernelscope"
 _CATEGORIES = b"kernelscope.categories"
@@ -53,7 +53,7 @@ PathLike = str | os.PathLike[str]
 def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False) -> Path:
     """Write a table as CSV, and its sidecar. Returns the path. Raises ExportError."""
     table = _table(frame, path)
-    notes = table_types.notes(table)
+    notes = arrow_types.notes(table)
     kinds = notes["types"].items()
     escaped = [name for name, kind in kinds if escape_formulas and kind == "large_string"]
     for name in escaped:
@@ -65,7 +65,7 @@ def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(table.column_names)
         file.write(header.getvalue().encode("utf-8"))
-        pyarrow.csv.write_csv(table_types.plain(table), file, options)
+        pyarrow.csv.write_csv(arrow_types.plain(table), file, options)
 
     target = _write(path, write)
     _write_sidecar(frame, target, {**notes, "escaped": escaped})
@@ -77,11 +77,11 @@ def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
     table = _table(frame, path)
 
     def write(file: IO[bytes]) -> None:
-        for lines in table_types.json_lines(table_types.plain(table)):
+        for lines in arrow_types.json_lines(arrow_types.plain(table)):
             file.write(lines)
 
     target = _write(path, write)
-    _write_sidecar(frame, target, table_types.notes(table))
+    _write_sidecar(frame, target, arrow_types.notes(table))
     return target
 
 
@@ -139,21 +139,21 @@ def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
     receipt, known = (metadata.get(key) for key in (KEY.encode(), _CATEGORIES))
     frame = table.to_pandas()
     if known:
-        frame = table_types.with_categories(frame, table.schema, json.loads(known))
+        frame = arrow_types.with_categories(frame, table.schema, json.loads(known))
     return _described(frame, json.loads(receipt) if receipt else {})
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     notes = _sidecar_of(path)
     convert = pyarrow.csv.ConvertOptions(
-        column_types=table_types.readable(notes),
+        column_types=arrow_types.readable(notes),
         null_values=[""] if notes else None,
         strings_can_be_null=bool(notes),
         quoted_strings_can_be_null=False,
     )
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
-    frame = table_types.restored(table, notes)
+    frame = arrow_types.restored(table, notes)
     for name in notes.get("escaped", []):
         frame[name] = frame[name].str.removeprefix("'")
     return _described(frame, notes.get("receipt", {}))
@@ -161,13 +161,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> pd.DataFrame:
     notes = _sidecar_of(path)
-    schema = table_types.readable(notes)
+    schema = arrow_types.readable(notes)
     if path.stat().st_size:
         parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
         table = pyarrow.json.read_json(path, parse_options=parse)
     else:
         table = schema.empty_table()
-    return _described(table_types.restored(table, notes), notes.get("receipt", {}))
+    return _described(arrow_types.restored(table, notes), notes.get("receipt", {}))
 
 
 def _sidecar_of(path: Path) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _table(frame: pd.DataFrame, path: PathLike) -> pa.Table:
 def _with_receipt(frame: pd.DataFrame, path: PathLike) -> pa.Table:
     table = _table(frame, path)
     added = {KEY.encode(): json.dumps(frame.attrs.get(KEY, {})).encode()}
-    if known := table_types.categories(table):
+    if known := arrow_types.categories(table):
         added[_CATEGORIES] = json.dumps(known, default=str).encode()
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **added})
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import export
 from kernelscope.analysis import percentiles, readings
 from kernelscope.errors import AnalysisError
-from kernelscope.export import PathLike
+from kernelscope.io import tabular
+from kernelscope.io.tabular import PathLike
 from kernelscope.plotting import flamegraph
 from kernelscope.tables.results import by_name
 
@@ -60,19 +60,19 @@ def to_chrome_trace(
     starts = [table["time"].min() for table in tables.values() if len(table)]
     epoch = min(starts) if starts else pd.Timestamp(0, tz="UTC")
     events = [e for name, table in tables.items() for e in _slices(name, table, epoch, duration)]
-    receipts = {name: table.attrs.get(export.KEY, {}) for name, table in tables.items()}
+    receipts = {name: table.attrs.get(tabular.KEY, {}) for name, table in tables.items()}
     document = {
         "traceEvents": [*_process_names(tables.values()), *events],
         "displayTimeUnit": "ns",
-        "otherData": {"epoch": epoch.isoformat(), export.KEY: receipts},
+        "otherData": {"epoch": epoch.isoformat(), tabular.KEY: receipts},
     }
     text = json.dumps(document, default=str).encode()
     packed = gzip.compress(text) if str(path).endswith(".gz") else text
-    return export.write_file(path, packed)
+    return tabular.write_file(path, packed)
 
 
 def _title(table: pd.DataFrame) -> str:
-    return str((table.attrs.get(export.KEY) or {}).get("name", "events"))
+    return str((table.attrs.get(tabular.KEY) or {}).get("name", "events"))
 
 
 def _slices(
@@ -158,7 +158,7 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None) -> Path
     for amount, *parts in zip(amounts, *columns, strict=True):
         frames = [frame for part in parts for frame in part.split(";") if frame]
         profile.sample(frames, round(amount * scale))
-    return export.write_file(path, gzip.compress(profile.finish(df.attrs.get(export.KEY) or {})))
+    return tabular.write_file(path, gzip.compress(profile.finish(df.attrs.get(tabular.KEY) or {})))
 
 
 def _value_type(profile: _Profile, name: str, is_time: bool) -> bytes:

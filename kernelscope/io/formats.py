@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import endings, export
 from kernelscope.errors import AnalysisError, ExportError
-from kernelscope.export import PathLike
+from kernelscope.io import suffixes, tabular
+from kernelscope.io.tabular import PathLike
 from kernelscope.tables.results import by_name, with_name
 
 
@@ -32,8 +32,8 @@ def save(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> list[Path]
     Raises ExportError for an unknown name or where a file cannot be written, AnalysisError where no
     table has what that kind of file shows.
     """
-    end = endings.of(Path(path))
-    if end in endings.TRACES:
+    end = suffixes.of(Path(path))
+    if end in suffixes.TRACES:
         return [_trace(result, path)]
     written, missing = [], None
     for name, table in by_name(result).items():
@@ -52,26 +52,26 @@ def save_table(df: pd.DataFrame, path: PathLike) -> Path:
     Raises ExportError for an unknown name or where the file cannot be written, AnalysisError where
     the table does not have what that kind of file shows.
     """
-    end = endings.of(Path(path))
+    end = suffixes.of(Path(path))
     if end is None:
         raise ExportError(
             f"{path}: the name's end says no kind of file",
-            hint=f"end it with one of {', '.join(endings.ALL)}",
+            hint=f"end it with one of {', '.join(suffixes.ALL)}",
             path=str(path),
         )
     return WRITERS[end](df, path)
 
 
 def _trace(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> Path:
-    from kernelscope import trace_export
+    from kernelscope.io import chrome_trace
 
-    return trace_export.to_chrome_trace(result, path)
+    return chrome_trace.to_chrome_trace(result, path)
 
 
 def _pprof(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope import trace_export
+    from kernelscope.io import chrome_trace
 
-    return trace_export.to_pprof(df, path)
+    return chrome_trace.to_pprof(df, path)
 
 
 def _flames(df: pd.DataFrame, path: PathLike) -> Path:
@@ -83,16 +83,16 @@ def _flames(df: pd.DataFrame, path: PathLike) -> Path:
 def _picture(df: pd.DataFrame, path: PathLike) -> Path:
     from kernelscope.plotting import charts  # matplotlib takes half a second to import
 
-    return export.write_picture(charts.default(df), path)
+    return tabular.write_picture(charts.default(df), path)
 
 
 WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {
-    ".csv": export.to_csv,
-    ".parquet": export.to_parquet,
-    **dict.fromkeys((".json", ".jsonl"), export.to_json),
-    **dict.fromkeys((".arrow", ".feather"), export.to_arrow),
-    **dict.fromkeys(endings.TRACES, _trace),
-    **dict.fromkeys(endings.STACKS, _flames),
+    ".csv": tabular.to_csv,
+    ".parquet": tabular.to_parquet,
+    **dict.fromkeys((".json", ".jsonl"), tabular.to_json),
+    **dict.fromkeys((".arrow", ".feather"), tabular.to_arrow),
+    **dict.fromkeys(suffixes.TRACES, _trace),
+    **dict.fromkeys(suffixes.STACKS, _flames),
     ".pb.gz": _pprof,
-    **dict.fromkeys(endings.PICTURES, _picture),
+    **dict.fromkeys(suffixes.PICTURES, _picture),
 }
