@@ -25,7 +25,7 @@ from benchmarks.programs import QUESTIONS
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
-from kernelscope.session import default_session
+from kernelscope.tracing.session import default_session
 
 # A system call, a switch, a read from the disk: how many of each.
 LOADS = {"calls": 100_000, "switches": 8_000, "reads": 500}

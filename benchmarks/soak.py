@@ -24,7 +24,7 @@ import pandas as pd
 import kernelscope
 from benchmarks import processes
 from benchmarks.load import Load
-from kernelscope.session import Run, default_session
+from kernelscope.tracing.session import Run, default_session
 
 KEPT = Path(__file__).with_name("soak.json")
 EVERY_S = 10.0

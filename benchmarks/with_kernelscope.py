@@ -26,8 +26,8 @@ import pandas as pd
 import kernelscope
 from benchmarks import processes, programs
 from benchmarks.load import Load
-from kernelscope.batches import Batch
-from kernelscope.session import Run, default_session
+from kernelscope.tracing.batch import Batch
+from kernelscope.tracing.session import Run, default_session
 
 ANY = 1 << 40  # writes: more than there is time for
 _SHORT_S = 5.0  # a flood that is decoded several times

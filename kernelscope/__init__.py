@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from kernelscope.checkup import doctor
     from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
-    from kernelscope.group import Runs
     from kernelscope.io.formats import save
     from kernelscope.io.tabular import read
     from kernelscope.liveview.page import live
     from kernelscope.probe.search import search
-    from kernelscope.replay import replaying
-    from kernelscope.session import Run, Session, open, run, start
     from kernelscope.show import Listing
+    from kernelscope.tracing.replay import replaying
+    from kernelscope.tracing.run_group import Runs
+    from kernelscope.tracing.session import Run, Session, open, run, start
 
 __version__ = "0.1.0"
 
@@ -53,26 +53,27 @@ __all__ = [
 
 _HOMES = {
     "LostEventsWarning": "errors",
-    "Run": "session",
-    "Runs": "group",
-    "Session": "session",
+    "Run": "tracing.session",
+    "Runs": "tracing.run_group",
+    "Session": "tracing.session",
     "compare": "comparison",
     "doctor": "checkup",
     "live": "liveview.page",
-    "open": "session",
+    "open": "tracing.session",
     "read": "io.tabular",
-    "replaying": "replay",
-    "run": "session",
+    "replaying": "tracing.replay",
+    "run": "tracing.session",
     "save": "io.formats",
     "search": "probe.search",
-    "start": "session",
+    "start": "tracing.session",
 }
 
 
 def probes() -> Listing:
     """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
-    from kernelscope import session, show
+    from kernelscope import show
     from kernelscope.probe import catalogue
+    from kernelscope.tracing import session
 
     how = "kernelscope.run(NAME) runs one for a while; kernelscope show NAME tells all about it."
     return show.listing(catalogue.catalogue().values(), session.default_session().check, how)

@@ -14,7 +14,7 @@ def main() -> int:
     from kernelscope import cli
 
     if agent is not None:
-        from kernelscope.session import default_session
+        from kernelscope.tracing.session import default_session
 
         default_session().expect(agent)
     code = cli.main()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kernelscope.agent.client import Agent
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol.probe_folder import probe_folder
+from kernelscope.tracing.agent_client import Agent
 
 
 def launched(arguments: Sequence[str]) -> Agent | None:

@@ -20,19 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import cell_summary, request, show
+from kernelscope import cell_summary, show
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tables.results import Results
+from kernelscope.tracing import request
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from kernelscope.request import Request
-    from kernelscope.run_handle import Run
-    from kernelscope.session import Session
+    from kernelscope.tracing.request import Request
+    from kernelscope.tracing.run import Run
+    from kernelscope.tracing.session import Session
 
 PROBES = ("syscount", "offcputime", "pagefaults", "biotop", "profile")
 _REFUSED = ("duration", "tree", "bg", "exclude_self")

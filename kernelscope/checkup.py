@@ -192,7 +192,7 @@ def _notebook_side() -> Iterator[Finding]:
 
 def _agent_facts() -> tuple[dict[str, Any], AgentError | None]:
     """Return what was found out with as much privilege as can be had, and why not with more."""
-    from kernelscope.agent.client import Agent
+    from kernelscope.tracing.agent_client import Agent
 
     try:
         with Agent.start() as agent:

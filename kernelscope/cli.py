@@ -13,17 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import command_line, options, show, terminal
+from kernelscope import command_line, show, terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import catalogue
+from kernelscope.tracing import options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.group import Runs
     from kernelscope.probe.model import Probe
-    from kernelscope.session import Run
     from kernelscope.tables.results import Results, Tables
+    from kernelscope.tracing.run_group import Runs
+    from kernelscope.tracing.session import Run
 
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
@@ -91,7 +92,7 @@ def _usage(_: list[str]) -> int:
 
 
 def _version(_: list[str]) -> int:
-    from kernelscope.receipt import VERSION
+    from kernelscope.tracing.receipt import VERSION
 
     print(f"kernelscope {VERSION}")
     return 0
@@ -106,7 +107,7 @@ def _doctor(tokens: list[str]) -> int:
 def _list(tokens: list[str]) -> int:
     if tokens:
         raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
-    from kernelscope.session import default_session
+    from kernelscope.tracing.session import default_session
 
     how = (
         "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it;"
@@ -126,7 +127,7 @@ def _search(tokens: list[str]) -> int:
 
 def _show(tokens: list[str]) -> int:
     from kernelscope import describe
-    from kernelscope.session import default_session
+    from kernelscope.tracing.session import default_session
 
     probe = describe.named(" ".join(tokens), "kernelscope show")
     told = describe.description(probe, default_session().check, where="cli", prog="kernelscope run")
@@ -146,9 +147,9 @@ def _run(tokens: list[str]) -> int:
         )
     wanted = options.of_output(parsed.given, where="cli")
     run = _begin(parsed)
-    from kernelscope.group import Runs
     from kernelscope.progress import Progress
-    from kernelscope.session import default_session
+    from kernelscope.tracing.run_group import Runs
+    from kernelscope.tracing.session import default_session
 
     progress = None if wanted.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
@@ -162,7 +163,7 @@ def _run(tokens: list[str]) -> int:
 
 def _begin(parsed: command_line.Parsed) -> Run | Runs:
     """Start what the command line names: several probes, one, or a file's C."""
-    from kernelscope.session import default_session
+    from kernelscope.tracing.session import default_session
 
     session = default_session()
     if parsed.targets:
@@ -195,7 +196,7 @@ def _find(target: str) -> Probe | None:
 
 def _source(target: str) -> tuple[str, str]:
     """Return the C text and a name for it."""
-    from kernelscope.request import program_name
+    from kernelscope.tracing.request import program_name
 
     if target == "-":
         return sys.stdin.read(), "stdin"

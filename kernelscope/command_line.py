@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from kernelscope import options
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe.model import Parameter, Probe
+from kernelscope.tracing import options
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def parser(
         for parameter in probe.parameters:
             add_parameter(own, parameter, [options.flag_of(parameter)], parameter.name)
     elif probe is not None:
-        from kernelscope import group_options
+        from kernelscope.tracing import option_groups
 
-        group_options.add_options(made, probe)
+        option_groups.add_options(made, probe)
     else:
         made.add_argument("targets", nargs="*", help=argparse.SUPPRESS)
     common = made.add_argument_group("options")
@@ -197,9 +197,9 @@ def _parser_for(
 ) -> _Parser:
     if len(probes) == 1:
         return parser(probes[0], where=where, prog=f"{prog} {targets[0]}")
-    from kernelscope import group_options
+    from kernelscope.tracing import option_groups
 
-    found = group_options.probes_of(targets, probes)
+    found = option_groups.probes_of(targets, probes)
     return parser(found, where=where, prog=f"{prog} {' '.join(targets)}")
 
 

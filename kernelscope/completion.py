@@ -6,15 +6,16 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import cgroups, command_line, options
+from kernelscope import command_line
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
+from kernelscope.tracing import cgroups, options
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from kernelscope.probe.model import Probe
-    from kernelscope.session import Session
+    from kernelscope.tracing.session import Session
 
 # The kinds that the agent can list; a user probe's target comes before its symbol.
 HOOK_KINDS = (

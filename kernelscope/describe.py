@@ -8,10 +8,11 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kernelscope import command_line, options, request, show
+from kernelscope import command_line, show
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot, Probe
+from kernelscope.tracing import options, request
 
 _CODE = "overflow-x:auto;border:1px solid #8884;padding:6px;line-height:1.25"
 

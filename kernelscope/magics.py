@@ -13,17 +13,18 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import command_line, completion, describe, marks, options, replay, show, values
+from kernelscope import command_line, completion, describe, marks, show, values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
 from kernelscope.progress import Progress, in_notebook
-from kernelscope.session import Run, Runs, Session, default_session
+from kernelscope.tracing import options, replay
+from kernelscope.tracing.session import Run, Runs, Session, default_session
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.request import Request
     from kernelscope.tables.results import Results, Tables
+    from kernelscope.tracing.request import Request
 
 _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a DataFrame.
 
@@ -140,7 +141,7 @@ class KernelScope(Magics):
             raise _brief(error, cell) from None
 
     def _bpftrace(self, line: str, cell: str) -> Any:
-        from kernelscope import bpftrace_run
+        from kernelscope.tracing import bpftrace as bpftrace_run
 
         wanted = bpftrace_run.checked(command_line.split(line))
         result = bpftrace_run.run(

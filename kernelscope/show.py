@@ -7,9 +7,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelscope import command_line, request
+from kernelscope import command_line
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe.model import Probe
+from kernelscope.tracing import request
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import probe_pages  # noqa: E402
 from benchmarks import kept  # noqa: E402
 from benchmarks.figures import BCC, BPFTRACE, KERNELSCOPE  # noqa: E402
 from benchmarks.report import number  # noqa: E402
-from kernelscope import options  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.protocol import hook_spec  # noqa: E402
+from kernelscope.tracing import options  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
 FIRST = ("live", "quickstart")

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from bad_inputs import CASES, answer, new_shell, title, typed  # noqa: E402
 
-from kernelscope.session import Session  # noqa: E402
+from kernelscope.tracing.session import Session  # noqa: E402
 
 _HEAD = """# What is said of bad input
 

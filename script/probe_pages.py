@@ -14,9 +14,10 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "script")]
 import probe_costs  # noqa: E402
 from probes import record  # noqa: E402
 
-from kernelscope import describe, options, request  # noqa: E402
+from kernelscope import describe  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.probe.model import Parameter, Probe, TableSpec  # noqa: E402
+from kernelscope.tracing import options, request  # noqa: E402
 
 INDEX = ROOT / "docs" / "probes.md"
 FOLDER = ROOT / "docs" / "probes"

@@ -18,7 +18,7 @@ import nbformat
 from kernelscope import command_line
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"

@@ -31,8 +31,8 @@ from kernelscope.errors import AttachError, KernelScopeError  # noqa: E402
 from kernelscope.plotting import charts  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.probe.model import Probe  # noqa: E402
-from kernelscope.session import Session  # noqa: E402
 from kernelscope.tables.results import Tables  # noqa: E402
+from kernelscope.tracing.session import Session  # noqa: E402
 
 PICTURES = ROOT / "docs" / "probes"
 ROWS = 12

@@ -12,7 +12,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 
 from kernelscope import magics
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 CASES: list[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")

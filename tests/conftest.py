@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from kernelscope.agent.client import Agent
+    from kernelscope.tracing.agent_client import Agent
 
 
 # A shell starts its background jobs with SIGINT ignored, and so would everything started here:
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def agent() -> Iterator[Agent]:
     """One agent for the tests that only ask; a test that harms it starts its own."""
-    from kernelscope.agent.client import Agent
+    from kernelscope.tracing.agent_client import Agent
 
     with Agent.start() as started:
         yield started

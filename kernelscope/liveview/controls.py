@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kernelscope import options
 from kernelscope.probe.model import Parameter, Probe
+from kernelscope.tracing import options
 
 _FILTERS = ("pid", "comm", "uid", "cgroup")
 _TEXT = widgets.Layout(width="190px")

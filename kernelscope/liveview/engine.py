@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from kernelscope.liveview.reduce import Reducer, shape_of
 
 if TYPE_CHECKING:
-    from kernelscope.batches import Batch
     from kernelscope.probe.model import Plot
-    from kernelscope.run_handle import Run
+    from kernelscope.tracing.batch import Batch
+    from kernelscope.tracing.run import Run
 
 _RATE_S = 2.0
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kernelscope import command_line, group_options, options, values
+from kernelscope import command_line, values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.liveview.choice import KINDS
 from kernelscope.liveview.panel import Panel
@@ -24,9 +24,10 @@ from kernelscope.liveview.track import Track
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
 from kernelscope.progress import in_notebook
-from kernelscope.replay import PacedReplay
-from kernelscope.run_handle import Run
-from kernelscope.session import Session, default_session
+from kernelscope.tracing import option_groups, options
+from kernelscope.tracing.replay import PacedReplay
+from kernelscope.tracing.run import Run
+from kernelscope.tracing.session import Session, default_session
 
 # What `%ebpf live` without a name shows: a first look at the machine.
 DASHBOARD = (
@@ -190,8 +191,8 @@ def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: L
     probes = [catalogue.find(name) for name in names]
     shares: Mapping[str, Mapping[str, Any]] = {names[0]: given}
     if len(names) > 1:
-        found = group_options.probes_of(list(names), probes)
-        shares = group_options.shared_out(given, found, where="magic")
+        found = option_groups.probes_of(list(names), probes)
+        shares = option_groups.shared_out(given, found, where="magic")
     for probe in probes:  # what is wrong with an option is said by the cell, not by a thread
         session.request(probe, None, shares[probe.name], where="magic")
     tracks = [

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kernelscope import options
 from kernelscope.errors import ExportError
 from kernelscope.io import tabular
 from kernelscope.liveview.rows import kept
 from kernelscope.liveview.tracer import Tracer
+from kernelscope.tracing import options
 
 
 def file_name(tracer: Tracer, kind: str, suffix: str) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.probe.model import Plot, Probe
-    from kernelscope.run_handle import Run
-    from kernelscope.session import Session
+    from kernelscope.tracing.run import Run
+    from kernelscope.tracing.session import Session
 
 KEPT_BYTES = 64 << 20  # of raw data, for the table of last events and for files
 _ALL = 1 << 30

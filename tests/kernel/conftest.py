@@ -8,7 +8,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from kernelscope import magics
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ class Notebook:
         self.manager.cleanup_resources()
 
     def _number(self, expression: str, start: str = "") -> int:
-        start = start or "from kernelscope.session import default_session as session"
+        start = start or "from kernelscope.tracing.session import default_session as session"
         if expression.startswith("agent"):
             expression = f"session().{expression}"
         return int(self.do(f"{start}\nprint({expression})"))

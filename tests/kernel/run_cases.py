@@ -6,10 +6,10 @@ import os
 import socket
 from typing import Any
 
-from kernelscope.agent.client import Agent, Channel
 from kernelscope.agent.kernel import process
 from kernelscope.agent.server import handlers, policy, server
 from kernelscope.protocol.program import Program, encode_header
+from kernelscope.tracing.agent_client import Agent, Channel
 
 _SOURCE = """
 BPF_HASH(calls, u32);

@@ -13,9 +13,9 @@ package = types.ModuleType("kernelscope")
 package.__path__ = [f"{ROOT}/kernelscope"]
 sys.modules["kernelscope"] = package
 
-from kernelscope.agent.client import Agent  # noqa: E402 - the package is entered by hand
 from kernelscope.errors import KernelScopeError  # noqa: E402
 from kernelscope.protocol.program import Program  # noqa: E402
+from kernelscope.tracing.agent_client import Agent  # noqa: E402 - the package is entered by hand
 
 
 def say(**facts: Any) -> None:

@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import kernelscope
 from kernelscope import errors
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 12
@@ -137,7 +137,7 @@ _ON_A_FULL_DISK = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
 from kernelscope import magics
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 with Session() as session:
     shell = InteractiveShell.instance()
     shell.register_magics(magics.KernelScope(shell, session))

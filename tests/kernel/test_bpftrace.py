@@ -11,8 +11,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from probes.loads import Load, started
 
-from kernelscope import bpftrace_run
 from kernelscope.errors import AttachError, CompileError, ParameterError
+from kernelscope.tracing import bpftrace
 
 pytestmark = [
     pytest.mark.kernel,
@@ -65,7 +65,7 @@ def _while(load: Load, script: str) -> Any:
     thread = threading.Thread(target=go)
     thread.start()
     try:
-        return bpftrace_run.run(script, duration=30, progress=attached)
+        return bpftrace.run(script, duration=30, progress=attached)
     finally:
         thread.join()
 
@@ -82,21 +82,21 @@ def test_an_error_stands_at_the_scripts_own_line(
     script: str, error: type[Exception], said: str, line: int
 ) -> None:
     with pytest.raises(error, match=said) as caught:
-        bpftrace_run.run(script, duration=1)
+        bpftrace.run(script, duration=1)
 
     assert caught.value.details["line"] == line
 
 
 def test_a_script_that_can_attach_nothing_is_an_error() -> None:
     with pytest.raises((AttachError, CompileError)):
-        bpftrace_run.run("uprobe:/bin/true:nosuch { @ = 1 }", duration=1)
+        bpftrace.run("uprobe:/bin/true:nosuch { @ = 1 }", duration=1)
 
 
 def test_it_needs_a_script_and_an_end() -> None:
     with pytest.raises(ParameterError, match="no script"):
-        bpftrace_run.run("  ")
+        bpftrace.run("  ")
     with pytest.raises(ParameterError, match="needs an end"):
-        bpftrace_run.run("BEGIN {}", duration="inf")
+        bpftrace.run("BEGIN {}", duration="inf")
 
 
 def test_a_cell_of_it_binds_its_tables_and_refuses_what_does_not_go_with_it() -> None:

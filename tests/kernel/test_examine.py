@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernelscope import checkup
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 
 pytestmark = pytest.mark.kernel
 

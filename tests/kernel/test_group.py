@@ -15,12 +15,12 @@ import pytest
 from probes.loads import started
 
 import kernelscope
-from kernelscope.agent.client import Agent
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import HookSpec
-from kernelscope.session import Session
 from kernelscope.tables.results import Tables
+from kernelscope.tracing.agent_client import Agent
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kernel import runs
 
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 
 pytestmark = pytest.mark.kernel
 

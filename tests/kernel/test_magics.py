@@ -18,7 +18,7 @@ import pytest
 
 import kernelscope
 from kernelscope.errors import AttachError, CompileError, VerifierError
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

@@ -21,7 +21,7 @@ from kernelscope import cell
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell import CellResults
 from kernelscope.errors import ParameterError
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

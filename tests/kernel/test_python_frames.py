@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

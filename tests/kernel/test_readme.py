@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from kernelscope import magics
 from kernelscope.agent.server import policy
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

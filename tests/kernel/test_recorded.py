@@ -13,8 +13,8 @@ import pytest
 from unit import elsewhere
 
 import kernelscope
-from kernelscope.session import Session
 from kernelscope.tables import results
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 

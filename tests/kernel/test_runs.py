@@ -21,9 +21,9 @@ from kernel import agent_python, runs
 from kernel.notebook_kernel import alive, becomes, children, maps
 
 from kernelscope.agent.btf import types
-from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
 from kernelscope.protocol.program import Hook
+from kernelscope.tracing.agent_client import Agent
 
 pytestmark = pytest.mark.kernel
 
@@ -213,7 +213,7 @@ def test_a_dropped_run_leaves_nothing(own_agent: Agent, stage: str) -> None:
 _NOTEBOOK = """
 import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 from kernelscope.protocol.program import Program
 agent = Agent.start()
 channel = agent.run(Program("test", sys.argv[2]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope.session import Run, Session
+from kernelscope.tracing.session import Run, Session
 
 pytestmark = pytest.mark.kernel
 

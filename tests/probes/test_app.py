@@ -10,8 +10,8 @@ from probes.checking import one, traced
 from probes.loads import started
 
 import kernelscope
-from kernelscope import session
 from kernelscope.errors import AttachError, ParameterError
+from kernelscope.tracing import session
 
 pytestmark = pytest.mark.kernel
 

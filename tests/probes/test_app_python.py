@@ -8,9 +8,9 @@ import pytest
 from probes.checking import one, traced
 from probes.loads import started
 
-from kernelscope import session
 from kernelscope.agent.kernel.elf import ElfFile
 from kernelscope.errors import AttachError
+from kernelscope.tracing import session
 
 PYTHON = "/usr/bin/python3"
 

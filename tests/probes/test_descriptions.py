@@ -16,7 +16,7 @@ from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.probe_folder import probe_folder
-from kernelscope.request import from_probe
+from kernelscope.tracing.request import from_probe
 
 PROBES = catalogue.catalogue()
 PICTURES = record.PATH.parent / "probes"

@@ -10,7 +10,7 @@ from probes.checking import one, traced
 from probes.disks import io_of
 from probes.loads import started
 
-from kernelscope.session import default_session
+from kernelscope.tracing.session import default_session
 
 pytestmark = pytest.mark.kernel
 

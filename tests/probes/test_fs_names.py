@@ -9,7 +9,7 @@ import pytest
 from probes.checking import one, traced
 from probes.loads import started
 
-from kernelscope import cgroups
+from kernelscope.tracing import cgroups
 
 pytestmark = pytest.mark.kernel
 

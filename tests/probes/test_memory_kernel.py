@@ -14,8 +14,8 @@ from probes.checking import in_one_of_four, one, traced
 from probes.disks import mounted_ext4
 from probes.loads import started
 
-from kernelscope import cgroups
 from kernelscope.errors import LostEventsWarning
+from kernelscope.tracing import cgroups
 
 pytestmark = pytest.mark.kernel
 

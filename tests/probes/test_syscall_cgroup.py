@@ -14,7 +14,7 @@ from probes.checking import one, traced
 from probes.loads import started
 
 import kernelscope
-from kernelscope import cgroups
+from kernelscope.tracing import cgroups
 
 pytestmark = pytest.mark.kernel
 

@@ -172,6 +172,6 @@ class FakeAgent:
 
 
 def session(*channels: FakeChannel, **defaults: Any) -> Any:
-    from kernelscope.session import Session
+    from kernelscope.tracing.session import Session
 
     return Session(agent=FakeAgent(*channels), **defaults)  # type: ignore[arg-type]

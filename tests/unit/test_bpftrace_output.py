@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope import bpftrace_output
 from kernelscope.plotting import flamegraph
+from kernelscope.tracing import bpftrace_output
 
 
 def read(script: str, *messages: tuple[str, Any]) -> dict[str, pd.DataFrame]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import describe, request
+from kernelscope import describe
 from kernelscope.command_line import parser
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
 from kernelscope.probe import catalogue, loader
+from kernelscope.tracing import request
 
 GOOD = """
 area = "block"

@@ -10,13 +10,14 @@ import threading
 import pandas as pd
 import pytest
 
-from kernelscope import cell, cell_summary, request
+from kernelscope import cell, cell_summary
 from kernelscope.agent.attach import task_tree
 from kernelscope.agent.server.policy import Policy
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError, RequirementError, TargetError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Filters, Program
+from kernelscope.tracing import request
 
 SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import cgroups, request
-from kernelscope.cgroups import Cgroup
 from kernelscope.errors import ParameterError
 from kernelscope.probe.catalogue import find
 from kernelscope.protocol.program import Filters
+from kernelscope.tracing import cgroups, request
+from kernelscope.tracing.cgroups import Cgroup
 
 CONTAINER = "4fa6e0f0c678"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from kernelscope import request
 from kernelscope.agent.attach import hook_patterns
 from kernelscope.errors import AttachError, ParameterError
 from kernelscope.probe import call_format, catalogue, hook_selection
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook, Program
+from kernelscope.tracing import request
 
 KINDS = ("uprobe", "kprobe", "fentry", "tracepoint")
 

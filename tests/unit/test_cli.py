@@ -13,7 +13,7 @@ from unit.fakes import COUNTS, EVENTS, FakeChannel, attached, counts, events, re
 
 from kernelscope import cli
 from kernelscope.errors import AgentUnavailableError, CompileError
-from kernelscope.session import Session
+from kernelscope.tracing.session import Session
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def plays(monkeypatch):
     def prepare(*frames, **how):
         channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
         made = session(channel)
-        monkeypatch.setattr("kernelscope.session.default_session", lambda: made)
+        monkeypatch.setattr("kernelscope.tracing.session.default_session", lambda: made)
         return made
 
     return prepare
@@ -104,8 +104,8 @@ def test_no_agent_is_1(program, capsys, monkeypatch):
     def refuse():
         raise AgentUnavailableError("tracing needs privilege", hint="use sudo")
 
-    monkeypatch.setattr("kernelscope.session.Agent.start", refuse)
-    monkeypatch.setattr("kernelscope.session._default", Session())  # one with no agent yet
+    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", refuse)
+    monkeypatch.setattr("kernelscope.tracing.session._default", Session())  # one with no agent yet
 
     assert cli.main(["run", program]) == 1
     assert capsys.readouterr().err == "AgentUnavailableError: tracing needs privilege\n  use sudo\n"
@@ -138,7 +138,7 @@ def test_an_interrupted_run_prints_what_there_is_and_is_130(plays, program, caps
     def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kernelscope.session.Run._wait_showing", interrupted)
+    monkeypatch.setattr("kernelscope.tracing.session.Run._wait_showing", interrupted)
 
     assert cli.main(["run", program]) == 130
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"

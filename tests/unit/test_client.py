@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from kernelscope.agent import client
-from kernelscope.agent.client import Agent, Channel
 from kernelscope.errors import (
     AgentDiedError,
     AgentRefusedError,
@@ -22,6 +20,8 @@ from kernelscope.errors import (
     VerifierError,
 )
 from kernelscope.protocol.program import MAX_LINE, FrameReader, encode_header, send_frame
+from kernelscope.tracing import agent_client
+from kernelscope.tracing.agent_client import Agent, Channel
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_an_agent_of_another_user_that_hangs_is_left_alone(monkeypatch: pytest.M
 
 def as_user(monkeypatch: pytest.MonkeyPatch, sudo: str | None) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(client, "_ambient_capabilities", lambda: 0)
+    monkeypatch.setattr(agent_client, "_ambient_capabilities", lambda: 0)
     monkeypatch.setattr(shutil, "which", lambda _: sudo)
 
 
@@ -228,9 +228,9 @@ def test_a_launched_agent_that_ended_says_why_when_it_is_greeted(
 
 def test_privilege_needs_no_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, "/usr/bin/sudo")
-    assert client._command("/usr/bin/python3")[:3] == ["/usr/bin/sudo", "-n", "--"]
-    monkeypatch.setattr(client, "_ambient_capabilities", lambda: 1 << 38 | 1 << 39)
-    assert client._command("/usr/bin/python3")[:2] == ["/usr/bin/python3", "-I"]
+    assert agent_client._command("/usr/bin/python3")[:3] == ["/usr/bin/sudo", "-n", "--"]
+    monkeypatch.setattr(agent_client, "_ambient_capabilities", lambda: 1 << 38 | 1 << 39)
+    assert agent_client._command("/usr/bin/python3")[:2] == ["/usr/bin/python3", "-I"]
 
 
 def test_elsewhere_than_on_linux_the_error_offers_recordings(

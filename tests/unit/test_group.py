@@ -11,18 +11,19 @@ import pandas as pd
 import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, receipt, session
 
-from kernelscope import command_line, group_options, outputs
+from kernelscope import command_line, outputs
 from kernelscope.errors import (
     AttachError,
     LostEventsWarning,
     ParameterError,
     ProbeNotFoundError,
 )
-from kernelscope.group import Runs
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.program import Frame
 from kernelscope.tables.results import Results, Tables
+from kernelscope.tracing import option_groups
+from kernelscope.tracing.run_group import Runs
 
 TABLE = TableSpec("events", "events", (Column("pid", "pid"),))
 PAIR = [
@@ -52,7 +53,7 @@ def parsed(line: str) -> command_line.Parsed:
 def shares(line: str) -> dict[str, dict[str, Any]]:
     found = parsed(line)
     probes = [catalogue.find(name) for name in found.targets]
-    return group_options.shared_out(found.given, probes, where="magic")
+    return option_groups.shared_out(found.given, probes, where="magic")
 
 
 # --- whose options are whose ----------------------------------------------------------------------
@@ -79,7 +80,7 @@ def test_common_options_are_for_all_and_own_ones_for_their_probe() -> None:
 def test_a_common_option_can_be_given_to_one_probe_alone() -> None:
     probes = [catalogue.find("runqlat"), catalogue.find("syscount")]
     given = {"pid": 7, "syscount": {"table": "calls", "pid": 8}}
-    assert group_options.shared_out(given, probes) == {
+    assert option_groups.shared_out(given, probes) == {
         "runqlat": {"pid": 7},
         "syscount": {"table": "calls", "pid": 8},
     }

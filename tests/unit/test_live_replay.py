@@ -12,9 +12,9 @@ from kernelscope.errors import ParameterError
 from kernelscope.liveview import page
 from kernelscope.liveview.engine import Engine
 from kernelscope.liveview.tracer import Tracer
-from kernelscope.replay import PacedReplay
-from kernelscope.run_handle import Run
-from kernelscope.session import Session
+from kernelscope.tracing.replay import PacedReplay
+from kernelscope.tracing.run import Run
+from kernelscope.tracing.session import Session
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
 FILE = RECORDINGS / "tcplife.ksr"

@@ -16,7 +16,7 @@ import kernelscope
 from kernelscope import completion, magics, show
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
-from kernelscope.session import Run, Session
+from kernelscope.tracing.session import Run, Session
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import command_line, options, request, values
+from kernelscope import command_line, values
 from kernelscope.errors import KernelScopeError, ParameterError, TargetError
 from kernelscope.probe import catalogue
+from kernelscope.tracing import options, request
 
 SOURCE = "BPF_HASH(counts, u32);"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kernelscope import request
 from kernelscope.agent.server import builtin_policy, policy
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Hook, Program
+from kernelscope.tracing import request
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
 

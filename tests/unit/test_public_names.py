@@ -59,7 +59,7 @@ def test_the_import_loads_nothing_of_what_it_will_need():
 
 
 def test_a_session_is_made_without_what_decodes_and_draws():
-    code = "import sys, kernelscope.session; print({'pandas', 'numpy'} & set(sys.modules))"
+    code = "import sys, kernelscope.tracing.session; print({'pandas', 'numpy'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "set()\n"
 
@@ -70,6 +70,6 @@ def test_the_version_is_the_projects():
 
 
 def test_the_receipt_carries_the_version():
-    from kernelscope.receipt import VERSION
+    from kernelscope.tracing.receipt import VERSION
 
     assert kernelscope.__version__ == VERSION

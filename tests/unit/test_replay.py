@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
-from kernelscope import marks, replay, show
+from kernelscope import marks, show
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -23,9 +23,10 @@ from kernelscope.errors import (
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Frame
-from kernelscope.replay import Replay
-from kernelscope.request import Request
-from kernelscope.session import Session
+from kernelscope.tracing import replay
+from kernelscope.tracing.replay import Replay
+from kernelscope.tracing.request import Request
+from kernelscope.tracing.session import Session
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
 

@@ -32,8 +32,8 @@ from kernelscope.errors import (
     RecordingError,
 )
 from kernelscope.protocol.program import Frame
-from kernelscope.session import Session
 from kernelscope.tables.results import Tables
+from kernelscope.tracing.session import Session
 
 SOURCE = "BPF_HASH(counts, u32);"
 
@@ -141,7 +141,7 @@ def test_an_agent_that_dies_during_the_run_is_an_error_and_what_came_is_kept():
 
 def test_an_agent_that_has_died_is_replaced_before_the_next_run(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
-    monkeypatch.setattr("kernelscope.session.Agent.start", lambda: fresh)
+    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", lambda: fresh)
     made = session()
     made._agent.alive = False
 
@@ -167,7 +167,7 @@ def test_a_session_that_needed_no_agent_closes_the_one_launched_ahead():
 
 def test_a_request_that_the_agent_cannot_take_goes_to_a_new_agent(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
-    monkeypatch.setattr("kernelscope.session.Agent.start", lambda: fresh)
+    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", lambda: fresh)
     made = session()
 
     def refuse(program):

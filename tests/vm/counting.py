@@ -11,8 +11,8 @@ from typing import Any
 
 from vm.subject import Subject
 
-from kernelscope.agent.client import Agent, Channel
 from kernelscope.protocol.program import Filters, Frame, Hook, Program
+from kernelscope.tracing.agent_client import Agent, Channel
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELUDE = (ROOT / "bpf" / "include" / "kernelscope.h").read_text()

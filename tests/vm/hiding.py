@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 
 _PYTHON = "/usr/bin/python3"
 

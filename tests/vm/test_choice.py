@@ -7,7 +7,7 @@ from pathlib import Path
 from vm.counting import count
 from vm.subject import CALLS, Subject
 
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 
 TRACEPOINT = "tracepoint:syscalls:sys_enter_getpgid"
 EVENTS = Path("/sys/kernel/tracing/events/syscalls")

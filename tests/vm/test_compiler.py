@@ -10,7 +10,7 @@ from vm.counting import PRELUDE, ROOT, count
 from vm.hiding import agent_where
 from vm.subject import CALLS, Subject
 
-from kernelscope.agent.client import Agent
+from kernelscope.tracing.agent_client import Agent
 
 HOOK = "tracepoint:syscalls:sys_enter_getpgid"
 

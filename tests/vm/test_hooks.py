@@ -13,10 +13,10 @@ import pytest
 from vm.counting import attached, count
 from vm.subject import CALLS, DATAGRAM, PAGES, Subject
 
-from kernelscope.agent.client import Agent
 from kernelscope.errors import AttachError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Filters
+from kernelscope.tracing.agent_client import Agent
 
 PYTHON = "/usr/bin/python3"
 EXACT = {

@@ -11,8 +11,8 @@ from vm.counting import count
 from vm.hiding import agent_where, doctor_where
 from vm.subject import CALLS, Subject
 
-from kernelscope.agent.client import Agent
 from kernelscope.errors import KernelScopeError, RequirementError
+from kernelscope.tracing.agent_client import Agent
 
 HOOK = "tracepoint:syscalls:sys_enter_getpgid"
 NO_BTF = "mount -t tmpfs none /sys/kernel/btf"

@@ -24,6 +24,7 @@ from kernelscope.errors import (
     AgentUnavailableError,
     from_json,
 )
+from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.protocol.program import (
     MAX_LINE,
     VERSION,
@@ -35,7 +36,7 @@ from kernelscope.protocol.program import (
 
 START_TIMEOUT_S = 15.0
 REQUEST_TIMEOUT_S = 60.0
-_MAIN = Path(__file__).resolve().parent / "__main__.py"
+_MAIN = PACKAGE / "agent" / "__main__.py"
 _PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3", "/bin/python3")
 _CAP_PERFMON = 38
 _CAP_BPF = 39

@@ -13,7 +13,7 @@ from kernelscope.protocol.program import Frame
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.stream import Stream
+    from kernelscope.tracing.stream import Stream
 
 _ROOM = 256  # MiB of batches that a slow iteration lets wait; each counts 1 at the least
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import bpftrace_output, command_line, options, values
+from kernelscope import command_line, values
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -32,8 +32,9 @@ from kernelscope.errors import (
     RunError,
 )
 from kernelscope.probe import catalogue
-from kernelscope.request import unknown_table
 from kernelscope.tables.results import Tables, receipt_of
+from kernelscope.tracing import bpftrace_output, options
+from kernelscope.tracing.request import unknown_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,15 +9,15 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelscope import receipt, request
-from kernelscope.batches import Batch
 from kernelscope.errors import LostEventsWarning
-from kernelscope.request import Request
-from kernelscope.stream import Source, Stream
+from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.tables.results import Tables
+from kernelscope.tracing import receipt, request
+from kernelscope.tracing.batch import Batch
+from kernelscope.tracing.request import Request
+from kernelscope.tracing.stream import Source, Stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -322,7 +322,7 @@ class Run(Stoppable):
 
 def _callers_level() -> int:
     """Return the stack level at which a warning names the user's line, not one in here."""
-    package = str(Path(__file__).parent)
+    package = str(PACKAGE)
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         level, frame = level + 1, frame.f_back

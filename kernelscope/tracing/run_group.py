@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelscope import receipt
 from kernelscope.errors import KernelScopeError
-from kernelscope.run_handle import Run, Stoppable
 from kernelscope.tables.results import Results, receipt_of
+from kernelscope.tracing import receipt
+from kernelscope.tracing.run import Run, Stoppable
 
 if TYPE_CHECKING:
     from kernelscope.progress import Progress

@@ -20,7 +20,7 @@ from pathlib import Path
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.io import recording
 from kernelscope.protocol.program import Frame
-from kernelscope.request import Request
+from kernelscope.tracing.request import Request
 
 FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"
 RECORD_VARIABLE = "KERNELSCOPE_RECORD"

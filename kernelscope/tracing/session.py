@@ -10,16 +10,16 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
-from kernelscope import group_options, replay, request
-from kernelscope.agent.client import Agent
 from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
-from kernelscope.group import Runs, named
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
-from kernelscope.request import Request
-from kernelscope.run_handle import Run
-from kernelscope.stream import Source
 from kernelscope.tables.results import Results, Tables, with_name
+from kernelscope.tracing import option_groups, replay, request
+from kernelscope.tracing.agent_client import Agent
+from kernelscope.tracing.request import Request
+from kernelscope.tracing.run import Run
+from kernelscope.tracing.run_group import Runs, named
+from kernelscope.tracing.stream import Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,10 +169,10 @@ class Session:
     ) -> list[Request]:
         """Check everything about several probes that can be checked without the agent."""
         found = [name if isinstance(name, Probe) else catalogue.find(str(name)) for name in names]
-        probes = group_options.probes_of([probe.name for probe in found], found)
+        probes = option_groups.probes_of([probe.name for probe in found], found)
         if not probes:
             raise ParameterError("which probes? The list is empty", name="probe")
-        shares = group_options.shared_out({**self.defaults, **given}, probes, where=where)
+        shares = option_groups.shared_out({**self.defaults, **given}, probes, where=where)
         asked = []
         for probe in probes:
             share = {"duration": max(each.duration_s for each in probes), **shares[probe.name]}

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kernelscope import options
 from kernelscope.errors import (
     AgentRefusedError,
     ParameterError,
@@ -26,6 +25,7 @@ from kernelscope.probe import call_format, catalogue, hook_selection, resolve
 from kernelscope.probe.loader import tables_from_json
 from kernelscope.probe.model import COLUMN_KINDS, Parameter, Probe, TableSpec
 from kernelscope.protocol.program import MAX_SOURCE, Filters, Hook, Program
+from kernelscope.tracing import options
 
 CELL_DURATION_S = 10.0
 _USER_HOOKS = ("uprobe:", "uretprobe:", "usdt:")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kernelscope import command_line, options
+from kernelscope import command_line
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe.model import Parameter, Probe
+from kernelscope.tracing import options
 
 # Options that mean one table or one program, and so are for one of the probes by its name.
 ONE_BY_ONE = ("table",)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kernelscope.request import Request
+from kernelscope.tracing.request import Request
 
 VERSION = "0.1.0"
 

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernelscope.batches import Batch, Feed
 from kernelscope.errors import KernelScopeError, RecordingError
 from kernelscope.protocol.program import Frame, Layout
-from kernelscope.request import Request
 from kernelscope.tables.plan import MAPS
+from kernelscope.tracing.batch import Batch, Feed
+from kernelscope.tracing.request import Request
 
 if TYPE_CHECKING:
     import pandas as pd

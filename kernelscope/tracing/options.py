@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kernelscope import cgroups, values
+from kernelscope import values
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.io import suffixes
 from kernelscope.probe import call_format, hook_selection
 from kernelscope.probe.model import Parameter, Probe
 from kernelscope.protocol.program import MAX_FIELDS
+from kernelscope.tracing import cgroups
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From options to a finished run: requests, sessions, runs, replay, the agent's client."""
