@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from kernelscope.io.tabular import read
     from kernelscope.liveview.page import live
     from kernelscope.probe.search import search
-    from kernelscope.show import Listing
     from kernelscope.tracing.replay import replaying
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run, Session, open, run, start
+    from kernelscope.ui.listing import Listing
 
 __version__ = "0.1.0"
 
@@ -71,12 +71,12 @@ _HOMES = {
 
 def probes() -> Listing:
     """List the built-in probes: name, area, summary, and whether (or why not) they run here."""
-    from kernelscope import show
     from kernelscope.probe import catalogue
     from kernelscope.tracing import session
+    from kernelscope.ui import listing
 
     how = "kernelscope.run(NAME) runs one for a while; kernelscope show NAME tells all about it."
-    return show.listing(catalogue.catalogue().values(), session.default_session().check, how)
+    return listing.listing(catalogue.catalogue().values(), session.default_session().check, how)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

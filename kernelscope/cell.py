@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import cell_summary, show
+from kernelscope import cell_summary
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tables.results import Results
 from kernelscope.tracing import request
+from kernelscope.ui import listing
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -74,11 +75,11 @@ class CellResults(Results):
 
     def _repr_html_(self) -> str:
         hint = f"Each probe's table is there by its name: {', '.join(self)}; .value is the cell's."
-        return show.facts_html("The cell, and where its time went", self.summary, hint)
+        return listing.facts_html("The cell, and where its time went", self.summary, hint)
 
 
 def _shown(value: Any) -> str:
-    return show.shortened(" ".join(reprlib.repr(value).split()), 80)
+    return listing.shortened(" ".join(reprlib.repr(value).split()), 80)
 
 
 class Cell:
@@ -150,7 +151,7 @@ def requests(session: Session, names: Sequence[str], given: Mapping[str, Any]) -
 
 def _supported(session: Session) -> list[str]:
     probes = [catalogue.find(name) for name in PROBES]
-    return [entry.name for entry in show.listing(probes, session.check) if not entry.why_not]
+    return [entry.name for entry in listing.listing(probes, session.check) if not entry.why_not]
 
 
 def _observed(cell: Cell) -> tuple[Any, BaseException | None, Spent]:

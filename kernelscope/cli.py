@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import command_line, show, terminal
+from kernelscope import terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
+from kernelscope.ui import listing, parser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: KernelScopeError, code: int) -> int:
-    print(show.error_text(error), file=sys.stderr)
+    print(listing.error_text(error), file=sys.stderr)
     return code
 
 
@@ -113,7 +114,7 @@ def _list(tokens: list[str]) -> int:
         "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it;"
         " kernelscope search WORD... finds one."
     )
-    print(show.listing(catalogue.catalogue().values(), default_session().check, how))
+    print(listing.listing(catalogue.catalogue().values(), default_session().check, how))
     return 0
 
 
@@ -126,17 +127,17 @@ def _search(tokens: list[str]) -> int:
 
 
 def _show(tokens: list[str]) -> int:
-    from kernelscope import describe
     from kernelscope.tracing.session import default_session
+    from kernelscope.ui import help
 
-    probe = describe.named(" ".join(tokens), "kernelscope show")
-    told = describe.description(probe, default_session().check, where="cli", prog="kernelscope run")
+    probe = help.named(" ".join(tokens), "kernelscope show")
+    told = help.description(probe, default_session().check, where="cli", prog="kernelscope run")
     print(told.in_colour() if sys.stdout.isatty() else told)
     return 0
 
 
 def _run(tokens: list[str]) -> int:
-    parsed = command_line.parse(tokens, _find, where="cli", prog="kernelscope run")
+    parsed = parser.parse(tokens, _find, where="cli", prog="kernelscope run")
     if parsed.help:
         return max(_run_help(target) for target in parsed.targets or (parsed.target,))
     if parsed.target is None:
@@ -147,9 +148,9 @@ def _run(tokens: list[str]) -> int:
         )
     wanted = options.of_output(parsed.given, where="cli")
     run = _begin(parsed)
-    from kernelscope.progress import Progress
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import default_session
+    from kernelscope.ui.progress import Progress
 
     progress = None if wanted.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
@@ -157,11 +158,11 @@ def _run(tokens: list[str]) -> int:
     code = _print(result, wanted)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
-            print(show.loss_text(*each.loss), file=sys.stderr)
+            print(listing.loss_text(*each.loss), file=sys.stderr)
     return 130 if run.interrupted else code
 
 
-def _begin(parsed: command_line.Parsed) -> Run | Runs:
+def _begin(parsed: parser.Parsed) -> Run | Runs:
     """Start what the command line names: several probes, one, or a file's C."""
     from kernelscope.tracing.session import default_session
 
@@ -179,11 +180,11 @@ def _begin(parsed: command_line.Parsed) -> Run | Runs:
 def _run_help(target: str | None) -> int:
     probe = _find(target) if target is not None else None
     if probe is not None:
-        from kernelscope import describe
+        from kernelscope.ui import help
 
-        print(describe.probe_help(probe, where="cli", prog="kernelscope run"))
+        print(help.probe_help(probe, where="cli", prog="kernelscope run"))
     else:
-        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{command_line.usage(where='cli')}")
+        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{parser.usage(where='cli')}")
     return 0
 
 
@@ -213,7 +214,7 @@ def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -
     written: list[Path] = []
     failed: list[KernelScopeError] = []
     if asked:
-        from kernelscope import outputs  # pyarrow's files take 25 ms to import
+        from kernelscope.ui import outputs  # pyarrow's files take 25 ms to import
 
         written, failed = outputs.write(result, wanted)
     for path in written:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import command_line
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.tracing import cgroups, options
+from kernelscope.ui import parser
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -90,7 +90,7 @@ def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
 
 
 def _group_flags(probes: Sequence[Probe]) -> list[str]:
-    actions = command_line.parser(probes)._actions
+    actions = parser.parser(probes)._actions
     offered = [action for action in actions if action.help != argparse.SUPPRESS]
     return [flag for action in offered for flag in action.option_strings if flag[:2] == "--"]
 

@@ -13,12 +13,13 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import command_line, completion, describe, marks, show, values
+from kernelscope import completion, marks, values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
-from kernelscope.progress import Progress, in_notebook
 from kernelscope.tracing import options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
+from kernelscope.ui import help, listing, parser
+from kernelscope.ui.progress import Progress, in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ Ctrl-C ends a run early and gives what there is. `%config KernelScope` shows the
 
 def introduction() -> str:
     """Return what `%ebpf?` and `%ebpf --help` show."""
-    return f"{_INTRODUCTION}\n{command_line.usage()}"
+    return f"{_INTRODUCTION}\n{parser.usage()}"
 
 
 def _wish() -> Any:
@@ -107,7 +108,7 @@ class KernelScope(Magics):
         if cell is None and (found := self._asked_about(line)) is not None:
             return found
         prog = "%ebpf" if cell is None else "%%ebpf"
-        parsed = command_line.parse(command_line.split(line), catalogue.find, prog=prog)
+        parsed = parser.parse(parser.split(line), catalogue.find, prog=prog)
         if parsed.help:
             return self._help(parsed.targets or (parsed.target,))
         if cell is None and parsed.target is None:
@@ -143,7 +144,7 @@ class KernelScope(Magics):
     def _bpftrace(self, line: str, cell: str) -> Any:
         from kernelscope.tracing import bpftrace as bpftrace_run
 
-        wanted = bpftrace_run.checked(command_line.split(line))
+        wanted = bpftrace_run.checked(parser.split(line))
         result = bpftrace_run.run(
             cell,
             duration=wanted.get("duration", bpftrace_run.DURATION_S),
@@ -181,7 +182,7 @@ class KernelScope(Magics):
     def _probe(self, line: str, text: str) -> Any:
         from kernelscope import cell
 
-        parsed = command_line.parse(command_line.split(line), catalogue.find, prog="%%probe")
+        parsed = parser.parse(parser.split(line), catalogue.find, prog="%%probe")
         if parsed.help:
             print(inspect.cleandoc(KernelScope.probe.__doc__ or ""))
             return None
@@ -201,32 +202,32 @@ class KernelScope(Magics):
         """Show a view that moves; it is displayed here, so that the cell may go on below it."""
         from kernelscope.liveview import page  # matplotlib and ipywidgets, half a second
 
-        if {"-h", "--help"} & set(command_line.split(line)):
+        if {"-h", "--help"} & set(parser.split(line)):
             print(page.usage())
         else:
             page.from_line(line, self.session, self._with_defaults({}))
 
-    def _asked_about(self, line: str) -> search.Matches | describe.Description | None:
+    def _asked_about(self, line: str) -> search.Matches | help.Description | None:
         """Answer `search` and `show`, which run nothing; None where the line is about neither."""
         word, _, rest = line.strip().partition(" ")
         if word == "search":
             return search.asked(rest, prog="%ebpf search")
         if word == "show":
-            return describe.description(describe.named(rest, "%ebpf show"), self.session.check)
+            return help.description(help.named(rest, "%ebpf show"), self.session.check)
         return None
 
     def _help(self, targets: Sequence[str | None]) -> None:
         for target in targets:
-            print(introduction() if target is None else describe.probe_help(catalogue.find(target)))
+            print(introduction() if target is None else help.probe_help(catalogue.find(target)))
 
-    def _list(self, given: Mapping[str, Any]) -> show.Listing:
+    def _list(self, given: Mapping[str, Any]) -> listing.Listing:
         if given:
             raise ParameterError(
                 "which probe? The line has options and no name",
                 hint="%ebpf lists the probes; %ebpf NAME [options] runs one",
                 name="probe",
             )
-        return show.listing(catalogue.catalogue().values(), self.session.check)
+        return listing.listing(catalogue.catalogue().values(), self.session.check)
 
     def _with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
         configured = {
@@ -295,19 +296,19 @@ def _plain(value: float | str) -> float | int | str:
 
 def _say_loss(what: str, advice: str) -> None:
     """Say it above the result: in a notebook as a box, elsewhere on stderr."""
-    text = show.loss_text(what, advice)
+    text = listing.loss_text(what, advice)
     if not in_notebook():
         print(text, file=sys.stderr)
         return
     from IPython.display import display
 
-    bundle = {"text/plain": text, "text/html": show.loss_html(what, advice)}
+    bundle = {"text/plain": text, "text/html": listing.loss_html(what, advice)}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 def _export(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
     """Write the files; one that cannot be written must not cost the result."""
-    from kernelscope import outputs
+    from kernelscope.ui import outputs
 
     written, failed = outputs.write(result, wanted)
     for path in written:
@@ -318,7 +319,7 @@ def _export(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) 
 
 def _text(error: KernelScopeError, cell: str | None = None) -> str:
     first = 0 if cell is None else 1  # the cell's line 1 is the %%ebpf line itself
-    return show.error_text(error, first)
+    return listing.error_text(error, first)
 
 
 def _brief(error: KernelScopeError, cell: str | None) -> KernelScopeError:

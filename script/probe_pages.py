@@ -14,10 +14,10 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "script")]
 import probe_costs  # noqa: E402
 from probes import record  # noqa: E402
 
-from kernelscope import describe  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.probe.model import Parameter, Probe, TableSpec  # noqa: E402
 from kernelscope.tracing import options, request  # noqa: E402
+from kernelscope.ui import help  # noqa: E402
 
 INDEX = ROOT / "docs" / "probes.md"
 FOLDER = ROOT / "docs" / "probes"
@@ -178,7 +178,7 @@ def _unfolded(text: str) -> str:
 
 def _picture(probe: Probe) -> str:
     there = (FOLDER / f"{probe.name}.png").is_file()
-    title = describe.plot_text(probe.plots[0])
+    title = help.plot_text(probe.plots[0])
     return f"![{title}]({probe.name}.png)\n" if there else ""
 
 
@@ -243,6 +243,6 @@ def _cost(probe: Probe) -> str:
 
 
 def _example(probe: Probe) -> str:
-    given = describe.shown_options(probe)
+    given = help.shown_options(probe)
     command = f"%ebpf {probe.name} {given}".strip()
     return f"```text\n{command}\n\n{probe.example.strip(chr(10))}\n```\n"

@@ -15,10 +15,10 @@ from typing import Any
 
 import nbformat
 
-from kernelscope import command_line
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.tracing.session import Session
+from kernelscope.ui import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -46,9 +46,7 @@ def cells() -> dict[str, str]:
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         first, _, text = cell.source.partition("\n")
         if first.startswith("%%ebpf"):
-            parsed = command_line.parse(
-                command_line.split(first.removeprefix("%%ebpf")), catalogue.find
-            )
+            parsed = parser.parse(parser.split(first.removeprefix("%%ebpf")), catalogue.find)
             found[parsed.given["out"]] = text
     return found
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kernelscope import command_line, values
+from kernelscope import values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.liveview.choice import KINDS
 from kernelscope.liveview.panel import Panel
@@ -23,11 +23,12 @@ from kernelscope.liveview.tracer import Tracer
 from kernelscope.liveview.track import Track
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
-from kernelscope.progress import in_notebook
 from kernelscope.tracing import option_groups, options
 from kernelscope.tracing.replay import PacedReplay
 from kernelscope.tracing.run import Run
 from kernelscope.tracing.session import Session, default_session
+from kernelscope.ui import parser as command_line
+from kernelscope.ui.progress import in_notebook
 
 # What `%ebpf live` without a name shows: a first look at the machine.
 DASHBOARD = (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from kernelscope import show
 from kernelscope.liveview.tracer import Tracer
 from kernelscope.tables.assemble import is_amount
 from kernelscope.tables.results import Tables
+from kernelscope.ui import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def as_html(frame: pd.DataFrame, theme: Theme, size: tuple[int, int], title: str
         "<tr>"
         + "".join(
             f'<td style="{cell};text-align:{"right" if name in numbers else "left"}">'
-            f"{html.escape(show.shortened(text, _CELL))}</td>"
+            f"{html.escape(listing.shortened(text, _CELL))}</td>"
             for name, text in zip(map(str, shown.columns), row, strict=True)
         )
         + "</tr>"

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import show
 from kernelscope.errors import KernelScopeError
 from kernelscope.liveview.choice import View, offered
 from kernelscope.liveview.engine import Engine
 from kernelscope.probe import catalogue
+from kernelscope.ui import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,5 +207,5 @@ def _ask(run: Run, engine: Engine, ended: threading.Event) -> None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, KernelScopeError):
-        return show.error_text(error)
+        return listing.error_text(error)
     return f"{type(error).__name__}: {error}"

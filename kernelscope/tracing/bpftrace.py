@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import command_line, values
+from kernelscope import values
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -35,6 +35,7 @@ from kernelscope.probe import catalogue
 from kernelscope.tables.results import Tables, receipt_of
 from kernelscope.tracing import bpftrace_output, options
 from kernelscope.tracing.request import unknown_table
+from kernelscope.ui import parser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +100,7 @@ def run(
 
 def checked(words: Sequence[str]) -> dict[str, Any]:
     """Read a %%bpftrace line's options. Raises ParameterError for those that do not go with it."""
-    parsed = command_line.parse(words, catalogue.find, prog="%%bpftrace")
+    parsed = parser.parse(words, catalogue.find, prog="%%bpftrace")
     if parsed.target is not None:
         raise ParameterError(
             f"unexpected {parsed.target!r}",

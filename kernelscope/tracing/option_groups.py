@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kernelscope import command_line
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe.model import Parameter, Probe
 from kernelscope.tracing import options
+from kernelscope.ui import parser
 
 # Options that mean one table or one program, and so are for one of the probes by its name.
 ONE_BY_ONE = ("table",)
@@ -42,7 +42,7 @@ def add_options(made: Any, probes: Sequence[Probe]) -> None:
         group = made.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
             names = _flags(parameter, probe, probes)
-            command_line.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
+            parser.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
         group.add_argument(
             f"--{probe.name}.table", dest=f"{probe.name}.table", metavar="NAME", help="As --table"
         )
@@ -50,7 +50,7 @@ def add_options(made: Any, probes: Sequence[Probe]) -> None:
     for name, parameter in shared.items():
         if len(_owners(name, probes)) > 1:  # read, so that the error can say which there are
             flag = options.flag_of(parameter)
-            command_line.add_parameter(made, parameter, [flag], name, hidden=True)
+            parser.add_parameter(made, parameter, [flag], name, hidden=True)
 
 
 def _flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:

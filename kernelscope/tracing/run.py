@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kernelscope.io.recording import Recorder
     from kernelscope.liveview.page import LiveView
-    from kernelscope.progress import Progress
+    from kernelscope.ui.progress import Progress
 
 _POLL_S = 0.1
 
@@ -228,7 +228,7 @@ class Run(Stoppable):
         return f"<kernelscope.Run {', '.join([self.name, *facts.values()])}>"
 
     def _repr_html_(self) -> str:
-        from kernelscope.show import facts_html
+        from kernelscope.ui.listing import facts_html
 
         return facts_html(f"{self.name}, in the background", self._facts(), self._next_step())
 

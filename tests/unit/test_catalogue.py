@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import describe
-from kernelscope.command_line import parser
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
 from kernelscope.probe import catalogue, loader
 from kernelscope.tracing import request
+from kernelscope.ui import help
+from kernelscope.ui.parser import parser
 
 GOOD = """
 area = "block"
@@ -153,7 +153,7 @@ def test_a_probe_of_ones_own_is_found_by_its_file_and_then_by_its_name(tmp_path:
     assert catalogue.find("my_own_probe") is probe
     assert "my_own_probe" not in catalogue.names()
     assert request.from_probe(probe, {"duration": 1}).name == "my_own_probe"
-    assert "Mine" in describe.probe_help(probe)
+    assert "Mine" in help.probe_help(probe)
 
 
 def test_a_file_that_was_changed_is_read_anew(tmp_path: Path):

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from kernelscope import describe
 from kernelscope.errors import AgentUnavailableError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot, Probe
+from kernelscope.ui import help
 
 every_probe = pytest.mark.parametrize(
     "probe", catalogue.catalogue().values(), ids=list(catalogue.catalogue())
@@ -27,7 +27,7 @@ def folded(text: str) -> str:
 
 @every_probe
 def test_everything_in_a_probes_files_is_shown(probe: Probe) -> None:
-    shown = repr(describe.description(probe, none_refused))
+    shown = repr(help.description(probe, none_refused))
     flat = folded(shown)
 
     assert folded(probe.summary) in flat
@@ -48,7 +48,7 @@ def test_of_several_hooks_the_one_that_this_kernel_takes_is_marked() -> None:
     first, *others = probe.hooks[0].any_of
     reasons: dict[str, str | None] = {first: "no such tracepoint"} | dict.fromkeys(others)
 
-    shown = describe.hooks(probe, reasons, None)
+    shown = help.hooks(probe, reasons, None)
 
     assert f"{first}  (not here: no such tracepoint)" in shown
     for function in re.findall(r"(?m)^  (\w+)$", shown):
@@ -60,14 +60,14 @@ def test_where_the_kernel_cannot_be_asked_that_is_said() -> None:
     def check(specs: list[str]) -> dict[str, str | None]:
         raise AgentUnavailableError("no privilege", command=[], stderr="")
 
-    shown = repr(describe.description(catalogue.find("runqlat"), check))
+    shown = repr(help.description(catalogue.find("runqlat"), check))
     assert "Which of them this kernel takes is not known: no privilege" in shown
     assert "tp_btf:sched_switch" in shown
     assert "this kernel takes it" not in shown
 
 
 def test_the_c_is_coloured_in_a_terminal_and_in_a_notebook() -> None:
-    told = describe.description(catalogue.find("runqlat"), none_refused)
+    told = help.description(catalogue.find("runqlat"), none_refused)
     assert "\x1b[" in told.in_colour()
     assert re.sub(r"\x1b\[[\d;]*m", "", told.in_colour()) == repr(told)
     assert "<span style=" in told._repr_html_()
@@ -85,10 +85,10 @@ def test_the_c_is_coloured_in_a_terminal_and_in_a_notebook() -> None:
     ],
 )  # fmt: skip
 def test_a_plot_is_told_in_a_line(plot: Plot, text: str) -> None:
-    assert describe.plot_text(plot) == text
+    assert help.plot_text(plot) == text
 
 
 @pytest.mark.parametrize("words", ["", "runqlat syscount", "--help"])
 def test_show_takes_one_name(words: str) -> None:
     with pytest.raises(ParameterError, match="show takes a probe's name"):
-        describe.named(words, "kernelscope show")
+        help.named(words, "kernelscope show")

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, receipt, session
 
-from kernelscope import command_line, outputs
 from kernelscope.errors import (
     AttachError,
     LostEventsWarning,
@@ -24,6 +23,7 @@ from kernelscope.protocol.program import Frame
 from kernelscope.tables.results import Results, Tables
 from kernelscope.tracing import option_groups
 from kernelscope.tracing.run_group import Runs
+from kernelscope.ui import outputs, parser
 
 TABLE = TableSpec("events", "events", (Column("pid", "pid"),))
 PAIR = [
@@ -46,8 +46,8 @@ class Holding(FakeChannel):
         self.give(Frame({**made.header, "began_ns": self.began_ns}))
 
 
-def parsed(line: str) -> command_line.Parsed:
-    return command_line.parse(command_line.split(line), catalogue.find)
+def parsed(line: str) -> parser.Parsed:
+    return parser.parse(parser.split(line), catalogue.find)
 
 
 def shares(line: str) -> dict[str, dict[str, Any]]:
@@ -113,9 +113,7 @@ def test_a_second_name_that_is_no_probe_is_an_error_with_close_matches() -> None
 
 def test_a_file_runs_alone() -> None:
     with pytest.raises(ParameterError, match=r"x\.c cannot run beside others"):
-        command_line.parse(
-            ["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name)
-        )
+        parser.parse(["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name))
 
 
 def test_an_error_in_one_probes_options_names_the_probe() -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from kernelscope import progress
+from kernelscope.ui import progress
 
 
 class Shower:

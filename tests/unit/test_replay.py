@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
-from kernelscope import marks, show
+from kernelscope import marks
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -27,6 +27,7 @@ from kernelscope.tracing import replay
 from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.session import Session
+from kernelscope.ui import listing
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
 
@@ -169,8 +170,8 @@ def test_a_refused_run_is_refused_again_in_the_same_words(
         **said.to_json(),
         "details": {**said.details, "recorded": True},
     }
-    assert "this machine was not asked" in show.error_text(caught.value)
-    assert "this machine was not asked" not in show.error_text(said)
+    assert "this machine was not asked" in listing.error_text(caught.value)
+    assert "this machine was not asked" not in listing.error_text(said)
 
 
 def test_a_run_that_ended_in_an_error_keeps_what_it_had_given(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelscope import command_line
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe.model import Probe
 from kernelscope.tracing import request
+from kernelscope.ui import parser
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ class Listing(Sequence[Entry]):
         rows = [(e.area, e.name, self._runs(e), e.summary) for e in self.entries]
         lines = [table(("area", "probe", "runs here", "summary"), rows)]
         reasons = [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
-        below = [
-            textwrap.fill(line, command_line.help_width()) for line in [*reasons, *self._footer()]
-        ]
+        below = [textwrap.fill(line, parser.help_width()) for line in [*reasons, *self._footer()]]
         return "\n".join([*lines, "", *below])
 
     def _repr_html_(self) -> str:
@@ -108,7 +106,7 @@ def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Return rows under headings as aligned text, the last column folded to the terminal."""
-    width = width or command_line.help_width() + 1
+    width = width or parser.help_width() + 1
     all_rows = [headings, *rows]
     widths = [max(len(row[i]) for row in all_rows) for i in range(len(headings) - 1)]
     indent = sum(widths) + 2 * len(widths)

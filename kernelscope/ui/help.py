@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kernelscope import command_line, show
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot, Probe
 from kernelscope.tracing import options, request
+from kernelscope.ui import listing, parser
 
 _CODE = "overflow-x:auto;border:1px solid #8884;padding:6px;line-height:1.25"
 
@@ -71,7 +71,7 @@ def description(
 ) -> Description:
     """Describe a probe, asking `check` (the agent's) which of its hooks this kernel can run."""
     try:
-        return Description(probe, check(show.probe_specs(probe)), None, where, prog)
+        return Description(probe, check(listing.probe_specs(probe)), None, where, prog)
     except KernelScopeError as error:
         return Description(probe, {}, error.message, where, prog)
 
@@ -87,10 +87,10 @@ def named(words: str, prog: str) -> Probe:
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return what the probe does, its options, columns, plots, cost and caveats, and an example."""
     parts = [
-        textwrap.fill(f"{probe.name}: {probe.summary}", command_line.help_width()),
+        textwrap.fill(f"{probe.name}: {probe.summary}", parser.help_width()),
         _paragraphs(probe.description),
         f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
-        command_line.usage(probe, where=where, prog=prog),
+        parser.usage(probe, where=where, prog=prog),
         *(_columns(probe, index) for index in range(len(probe.tables))),
         _plots(probe),
         _cost(probe),
@@ -142,9 +142,7 @@ def _with_options(probe: Probe) -> str:
 
 def _paragraphs(text: str) -> str:
     parts = text.strip().split("\n\n")
-    return "\n\n".join(
-        textwrap.fill(" ".join(part.split()), command_line.help_width()) for part in parts
-    )
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), parser.help_width()) for part in parts)
 
 
 def _columns(probe: Probe, index: int) -> str:
@@ -154,7 +152,7 @@ def _columns(probe: Probe, index: int) -> str:
         for c in spec.columns
     ]
     heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = show.table(("column", "unit or kind", "meaning"), rows, command_line.help_width() - 2)
+    body = listing.table(("column", "unit or kind", "meaning"), rows, parser.help_width() - 2)
     return heading + "\n" + textwrap.indent(body, "  ")
 
 
@@ -175,11 +173,11 @@ def _cost(probe: Probe) -> str:
     cost = probe.overhead
     measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
     note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", command_line.help_width())
+    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", parser.help_width())
 
 
 def _bullets(heading: str, items: Iterable[str]) -> str:
-    width = command_line.help_width()
+    width = parser.help_width()
     lines = [
         textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
         for item in items
@@ -190,4 +188,4 @@ def _bullets(heading: str, items: Iterable[str]) -> str:
 def _example(text: str) -> str:
     """Return an example's lines, cut where folding them would tear its columns apart."""
     width = shutil.get_terminal_size((1000, 24)).columns
-    return "\n".join(show.shortened(f"  {line}", width) for line in text.splitlines())
+    return "\n".join(listing.shortened(f"  {line}", width) for line in text.splitlines())
