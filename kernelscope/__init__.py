@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from kernelscope import errors
-    from kernelscope.checkup import doctor
     from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
     from kernelscope.io.formats import save
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from kernelscope.tracing.replay import replaying
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run, Session, open, run, start
+    from kernelscope.ui.cli.doctor import doctor
     from kernelscope.ui.listing import Listing
 
 __version__ = "0.1.0"
@@ -57,7 +57,7 @@ _HOMES = {
     "Runs": "tracing.run_group",
     "Session": "tracing.session",
     "compare": "comparison",
-    "doctor": "checkup",
+    "doctor": "ui.cli.doctor",
     "live": "liveview.page",
     "open": "tracing.session",
     "read": "io.tabular",

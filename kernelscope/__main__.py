@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 
-from kernelscope import ahead
+from kernelscope.ui.cli import early_agent
 
 
 def main() -> int:
     """Run the command line that this process was started with; return its exit code."""
-    agent = ahead.launched(sys.argv[1:])
-    from kernelscope import cli
+    agent = early_agent.launched(sys.argv[1:])
+    from kernelscope.ui.cli import main as cli
 
     if agent is not None:
         from kernelscope.tracing.session import default_session

@@ -26,13 +26,13 @@ from PIL import Image  # noqa: E402
 from probes import record  # noqa: E402
 from probes.loads import Load, started  # noqa: E402
 
-from kernelscope import terminal  # noqa: E402
 from kernelscope.errors import AttachError, KernelScopeError  # noqa: E402
 from kernelscope.plotting import charts  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
 from kernelscope.probe.model import Probe  # noqa: E402
 from kernelscope.tables.results import Tables  # noqa: E402
 from kernelscope.tracing.session import Session  # noqa: E402
+from kernelscope.ui.cli import dataframe_text  # noqa: E402
 
 PICTURES = ROOT / "docs" / "probes"
 ROWS = 12
@@ -140,7 +140,7 @@ def example(session: Session, probe: Probe) -> str:
 def _lines(table: pd.DataFrame) -> list[str]:
     rows = min(len(table), ROWS)
     for width in WIDTHS:
-        shown = terminal.table(table.head(ROWS), width).splitlines()
+        shown = dataframe_text.table(table.head(ROWS), width).splitlines()
         lines = [line.rstrip() for line in shown if not line.startswith("…")]
         if len(lines) <= rows + 1:
             break

@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from kernelscope import checkup
+from kernelscope.ui.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -23,7 +23,7 @@ OUT = ROOT / "out"
 
 def replay_if_refused() -> bool:
     """Say why this machine cannot trace, if so, and have the notebook replay recordings."""
-    refused = checkup.refusal("tracefs")
+    refused = doctor.refusal("tracefs")
     if refused is None:
         return False
     print("This machine does not let the demo trace:")

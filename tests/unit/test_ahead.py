@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import ahead
 from kernelscope.errors import AgentUnavailableError
+from kernelscope.ui.cli import early_agent
 
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
-    monkeypatch.setattr("kernelscope.ahead.Agent.launch", lambda: made.append("agent"))
+    monkeypatch.setattr("kernelscope.ui.cli.early_agent.Agent.launch", lambda: made.append("agent"))
     monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
     return made
 
@@ -22,7 +22,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     "line", ["run syscount", "run -d 5 syscount --quiet", "run runqlat syscount", "run -"]
 )
 def test_what_runs_something_launches_one_agent(launches: list[str], line: str) -> None:
-    ahead.launched(line.split())
+    early_agent.launched(line.split())
     assert launches == ["agent"]
 
 
@@ -35,22 +35,22 @@ def test_what_runs_something_launches_one_agent(launches: list[str], line: str) 
     ],
 )
 def test_what_runs_nothing_launches_none(launches: list[str], line: str) -> None:
-    assert ahead.launched(line.split()) is None
+    assert early_agent.launched(line.split()) is None
     assert launches == []
 
 
 def test_a_file_launches_the_agent_where_there_is_one(launches: list[str], tmp_path: Path) -> None:
     file = tmp_path / "mine.c"
-    ahead.launched(["run", str(file)])
+    early_agent.launched(["run", str(file)])
     assert launches == []
     file.touch()
-    ahead.launched(["run", str(file)])
+    early_agent.launched(["run", str(file)])
     assert launches == ["agent"]
 
 
 def test_recordings_need_no_agent(launches: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERNELSCOPE_REPLAY", "recordings")
-    assert ahead.launched(["run", "syscount"]) is None
+    assert early_agent.launched(["run", "syscount"]) is None
     assert launches == []
 
 
@@ -58,5 +58,5 @@ def test_an_agent_that_is_not_to_be_had_is_told_of_later(monkeypatch: pytest.Mon
     def refuse() -> None:
         raise AgentUnavailableError("tracing needs privilege")
 
-    monkeypatch.setattr("kernelscope.ahead.Agent.launch", refuse)
-    assert ahead.launched(["run", "syscount"]) is None
+    monkeypatch.setattr("kernelscope.ui.cli.early_agent.Agent.launch", refuse)
+    assert early_agent.launched(["run", "syscount"]) is None

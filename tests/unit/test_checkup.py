@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kernelscope import checkup
 from kernelscope.errors import AgentError, AgentUnavailableError, ParameterError, RequirementError
+from kernelscope.ui.cli import doctor
 
 HEALTHY: dict[str, Any] = {
     "container": None,
@@ -22,16 +22,16 @@ HEALTHY: dict[str, Any] = {
     "hooks": dict.fromkeys(("tracepoint", "kprobe", "fentry", "uprobe", "hardware")),
 }
 
-Found = Callable[..., dict[str, checkup.Finding]]
+Found = Callable[..., dict[str, doctor.Finding]]
 
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Found:
     """Return what the doctor finds, by check, for facts that differ from a healthy machine's."""
 
-    def examine(refused: AgentError | None = None, **facts: Any) -> dict[str, checkup.Finding]:
-        monkeypatch.setattr(checkup, "_agent_facts", lambda: ({**HEALTHY, **facts}, refused))
-        return {finding.check: finding for finding in checkup.examine()}
+    def examine(refused: AgentError | None = None, **facts: Any) -> dict[str, doctor.Finding]:
+        monkeypatch.setattr(doctor, "_agent_facts", lambda: ({**HEALTHY, **facts}, refused))
+        return {finding.check: finding for finding in doctor.examine()}
 
     return examine
 
@@ -44,7 +44,7 @@ def test_a_healthy_machine_lacks_nothing(found: Found) -> None:
 
 def test_a_healthy_machine_can_trace(found: Found) -> None:
     found()
-    assert checkup.refusal() is None
+    assert doctor.refusal() is None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_user_without_privilege_is_told_of_sudo_and_root(found: Found) -> None
 
 def test_refusal_carries_the_first_thing_missing_and_its_remedy(found: Found) -> None:
     found(bcc=None, bcc_error="No module named 'bcc'")
-    refused = checkup.refusal()
+    refused = doctor.refusal()
     assert isinstance(refused, RequirementError)
     assert refused.message == "bcc: No module named 'bcc'"
     assert refused.details["requirement"] == "bcc"
@@ -91,33 +91,33 @@ def test_refusal_carries_the_first_thing_missing_and_its_remedy(found: Found) ->
 
 def test_refusal_counts_what_is_limited_only_where_it_is_asked_for(found: Found) -> None:
     found(tracefs=None)
-    assert checkup.refusal() is None
-    refused = checkup.refusal("tracefs")
+    assert doctor.refusal() is None
+    refused = doctor.refusal("tracefs")
     assert refused is not None
     assert refused.details["requirement"] == "tracefs"
 
 
 def test_text_shows_each_remedy_once(found: Found) -> None:
-    text = checkup.to_text(found(hooks={"kprobe": "no", "kretprobe": "no"}).values())
+    text = doctor.to_text(found(hooks={"kprobe": "no", "kretprobe": "no"}).values())
     assert text.count("CONFIG_KPROBES=y") == 1
     assert text.splitlines()[-1].startswith("This machine can trace. 2 things above are limited")
 
 
 def test_text_of_a_machine_that_cannot_trace_says_so_last(found: Found) -> None:
-    text = checkup.to_text(found(btf_bytes=None).values())
+    text = doctor.to_text(found(btf_bytes=None).values())
     assert text.splitlines()[-1].startswith("This machine cannot trace yet")
 
 
 def test_json_holds_every_finding(found: Found) -> None:
     findings = found(btf_bytes=None)
-    told = {item["check"]: item for item in json.loads(checkup.to_json(findings.values()))}
+    told = {item["check"]: item for item in json.loads(doctor.to_json(findings.values()))}
     assert set(told) == set(findings)
     assert set(told["BTF"]["mend"]) == {"debian", "fedora", "arch", "alpine", "conda"}
 
 
 def test_dataframe_has_a_row_a_check_and_text_alone(found: Found) -> None:
     findings = found(btf_bytes=None)
-    table = checkup.doctor()
+    table = doctor.doctor()
     assert list(table.columns) == ["check", "state", "detail", "mend"]
     assert list(table["check"]) == list(findings)
     assert set(table.dtypes.astype(str)) == {"str"}
@@ -125,7 +125,7 @@ def test_dataframe_has_a_row_a_check_and_text_alone(found: Found) -> None:
 
 def test_another_system_is_told_that_bpf_is_linuxs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    last = checkup.examine()[-1]
+    last = doctor.examine()[-1]
     assert (last.check, last.state) == ("kernel", "missing")
     assert "Linux" in last.detail
 
@@ -135,10 +135,10 @@ def test_the_command_ends_with_1_where_something_is_missing(
     found: Found, bcc: str | None, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found(bcc=bcc, bcc_error="No module named 'bcc'")
-    assert checkup.main([]) == code
+    assert doctor.main([]) == code
     assert "KernelScope on" in capsys.readouterr().out
 
 
 def test_the_command_refuses_what_it_does_not_know(found: Found) -> None:
     with pytest.raises(ParameterError, match="--jsno"):
-        checkup.main(["--jsno"])
+        doctor.main(["--jsno"])

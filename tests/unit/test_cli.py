@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from unit.fakes import COUNTS, EVENTS, FakeChannel, attached, counts, events, receipt, session
 
-from kernelscope import cli
 from kernelscope.errors import AgentUnavailableError, CompileError
 from kernelscope.tracing.session import Session
+from kernelscope.ui.cli import main
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def program(tmp_path: Path) -> str:
 def test_a_pipe_gets_csv(plays, program, capsys):
     made = plays()
 
-    assert cli.main(["run", program, "-d", "1"]) == 0
+    assert main.main(["run", program, "-d", "1"]) == 0
 
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
     assert made._agent.programs[0].name == "my_program"
@@ -49,7 +49,7 @@ def test_a_terminal_gets_a_table(plays, program, capsys, monkeypatch):
     plays()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
 
-    assert cli.main(["run", program]) == 0
+    assert main.main(["run", program]) == 0
 
     assert capsys.readouterr().out.split() == ["pid", "size_bytes", "7", "10"]
 
@@ -57,7 +57,7 @@ def test_a_terminal_gets_a_table(plays, program, capsys, monkeypatch):
 def test_json_lines_on_request(plays, program, capsys):
     plays()
 
-    assert cli.main(["run", program, "--json", "-"]) == 0
+    assert main.main(["run", program, "--json", "-"]) == 0
 
     assert capsys.readouterr().out == '{"pid":7,"size_bytes":10}\n'
 
@@ -65,7 +65,7 @@ def test_json_lines_on_request(plays, program, capsys):
 def test_a_file_that_is_asked_for_is_written_and_named(plays, program, capsys, tmp_path):
     plays()
 
-    assert cli.main(["run", program, "--csv", str(tmp_path / "a.csv")]) == 0
+    assert main.main(["run", program, "--csv", str(tmp_path / "a.csv")]) == 0
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -75,7 +75,7 @@ def test_a_file_that_is_asked_for_is_written_and_named(plays, program, capsys, t
 def test_several_tables_are_told_apart(plays, program, capsys, tmp_path):
     plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
 
-    assert cli.main(["run", program, "--csv", "-", "--parquet", str(tmp_path / "a.parquet")]) == 0
+    assert main.main(["run", program, "--csv", "-", "--parquet", str(tmp_path / "a.parquet")]) == 0
 
     assert capsys.readouterr().out == "# events\npid,size_bytes\n7,10\n\n# counts\nkey,value\n1,5\n"
     assert (tmp_path / "a.events.parquet").exists()
@@ -85,7 +85,7 @@ def test_standard_input_may_hold_the_c(plays, capsys, monkeypatch):
     made = plays()
     monkeypatch.setattr(sys, "stdin", io.StringIO("int x;"))
 
-    assert cli.main(["run", "-", "-d", "1"]) == 0
+    assert main.main(["run", "-", "-d", "1"]) == 0
 
     assert made._agent.programs[0].source == "int x;"
 
@@ -93,7 +93,7 @@ def test_standard_input_may_hold_the_c(plays, capsys, monkeypatch):
 def test_a_failed_run_is_1_with_the_error_on_standard_error(plays, program, capsys):
     plays(attached(EVENTS).__class__({"type": "nothing"}), error=CompileError("bad C"))
 
-    assert cli.main(["run", program]) == 1
+    assert main.main(["run", program]) == 1
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -107,7 +107,7 @@ def test_no_agent_is_1(program, capsys, monkeypatch):
     monkeypatch.setattr("kernelscope.tracing.session.Agent.start", refuse)
     monkeypatch.setattr("kernelscope.tracing.session._default", Session())  # one with no agent yet
 
-    assert cli.main(["run", program]) == 1
+    assert main.main(["run", program]) == 1
     assert capsys.readouterr().err == "AgentUnavailableError: tracing needs privilege\n  use sudo\n"
 
 
@@ -125,7 +125,7 @@ def test_no_agent_is_1(program, capsys, monkeypatch):
     ],
 )
 def test_a_wrong_command_line_is_2_and_says_why(line: str, message: str, capsys):
-    assert cli.main(line.split()) == 2
+    assert main.main(line.split()) == 2
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -140,14 +140,14 @@ def test_an_interrupted_run_prints_what_there_is_and_is_130(plays, program, caps
 
     monkeypatch.setattr("kernelscope.tracing.session.Run._wait_showing", interrupted)
 
-    assert cli.main(["run", program]) == 130
+    assert main.main(["run", program]) == 130
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
 
 
 def test_losses_are_said_on_standard_error(plays, program, capsys):
     plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
 
-    assert cli.main(["run", program]) == 0
+    assert main.main(["run", program]) == 0
     assert (
         "LostEventsWarning: my_program lost 9 of 10 events (90 %): the ring buffer was full\n"
         in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_losses_are_said_on_standard_error(plays, program, capsys):
 
 
 def test_show_tells_all_and_ends_with_the_c(capsys):
-    assert cli.main(["show", "syscount"]) == 0
+    assert main.main(["show", "syscount"]) == 0
 
     shown = capsys.readouterr().out
     assert "Usage: kernelscope run syscount" in shown
@@ -165,13 +165,13 @@ def test_show_tells_all_and_ends_with_the_c(capsys):
 
 def test_list_names_the_probes(plays, capsys):
     plays()
-    assert cli.main(["list"]) == 0
+    assert main.main(["list"]) == 0
     assert re.search(r"biolatency +yes", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("line", ["", "--help", "run --help", "run syscount --help", "--version"])
 def test_help_goes_to_standard_output(line: str, capsys):
-    assert cli.main(line.split()) == 0
+    assert main.main(line.split()) == 0
     assert capsys.readouterr().out
 
 
@@ -185,25 +185,25 @@ def test_a_reader_that_has_enough_is_no_error():
 
 def test_an_error_needs_no_pandas():
     code = (
-        "import sys; from kernelscope.cli import main; main(['run', 'nosuch']);"
+        "import sys; from kernelscope.ui.cli.main import main; main(['run', 'nosuch']);"
         "sys.exit('pandas' in sys.modules or 'IPython' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
-    assert cli.main(["search", "who", "opens", "files"]) == 0
+    assert main.main(["search", "who", "opens", "files"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
-    assert cli.main(["search", "zzzzqq"]) == 1
+    assert main.main(["search", "zzzzqq"]) == 1
     assert "No probe is about" in capsys.readouterr().out
-    assert cli.main(["search"]) == 2
+    assert main.main(["search"]) == 2
 
 
 def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path):
     plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
     files = [str(tmp_path / name) for name in ("a.b.json", "c.arrow")]
 
-    assert cli.main(["run", program, "--save", files[0], "--save", files[1]]) == 0
+    assert main.main(["run", program, "--save", files[0], "--save", files[1]]) == 0
 
     assert capsys.readouterr().out == ""
     assert (tmp_path / "a.b.events.json").read_text() == '{"pid":7,"size_bytes":10}\n'
@@ -216,7 +216,7 @@ def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path
 def test_a_file_of_no_known_kind_is_refused_before_anything_runs(plays, program, capsys, tmp_path):
     made = plays()
 
-    assert cli.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
+    assert main.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
 
     assert "its end says no kind of file; .csv, .parquet" in capsys.readouterr().err
     assert made._agent.programs == []
@@ -227,7 +227,7 @@ def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
 ):
     plays()
 
-    assert cli.main(["run", program, "--save", str(tmp_path / "a.folded")]) == 1
+    assert main.main(["run", program, "--save", str(tmp_path / "a.folded")]) == 1
 
     out, err = capsys.readouterr()
     assert out == "pid,size_bytes\n7,10\n"
@@ -237,6 +237,6 @@ def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
 def test_the_magics_name_for_a_result_points_to_a_file(plays, program, capsys):
     plays()
 
-    assert cli.main(["run", program, "-o", "found.csv"]) == 2
+    assert main.main(["run", program, "-o", "found.csv"]) == 2
 
     assert "--save FILE writes a file" in capsys.readouterr().err

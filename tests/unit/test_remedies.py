@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from kernelscope import remedies
+from kernelscope.ui.cli import remedies
 
 ALL = set(remedies.FAMILIES)
 

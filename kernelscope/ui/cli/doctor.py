@@ -14,11 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import remedies
 from kernelscope.errors import AgentError, ParameterError, RequirementError
+from kernelscope.protocol.probe_folder import PACKAGE
+from kernelscope.ui.cli import remedies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +204,7 @@ def _agent_facts() -> tuple[dict[str, Any], AgentError | None]:
 def _unprivileged_facts() -> dict[str, Any]:
     """Try the same things as this user, in a process of the distribution's Python."""
     python = next((path for path in _PYTHONS if os.access(path, os.X_OK)), sys.executable)
-    command = [python, "-I", "-c", _EXAMINE, str(Path(__file__).resolve().parent)]
+    command = [python, "-I", "-c", _EXAMINE, str(PACKAGE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     try:
         return dict(json.loads(done.stdout))

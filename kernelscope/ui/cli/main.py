@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import terminal
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
 from kernelscope.ui import listing, parser
+from kernelscope.ui.cli import dataframe_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,9 @@ def _version(_: list[str]) -> int:
 
 
 def _doctor(tokens: list[str]) -> int:
-    from kernelscope import checkup
+    from kernelscope.ui.cli import doctor
 
-    return checkup.main(tokens)
+    return doctor.main(tokens)
 
 
 def _list(tokens: list[str]) -> int:
@@ -237,7 +237,7 @@ def _write(result: pd.DataFrame | Tables | Results, kind: str) -> None:
         if name and kind != "json":
             print("\n" * bool(index) + f"# {name}")
         if kind == "table":
-            print(terminal.table(table, shutil.get_terminal_size((100, 24)).columns))
+            print(dataframe_text.table(table, shutil.get_terminal_size((100, 24)).columns))
         elif kind == "csv":
             table.to_csv(sys.stdout, index=False, lineterminator="\n")
         else:
