@@ -81,7 +81,7 @@ def probes() -> Listing:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Serve `%load_ext kernelscope`."""
-    from kernelscope import magics
+    from kernelscope.ui.notebook import magics
 
     magics.load(shell)
 

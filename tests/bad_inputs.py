@@ -11,8 +11,8 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope import magics
 from kernelscope.tracing.session import Session
+from kernelscope.ui.notebook import magics
 
 CASES: list[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")

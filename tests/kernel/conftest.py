@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope import magics
 from kernelscope.tracing.session import Session
+from kernelscope.ui.notebook import magics
 
 
 @pytest.fixture(scope="module")

@@ -228,14 +228,14 @@ def test_two_runs_at_a_time_do_not_mix(session, reader):
 
 
 def test_tracepoints_and_symbols_are_completed_from_this_machine(session):
-    from kernelscope.completion import hooks
+    from kernelscope.ui.notebook.completion import hooks
 
     assert "tracepoint:block:block_rq_issue" in hooks("tracepoint:block:block_rq_i", session)
     assert "uprobe:c:malloc" in hooks("uprobe:c:mallo", session)
 
 
 def test_what_a_probe_is_to_trace_is_completed_as_it_is_written(session):
-    from kernelscope.completion import complete
+    from kernelscope.ui.notebook.completion import complete
 
     assert session.agent.alive
     before = ["funccount", "--function"]

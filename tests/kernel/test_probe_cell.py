@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope import cell
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
-from kernelscope.cell import CellResults
 from kernelscope.errors import ParameterError
 from kernelscope.tracing.session import Session
+from kernelscope.ui.notebook import python_cell as cell
+from kernelscope.ui.notebook.python_cell import CellResults
 
 pytestmark = pytest.mark.kernel
 

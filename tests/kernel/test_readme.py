@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope import magics
 from kernelscope.agent.server import policy
 from kernelscope.tracing.session import Session
+from kernelscope.ui.notebook import magics
 
 pytestmark = pytest.mark.kernel
 

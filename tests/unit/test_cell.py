@@ -10,14 +10,14 @@ import threading
 import pandas as pd
 import pytest
 
-from kernelscope import cell, cell_summary
 from kernelscope.agent.attach import task_tree
 from kernelscope.agent.server.policy import Policy
-from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError, RequirementError, TargetError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Filters, Program
 from kernelscope.tracing import request
+from kernelscope.ui.notebook import cell_summary, python_cell
+from kernelscope.ui.notebook.cell_summary import Spent
 
 SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 
@@ -181,6 +181,6 @@ def test_python_names_its_functions_where_there_are_stacks(
         monkeypatch.setattr(sys, function, told, raising=False)
     asked = [request.from_probe(catalogue.find(name), {})]
 
-    with cell._named_frames(asked):
+    with python_cell._named_frames(asked):
         assert calls == wanted[:1]
     assert calls == wanted

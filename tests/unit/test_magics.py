@@ -13,11 +13,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
 
 import kernelscope
-from kernelscope import completion, magics
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tracing.session import Run, Session
 from kernelscope.ui import listing as show
+from kernelscope.ui.notebook import completion, magics
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
 

@@ -11,7 +11,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
-from kernelscope import marks
 from kernelscope.errors import (
     AgentDiedError,
     CompileError,
@@ -28,6 +27,7 @@ from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.session import Session
 from kernelscope.ui import listing
+from kernelscope.ui.notebook import replay_notice
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
 
@@ -77,21 +77,21 @@ def test_a_text_that_was_not_recorded_is_an_error_that_names_the_folder(
 def test_a_mark_says_where_and_when_it_was_recorded() -> None:
     receipt = {"host": "web1", "kernel": {"release": "6.1.0"}, "started": "2026-01-02T03:04:05"}
     assert (
-        marks.sentence(receipt)
+        replay_notice.sentence(receipt)
         == "recorded on web1, Linux 6.1.0, 2026-01-02; not measured on this machine"
     )
 
 
 def test_a_table_without_a_receipt_is_marked_all_the_same() -> None:
-    assert "not measured on this machine" in marks.sentence(None)
+    assert "not measured on this machine" in replay_notice.sentence(None)
 
 
 def test_a_comparison_that_is_shown_is_marked_as_its_tables_are(replaying: Session) -> None:
     shell = InteractiveShell()
-    marks.install(shell)
+    replay_notice.install(shell)
     first, second = (replaying.run("biolatency", duration=3) for _ in range(2))
     shown, _ = shell.display_formatter.format(kernelscope.compare(first, second))
-    mark = marks.sentence(second.attrs["kernelscope"])
+    mark = replay_notice.sentence(second.attrs["kernelscope"])
     assert mark in shown["text/plain"]
     assert mark in shown["text/html"]
 

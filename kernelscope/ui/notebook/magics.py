@@ -13,12 +13,13 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import completion, marks, values
+from kernelscope import values
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
 from kernelscope.tracing import options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
 from kernelscope.ui import help, listing, parser
+from kernelscope.ui.notebook import completion, replay_notice
 from kernelscope.ui.progress import Progress, in_notebook
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class KernelScope(Magics):
             raise _brief(error, cell) from None
 
     def _probe(self, line: str, text: str) -> Any:
-        from kernelscope import cell
+        from kernelscope.ui.notebook import python_cell as cell
 
         parsed = parser.parse(parser.split(line), catalogue.find, prog="%%probe")
         if parsed.help:
@@ -347,7 +348,7 @@ def load(shell: InteractiveShell) -> None:
     configurables.append(made)
     completion.install(shell, made.session)
     if replay.folder() is not None:
-        marks.install(shell)
+        replay_notice.install(shell)
         return
     threading.Thread(
         target=_warm, args=(made.session,), name="kernelscope-warm", daemon=True

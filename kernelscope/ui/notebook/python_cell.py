@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope import cell_summary
 from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
-from kernelscope.cell_summary import Spent
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tables.results import Results
 from kernelscope.tracing import request
 from kernelscope.ui import listing
+from kernelscope.ui.notebook import cell_summary
+from kernelscope.ui.notebook.cell_summary import Spent
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,0 +1,1 @@
+"""The magics, their completion, and `%%probe`."""
