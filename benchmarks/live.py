@@ -88,7 +88,7 @@ class Notebook:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=_PATIENCE_S)
         self.pid = int(self.do("import os; print(os.getpid())"))
-        self.do("%load_ext kernelscope\nimport kernelscope.liveview.page")
+        self.do("%load_ext kernelscope\nimport kernelscope.ui.live.open")
 
     def do(self, code: str) -> str:
         """Run a cell; returns what it printed."""

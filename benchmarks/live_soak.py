@@ -25,7 +25,7 @@ from benchmarks.live_page import events, opened, press, status
 KEPT = Path(__file__).with_name("live_soak.json")
 EVERY_S = 10.0
 GOAL_MIB = 200  # that the notebook's kernel may grow, once it has loaded its libraries
-LIBRARIES = "%load_ext kernelscope\nimport kernelscope.tables.collector, kernelscope.liveview.page"
+LIBRARIES = "%load_ext kernelscope\nimport kernelscope.tables.collector, kernelscope.ui.live.open"
 VIEW = "heatmap"
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from kernelscope.errors import LostEventsWarning
     from kernelscope.io.formats import save
     from kernelscope.io.tabular import read
-    from kernelscope.liveview.page import live
     from kernelscope.probe.search import search
     from kernelscope.tracing.replay import replaying
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run, Session, open, run, start
     from kernelscope.ui.cli.doctor import doctor
     from kernelscope.ui.listing import Listing
+    from kernelscope.ui.live.open import live
 
 __version__ = "0.1.0"
 
@@ -58,7 +58,7 @@ _HOMES = {
     "Session": "tracing.session",
     "compare": "comparison",
     "doctor": "ui.cli.doctor",
-    "live": "liveview.page",
+    "live": "ui.live.open",
     "open": "tracing.session",
     "read": "io.tabular",
     "replaying": "tracing.replay",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.io.recording import Recorder
-    from kernelscope.liveview.page import LiveView
+    from kernelscope.ui.live.open import LiveView
     from kernelscope.ui.progress import Progress
 
 _POLL_S = 0.1
@@ -169,7 +169,7 @@ class Run(Stoppable):
 
     def live(self, **how: Any) -> LiveView:
         """Show the run in a notebook while it goes on; `how` as in `kernelscope.live`."""
-        page = import_module("kernelscope.liveview.page")  # which stands above a run
+        page = import_module("kernelscope.ui.live.open")  # which stands above a run
         shown: LiveView = page.of_run(self, **how)
         return shown
 

@@ -8,11 +8,11 @@ import time
 import numpy as np
 from unit.fakes import CLOCK, COUNTS, EVENTS, FakeChannel, attached, counts, events, session
 
-from kernelscope.liveview.choice import chosen, offered
-from kernelscope.liveview.engine import Engine
-from kernelscope.liveview.reduce import shape_of
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.probe.model import Column, Plot
+from kernelscope.ui.live.counting.aggregate import shape_of
+from kernelscope.ui.live.counting.counter import Engine
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.views import chosen, offered
 
 EVENTS_C = "BPF_RINGBUF_OUTPUT(events, 8);"
 COUNTS_C = "BPF_HASH(counts, u32);"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from kernelscope.liveview.loop import Loop
-from kernelscope.liveview.pace import GROUP, Pace
+from kernelscope.ui.live.draw_loop import Loop
+from kernelscope.ui.live.frame_pacing import GROUP, Pace
 
 
 def run(

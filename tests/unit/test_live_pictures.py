@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kernelscope.liveview.canvas import Ceiling, Span, fitted, nice, octave_ticks
-from kernelscope.liveview.pictures import PICTURES
-from kernelscope.liveview.reduce import Reducer, Shape
 from kernelscope.plotting.theme import DARK, LIGHT, THEMES
 from kernelscope.probe.model import Column
+from kernelscope.ui.live.counting.aggregate import Reducer, Shape
+from kernelscope.ui.live.pictures.base import PICTURES
+from kernelscope.ui.live.pictures.canvas import Ceiling, Span, fitted, nice, octave_ticks
 
 LATENCY = Column("latency_us", "slot", "key.slot", "us", scale=0.001)
 SHAPE = Shape("waits", True, "", LATENCY, "count", labels=("comm",))

@@ -9,12 +9,12 @@ import pytest
 
 import kernelscope
 from kernelscope.errors import ParameterError
-from kernelscope.liveview import page
-from kernelscope.liveview.engine import Engine
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.tracing.replay import PacedReplay
 from kernelscope.tracing.run import Run
 from kernelscope.tracing.session import Session
+from kernelscope.ui.live import open
+from kernelscope.ui.live.counting.counter import Engine
+from kernelscope.ui.live.tracer import Tracer
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
 FILE = RECORDINGS / "tcplife.ksr"
@@ -82,6 +82,6 @@ def test_a_recording_can_be_started_again():
 
 @pytest.mark.parametrize("line", [f"{FILE} opensnoop", f"{FILE} --pid 1", f"{FILE} --speed 0"])
 def test_a_recording_has_no_company_and_no_options(line, monkeypatch):
-    monkeypatch.setattr(page, "_require_notebook", lambda: None)
+    monkeypatch.setattr(open, "_require_notebook", lambda: None)
     with Session() as session, pytest.raises(ParameterError):
-        page.from_line(line, session, {})
+        open.from_line(line, session, {})

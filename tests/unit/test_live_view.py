@@ -7,12 +7,13 @@ import pytest
 from unit.fakes import EVENTS, FakeChannel, attached, events, session
 
 from kernelscope.errors import ParameterError
-from kernelscope.liveview import page, rows, saving, status
-from kernelscope.liveview.controls import Controls, help_of
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.plotting.theme import LIGHT
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, Parameter
+from kernelscope.ui.live import open
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.widgets import row_table, save, status
+from kernelscope.ui.live.widgets.controls import Controls, help_of
 
 CALLS = (
     Column("syscall", "syscall", "key.syscall"),
@@ -35,7 +36,7 @@ def calls(**counts: int) -> pd.DataFrame:
 
 class TestRows:
     def test_of_a_map_the_rows_are_what_was_counted_since(self):
-        found = rows.since(calls(read=12, write=5, openat=1), calls(read=10, write=5), CALLS)
+        found = row_table.since(calls(read=12, write=5, openat=1), calls(read=10, write=5), CALLS)
 
         assert found[["syscall", "count", "max_us"]].to_dict("list") == {
             "syscall": ["read", "openat"], "count": [2, 1], "max_us": [7.5, 7.5],
@@ -43,32 +44,32 @@ class TestRows:
         assert found["count"].dtype == "int64"
 
     def test_an_entry_that_began_again_is_shown_as_it_is(self):
-        assert rows.since(calls(read=3), calls(read=10), CALLS)["count"].tolist() == [3]
+        assert row_table.since(calls(read=3), calls(read=10), CALLS)["count"].tolist() == [3]
 
     def test_every_word_must_be_somewhere_in_a_row(self):
         frame = calls(read=1, write=2, writev=3)
 
-        assert rows.arranged(frame, words="WRITE dd")["count"].tolist() == [2, 3]
-        assert rows.arranged(frame, words="write 3")["count"].tolist() == [3]
-        assert rows.arranged(frame, words=".*").empty
+        assert row_table.arranged(frame, words="WRITE dd")["count"].tolist() == [2, 3]
+        assert row_table.arranged(frame, words="write 3")["count"].tolist() == [3]
+        assert row_table.arranged(frame, words=".*").empty
 
     def test_rows_are_sorted_by_a_column_either_way(self):
         frame = calls(b=2, a=1, c=3)
 
-        assert rows.arranged(frame, "-count")["syscall"].tolist() == ["c", "b", "a"]
-        assert rows.arranged(frame, "syscall")["syscall"].tolist() == ["a", "b", "c"]
-        assert rows.arranged(frame, "no such")["syscall"].tolist() == ["b", "a", "c"]
+        assert row_table.arranged(frame, "-count")["syscall"].tolist() == ["c", "b", "a"]
+        assert row_table.arranged(frame, "syscall")["syscall"].tolist() == ["a", "b", "c"]
+        assert row_table.arranged(frame, "no such")["syscall"].tolist() == ["b", "a", "c"]
 
     def test_what_a_process_is_called_is_text_and_no_html(self):
         frame = pd.DataFrame({"comm": ["<script>alert(1)</script>"], "n": [1]})
-        shown = rows.as_html(frame, LIGHT, (600, 300), "<b>")
+        shown = row_table.as_html(frame, LIGHT, (600, 300), "<b>")
 
         assert "<script" not in shown
         assert "&lt;script&gt;" in shown
         assert "<b>&lt;b&gt;" not in shown
 
     def test_a_table_without_rows_says_so(self):
-        assert "nothing yet" in rows.as_html(calls(), LIGHT, (600, 300), "Calls")
+        assert "nothing yet" in row_table.as_html(calls(), LIGHT, (600, 300), "Calls")
 
 
 class TestStatus:
@@ -149,7 +150,7 @@ class TestLines:
     def test_code_asks_for_the_same_again(self):
         tracer = Tracer(session(), "syscount", {"by": "process", "failed": True, "pid": "17"})
 
-        assert saving.code(tracer, "bars").splitlines() == [
+        assert save.code(tracer, "bars").splitlines() == [
             "%ebpf live syscount --by process --failed --pid 17 --view bars",
             "%ebpf syscount --by process --failed --pid 17",
             "kernelscope.run('syscount', by='process', failed=True, pid=17)",
@@ -157,10 +158,10 @@ class TestLines:
 
     def test_the_looks_options_are_taken_out_of_the_line(self):
         tokens = ["runqlat", "--window", "5m", "--refresh", "4", "--view", "bars", "--by", "comm"]
-        look, rest = page._look_of([*tokens, "--theme", "dark", "--size", "800x400"])
+        look, rest = open._look_of([*tokens, "--theme", "dark", "--size", "800x400"])
 
         assert rest == ["runqlat", "--by", "comm"]
-        assert look == page.Look(300, 4, "dark", "bars", (800, 400))
+        assert look == open.Look(300, 4, "dark", "bars", (800, 400))
 
     @pytest.mark.parametrize(
         ("line", "said"),
@@ -176,12 +177,12 @@ class TestLines:
     )
     def test_looks_that_cannot_be_are_refused(self, line, said):
         with pytest.raises(ParameterError) as caught:
-            page._look_of(line)
+            open._look_of(line)
 
         assert said in caught.value.message
 
     def test_outside_a_notebook_it_says_what_to_do(self):
         with pytest.raises(ParameterError, match="needs a notebook") as caught:
-            page.live("runqlat", session=session())
+            open.live("runqlat", session=session())
 
         assert "kernelscope run" in caught.value.hint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernelscope.liveview.window import BIN_NS, BINS, OTHER, Grid, Tops, Window
 from kernelscope.probe.model import Column
+from kernelscope.ui.live.counting.window import BIN_NS, BINS, OTHER, Grid, Tops, Window
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND

@@ -201,12 +201,12 @@ class KernelScope(Magics):
 
     def _live(self, line: str) -> None:
         """Show a view that moves; it is displayed here, so that the cell may go on below it."""
-        from kernelscope.liveview import page  # matplotlib and ipywidgets, half a second
+        from kernelscope.ui.live import open  # matplotlib and ipywidgets, half a second
 
         if {"-h", "--help"} & set(parser.split(line)):
-            print(page.usage())
+            print(open.usage())
         else:
-            page.from_line(line, self.session, self._with_defaults({}))
+            open.from_line(line, self.session, self._with_defaults({}))
 
     def _asked_about(self, line: str) -> search.Matches | help.Description | None:
         """Answer `search` and `show`, which run nothing; None where the line is about neither."""

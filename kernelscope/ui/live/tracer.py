@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
-from kernelscope.liveview.choice import View, offered
-from kernelscope.liveview.engine import Engine
 from kernelscope.probe import catalogue
 from kernelscope.ui import listing
+from kernelscope.ui.live.counting.counter import Engine
+from kernelscope.ui.live.views import View, offered
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,11 +16,6 @@ from typing import Any, NoReturn
 
 from kernelscope import values
 from kernelscope.errors import KernelScopeError, ParameterError
-from kernelscope.liveview.choice import KINDS
-from kernelscope.liveview.panel import Panel
-from kernelscope.liveview.pictures import SIZE
-from kernelscope.liveview.tracer import Tracer
-from kernelscope.liveview.track import Track
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
 from kernelscope.tracing import option_groups, options
@@ -28,6 +23,11 @@ from kernelscope.tracing.replay import PacedReplay
 from kernelscope.tracing.run import Run
 from kernelscope.tracing.session import Session, default_session
 from kernelscope.ui import parser as command_line
+from kernelscope.ui.live.pictures.base import SIZE
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.views import KINDS
+from kernelscope.ui.live.widgets.panel import Panel
+from kernelscope.ui.live.widgets.track import Track
 from kernelscope.ui.progress import in_notebook
 
 # What `%ebpf live` without a name shows: a first look at the machine.

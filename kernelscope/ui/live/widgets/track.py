@@ -9,13 +9,13 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope.errors import ParameterError
-from kernelscope.liveview import answers, status
-from kernelscope.liveview.choice import View, chosen
-from kernelscope.liveview.controls import Controls
-from kernelscope.liveview.screen import Screen
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.plotting.theme import Theme
 from kernelscope.probe import catalogue, search
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.views import View, chosen
+from kernelscope.ui.live.widgets import comm_routing, status
+from kernelscope.ui.live.widgets.controls import Controls
+from kernelscope.ui.live.widgets.screen import Screen
 
 
 class Track:
@@ -65,7 +65,7 @@ class Track:
         shown = [self.said, self.screen.widget]
         shown = shown if bare else [self.row, self._options, *shown]
         self.widget = widgets.VBox(shown, layout=widgets.Layout(flex="0 0 auto"))
-        answers.anywhere(self.widget)
+        comm_routing.anywhere(self.widget)
         self.picker.observe(self._picked, "value")
         self.view.observe(self._chose, "value")
         self.open.observe(self._opened, "value")
@@ -156,7 +156,7 @@ class Track:
         if self._controls is None:
             self._controls = Controls(probe, self.tracer.given, self._changed)
         told = widgets.HTML(f"<small>{html.escape(probe.summary)}</small>")
-        answers.anywhere(self._controls.widget)
+        comm_routing.anywhere(self._controls.widget)
         self._options.children = [told, self._controls.widget]
 
     def _changed(self) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope.errors import KernelScopeError
-from kernelscope.liveview import answers, saving, status
-from kernelscope.liveview.loop import Loop
-from kernelscope.liveview.pace import Pace
-from kernelscope.liveview.rows import kept
-from kernelscope.liveview.track import Track
 from kernelscope.plotting.theme import THEMES
+from kernelscope.ui.live.draw_loop import Loop
+from kernelscope.ui.live.frame_pacing import Pace
+from kernelscope.ui.live.widgets import comm_routing, save, status
+from kernelscope.ui.live.widgets.row_table import kept
+from kernelscope.ui.live.widgets.track import Track
 
 WINDOWS = {"10 s": 10, "30 s": 30, "1 min": 60, "2 min": 120, "5 min": 300, "10 min": 600}
 RATES = {"10 a second": 10, "5 a second": 5, "2 a second": 2, "1 a second": 1}
@@ -71,7 +71,7 @@ class Panel:
         self.widget.observe(self._looked_at, "_view_count")
         self.loop = Loop(self.pace, self._draw, self._report, self._failed)
         self._arrange()
-        answers.anywhere(self.widget, self._seen)
+        comm_routing.anywhere(self.widget, self._seen)
         for track in self.tracks:
             track.tracer.resize(window_s)
 
@@ -231,9 +231,9 @@ class Panel:
             if kind == "png":
                 if track.screen.png:
                     png = track.screen.png
-                    written.append(saving.write_picture(track.tracer, view.kind, png, Path.cwd()))
+                    written.append(save.write_picture(track.tracer, view.kind, png, Path.cwd()))
             else:
-                written.append(saving.write_table(track.tracer, view.table, kind, Path.cwd()))
+                written.append(save.write_table(track.tracer, view.table, kind, Path.cwd()))
         self._say("\n".join(f"wrote {path}" for path in written) or "there is nothing to save yet")
 
     def _to_frame(self) -> None:
@@ -254,7 +254,7 @@ class Panel:
     def _show_code(self) -> None:
         shown = [track for track in self.tracks if track.tracer.name]
         kinds = {id(track): track.chosen.kind if track.chosen else "" for track in shown}
-        self._say("\n\n".join(saving.code(t.tracer, kinds[id(t)]) for t in shown))
+        self._say("\n\n".join(save.code(t.tracer, kinds[id(t)]) for t in shown))
 
     # --- what the loop does ----------------------------------------------------------------------
 

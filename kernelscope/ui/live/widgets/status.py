@@ -6,8 +6,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.plotting import figure
+from kernelscope.ui.live.tracer import Tracer
 
 _ENOUGH = 1000  # events, for a mean to say something
 

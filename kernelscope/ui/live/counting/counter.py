@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelscope.liveview.reduce import Reducer, shape_of
+from kernelscope.ui.live.counting.aggregate import Reducer, shape_of
 
 if TYPE_CHECKING:
     from kernelscope.probe.model import Plot

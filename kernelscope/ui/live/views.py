@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelscope.errors import ParameterError
-from kernelscope.liveview.reduce import Shape
 from kernelscope.plotting import figure
 from kernelscope.probe.model import Plot
+from kernelscope.ui.live.counting.aggregate import Shape
 
 # A plot's kind in a description -> the view that shows it while it moves.
 _OF_PLOT = {

@@ -9,13 +9,13 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope.errors import AnalysisError
-from kernelscope.liveview import answers, rows
-from kernelscope.liveview.choice import View
-from kernelscope.liveview.engine import Engine
-from kernelscope.liveview.pictures import PICTURES, Picture
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.plotting import flamegraph
 from kernelscope.plotting.theme import Theme
+from kernelscope.ui.live.counting.counter import Engine
+from kernelscope.ui.live.pictures.base import PICTURES, Picture
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.views import View
+from kernelscope.ui.live.widgets import comm_routing, row_table
 
 _ROWS_EVERY_S = 0.5
 _FLAMES_EVERY_S = 1.0
@@ -54,7 +54,7 @@ class Screen:
         layout = widgets.Layout(min_height=self._fixed["height"])
         self.widget = widgets.VBox([self._image], layout=layout)  # which most views stay with
         self.widget.layout.min_width = self._fixed["width"]
-        answers.anywhere(self._sort, self._down, self._words)
+        comm_routing.anywhere(self._sort, self._down, self._words)
         self._drawn: tuple[int, View, str] | None = None
         self._picture: Picture | None = None
         self._next = 0.0
@@ -86,7 +86,7 @@ class Screen:
             self._picture = make(reducer, view.title, label=view.label, size=self.size, theme=theme)
             children = [self._image]
         elif view.kind == "table":
-            columns = [str(name) for name in rows.latest(self.tracer, view.table).columns]
+            columns = [str(name) for name in row_table.latest(self.tracer, view.table).columns]
             self._sort.options = [_NEWEST_FIRST, *columns]
             sorting = widgets.HBox([self._sort, self._down, self._words])
             children = [self._rows] if self._bare else [sorting, self._rows]
@@ -99,8 +99,10 @@ class Screen:
         sort = "" if self._sort.value in (None, _NEWEST_FIRST) else str(self._sort.value)
         if sort and self._down.value:
             sort = f"-{sort}"
-        frame = rows.arranged(rows.latest(self.tracer, view.table), sort, self._words.value)
-        self._rows.value = rows.as_html(frame, theme, self.size, view.title)
+        frame = row_table.arranged(
+            row_table.latest(self.tracer, view.table), sort, self._words.value
+        )
+        self._rows.value = row_table.as_html(frame, theme, self.size, view.title)
 
     # The page is loaded once and reads new samples out of a hidden element beside it, so that its
     # zoom, its search and what the mouse is over stay while the samples come.
@@ -118,7 +120,7 @@ class Screen:
         collector = self.tracer.run.stream.collector if self.tracer.run is not None else None
         if collector is None:
             return
-        frame = rows.since(
+        frame = row_table.since(
             collector.latest(view.table, 1 << 30),
             self.tracer.baseline.get(view.table),
             collector.columns(view.table),

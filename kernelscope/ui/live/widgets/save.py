@@ -10,9 +10,9 @@ from typing import Any
 
 from kernelscope.errors import ExportError
 from kernelscope.io import tabular
-from kernelscope.liveview.rows import kept
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.tracing import options
+from kernelscope.ui.live.tracer import Tracer
+from kernelscope.ui.live.widgets.row_table import kept
 
 
 def file_name(tracer: Tracer, kind: str, suffix: str) -> str:

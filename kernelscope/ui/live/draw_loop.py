@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from kernelscope.liveview.pace import Pace
+from kernelscope.ui.live.frame_pacing import Pace
 
 _REPORT_EVERY_S = 0.25
 _IDLE_S = 0.1

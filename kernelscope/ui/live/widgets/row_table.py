@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from kernelscope.liveview.tracer import Tracer
 from kernelscope.tables.assemble import is_amount
 from kernelscope.tables.results import Tables
 from kernelscope.ui import listing
+from kernelscope.ui.live.tracer import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

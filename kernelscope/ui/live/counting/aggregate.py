@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from kernelscope.liveview.window import Grid, Numbers, Places, Tops, Window
 from kernelscope.probe.model import Column, Plot
+from kernelscope.ui.live.counting.window import Grid, Numbers, Places, Tops, Window
 
 _NAMES = (
     "syscall", "path", "text", "enum", "device", "errno", "signal", "ip", "ipv4", "ipv6",

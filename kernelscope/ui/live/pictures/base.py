@@ -10,7 +10,11 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from kernelscope.analysis import percentiles
-from kernelscope.liveview.canvas import (
+from kernelscope.plotting import artists, figure
+from kernelscope.plotting.theme import LIGHT, Theme
+from kernelscope.ui.live.counting.aggregate import Reducer
+from kernelscope.ui.live.counting.window import Grid, Numbers
+from kernelscope.ui.live.pictures.canvas import (
     Canvas,
     Ceiling,
     Label,
@@ -20,11 +24,7 @@ from kernelscope.liveview.canvas import (
     log_ticks,
     time_ticks,
 )
-from kernelscope.liveview.octaves import LEAST, Octaves
-from kernelscope.liveview.reduce import Reducer
-from kernelscope.liveview.window import Grid, Numbers
-from kernelscope.plotting import artists, figure
-from kernelscope.plotting.theme import LIGHT, Theme
+from kernelscope.ui.live.pictures.log_bins import LEAST, Octaves
 
 PERCENTS = (50, 90, 99)
 LEFT, RIGHT, TOP, BOTTOM = 76, 18, 52, 32  # margins in pixels, alike in all: stacked, times align

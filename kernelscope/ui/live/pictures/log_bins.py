@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kernelscope.liveview.window import Grid, Numbers
+from kernelscope.ui.live.counting.window import Grid, Numbers
 
 LEAST = 2.0**-10  # what has no logarithm is drawn here
 _PER_OCTAVE = 4
