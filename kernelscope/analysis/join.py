@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.analysis import percentiles, readings
 from kernelscope.analysis.percentiles import UNITS
 from kernelscope.errors import AnalysisError
@@ -96,7 +96,7 @@ def _alike(left: pd.DataFrame, right: pd.DataFrame, keys: list[str]) -> pd.DataF
 
 def _tolerance(within: Any) -> pd.Timedelta:
     try:
-        seconds = values.duration(within)
+        seconds = converters.duration(within)
     except ValueError as error:
         raise AnalysisError(f"within {within!r}: {error}", hint="give one such as 10ms") from None
     if not 0 <= seconds < math.inf:

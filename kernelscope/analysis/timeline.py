@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.analysis import percentiles, readings
 from kernelscope.errors import AnalysisError
 
@@ -127,7 +127,7 @@ def _binned(df: pd.DataFrame, every: Any) -> tuple[pd.DataFrame, _Bins]:
             column="time",
         )
     try:
-        length = values.duration(every)
+        length = converters.duration(every)
     except ValueError as error:
         raise AnalysisError(f"every {every!r}: {error}", hint="give one such as 1s") from None
     if not 0 < length < math.inf:

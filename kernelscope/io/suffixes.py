@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kernelscope import values
+from kernelscope import converters
 
 TABLES = (".csv", ".parquet", ".json", ".jsonl", ".arrow", ".feather")
 TRACES = (".trace.json", ".trace.json.gz")
@@ -24,7 +24,7 @@ def of(path: Path) -> str | None:
 def files(value: Any) -> list[Path]:
     """Return the paths of files to write. Raises ValueError for a name that says no kind."""
     texts: Sequence[Any] = value if isinstance(value, list) else [value]
-    found = [values.file_path(text) for text in texts]
+    found = [converters.file_path(text) for text in texts]
     for path in found:
         if of(path) is None:
             raise ValueError(f"its end says no kind of file; {', '.join(ALL)} do")

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.errors import (
     AttachError,
     CompileError,
@@ -79,7 +79,7 @@ def run(
         raise ParameterError(
             "there is no script to run", hint="write bpftrace below the line", name="script"
         )
-    seconds = values.run_time(duration)
+    seconds = converters.run_time(duration)
     if math.isinf(seconds):
         raise ParameterError(
             "bpftrace needs an end", hint="give a duration, such as -d 1h", name="duration"

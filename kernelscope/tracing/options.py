@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.io import suffixes
 from kernelscope.probe import call_format, hook_selection
@@ -37,50 +37,50 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("duration", ("-d", "--duration"), "TIME", values.run_time,
+    Option("duration", ("-d", "--duration"), "TIME", converters.run_time,
            "How long to trace: 5, 500ms, 2m, 1h, or inf (until stopped)"),
-    Option("pid", ("--pid",), "PID", values.process_id, "Trace this process alone"),
-    Option("comm", ("--comm",), "NAME", values.comm, "Trace processes of this name alone"),
-    Option("uid", ("--uid",), "USER", values.user_id, "Trace this user (name or number) alone"),
+    Option("pid", ("--pid",), "PID", converters.process_id, "Trace this process alone"),
+    Option("comm", ("--comm",), "NAME", converters.comm, "Trace processes of this name alone"),
+    Option("uid", ("--uid",), "USER", converters.user_id, "Trace this user (name or number) alone"),
     Option("cgroup", ("--cgroup",), "CGROUP", cgroups.find,
            "Trace this cgroup, with those below it, alone: a path, an id or a container's id"),
-    Option("tree", ("--tree",), "PID", values.process_id,
+    Option("tree", ("--tree",), "PID", converters.process_id,
            "Trace this process, with all that it starts, alone"),
-    Option("attach", ("--attach",), "HOOK=FUNCTION", values.attachments,
+    Option("attach", ("--attach",), "HOOK=FUNCTION", converters.attachments,
            'Attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
-    Option("defines", ("-D",), "NAME=VALUE", values.macros,
+    Option("defines", ("-D",), "NAME=VALUE", converters.macros,
            "Define a macro for the C (may be repeated)", repeat=True),
-    Option("table", ("--table",), "NAME", values.text, "Give this table alone"),
-    Option("max_rows", ("--max-rows",), "N", values.row_limit,
+    Option("table", ("--table",), "NAME", converters.text, "Give this table alone"),
+    Option("max_rows", ("--max-rows",), "N", converters.row_limit,
            "Keep the latest N rows of each table: 10k, 1M (what fits in a quarter of the memory)"),
-    Option("interval", ("--interval",), "TIME", values.read_interval,
+    Option("interval", ("--interval",), "TIME", converters.read_interval,
            "Also read the maps this often while it runs"),
-    Option("ring", ("--ring",), "SIZE", values.ring_size,
+    Option("ring", ("--ring",), "SIZE", converters.ring_size,
            "Size of each ring buffer (16M); larger loses less in a flood"),
-    Option("max_entries", ("--max-entries",), "N", values.map_entries,
+    Option("max_entries", ("--max-entries",), "N", converters.map_entries,
            "Size of each hash whose size the C does not state"),
-    Option("per_cpu", ("--per-cpu",), "", values.flag, "Keep per-CPU values apart, unsummed"),
-    Option("offsets", ("--offsets",), "", values.flag, "Show offsets in stack frames"),
-    Option("types", ("--type",), "COLUMN=KIND", values.pairs,
+    Option("per_cpu", ("--per-cpu",), "", converters.flag, "Keep per-CPU values apart, unsummed"),
+    Option("offsets", ("--offsets",), "", converters.flag, "Show offsets in stack frames"),
+    Option("types", ("--type",), "COLUMN=KIND", converters.pairs,
            "Read a cell's column as ipv4, errno, syscall, duration, ... (may be repeated)",
            repeat=True),
-    Option("exclude_self", ("--exclude-self",), "", values.flag, "Leave this process itself out"),
-    Option("record", ("--record",), "FILE", values.file_path,
+    Option("exclude_self", ("--exclude-self",), "", converters.flag, "Leave this process itself out"),
+    Option("record", ("--record",), "FILE", converters.file_path,
            "Keep the raw data too; kernelscope.open(FILE) replays it"),
-    Option("csv", ("--csv",), "PATH", values.output_path, "Write the result as CSV", "output"),
-    Option("parquet", ("--parquet",), "PATH", values.file_path,
+    Option("csv", ("--csv",), "PATH", converters.output_path, "Write the result as CSV", "output"),
+    Option("parquet", ("--parquet",), "PATH", converters.file_path,
            "Write the result as Parquet", "output"),
-    Option("json", ("--json",), "PATH", values.output_path,
+    Option("json", ("--json",), "PATH", converters.output_path,
            "Write the result as JSON lines", "output"),
-    Option("arrow", ("--arrow",), "PATH", values.file_path,
+    Option("arrow", ("--arrow",), "PATH", converters.file_path,
            "Write the result as Arrow (Feather)", "output"),
     Option("save", ("--save",), "FILE", suffixes.files,
            "Write the kind of file that its name ends in: .csv .arrow .trace.json .pb.gz .html"
            " .folded .speedscope.json .png (may be repeated)", "output", repeat=True),
-    Option("quiet", ("--quiet",), "", values.flag, "Show no progress", "output"),
-    Option("out", ("-o", "--out"), "NAME", values.identifier,
+    Option("quiet", ("--quiet",), "", converters.flag, "Show no progress", "output"),
+    Option("out", ("-o", "--out"), "NAME", converters.identifier,
            "Bind the result to this name too", "notebook"),
-    Option("bg", ("--bg",), "", values.flag,
+    Option("bg", ("--bg",), "", converters.flag,
            "Run in the background: gives a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
 
@@ -89,13 +89,13 @@ FILES = tuple(option.name for option in OPTIONS if option.where == "output" and 
 FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "integer": values.integer,
-    "float": values.number,
-    "flag": values.flag,
-    "text": values.text,
-    "duration": values.duration,
-    "size": values.size,
-    "disk": values.disk,
+    "integer": converters.integer,
+    "float": converters.number,
+    "flag": converters.flag,
+    "text": converters.text,
+    "duration": converters.duration,
+    "size": converters.size,
+    "disk": converters.disk,
     "condition": call_format.condition,
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError, TargetError
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options, request
@@ -35,36 +35,36 @@ def parse(line: str) -> parser.Parsed:
     ],
 )
 def test_durations(text: object, seconds: float):
-    assert values.run_time(text) == seconds
+    assert converters.run_time(text) == seconds
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("64K", 65536), ("16M", 1 << 24), ("1MiB", 1 << 20), (4096, 4096)]
 )
 def test_ring_sizes(text: object, size: int):
-    assert values.ring_size(text) == size
+    assert converters.ring_size(text) == size
 
 
 def test_a_ring_is_rounded_up_to_a_power_of_two():
-    assert values.ring_size("3M") == 4 << 20
+    assert converters.ring_size("3M") == 4 << 20
 
 
 @pytest.mark.parametrize(("text", "count"), [("1M", 10**6), ("10k", 10**4), ("1_000", 1000)])
 def test_counts(text: str, count: int):
-    assert values.count(text) == count
+    assert converters.count(text) == count
 
 
 def test_a_user_is_given_by_name_or_number():
-    assert values.user_id("root") == 0
-    assert values.user_id("65534") == 65534
+    assert converters.user_id("root") == 0
+    assert converters.user_id("65534") == 65534
 
 
 def test_a_disk_becomes_the_kernels_device_number(tmp_path: Path):
     (tmp_path / "vdb").mkdir()
     (tmp_path / "vdb" / "dev").write_text("254:16\n")
 
-    assert values.disk("vdb", tmp_path) == 254 << 20 | 16
-    assert values.disk("/dev/vdb", tmp_path) == 254 << 20 | 16
+    assert converters.disk("vdb", tmp_path) == 254 << 20 | 16
+    assert converters.disk("/dev/vdb", tmp_path) == 254 << 20 | 16
 
 
 def test_a_line_is_taken_apart():

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
@@ -350,7 +350,7 @@ def _looked(
 ) -> Look:
     """Check how a view is to look. Raises ParameterError."""
     try:
-        window_s, rate, times = values.run_time(window), float(refresh), float(speed)
+        window_s, rate, times = converters.run_time(window), float(refresh), float(speed)
     except (ValueError, KernelScopeError) as error:
         raise ParameterError(
             f"window {window}, refresh {refresh}, speed {speed}: {error}", name="window"

@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, TraitError, Unicode, Union, validate
 from traitlets import Float as FloatTrait
 
-from kernelscope import values
+from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
 from kernelscope.tracing import options, replay
@@ -82,9 +82,9 @@ class KernelScope(Magics):
     @validate("duration", "max_rows", "ring")
     def _valid(self, proposal: Any) -> Any:
         convert = {
-            "duration": values.run_time,
-            "max_rows": values.row_limit,
-            "ring": values.ring_size,
+            "duration": converters.run_time,
+            "max_rows": converters.row_limit,
+            "ring": converters.ring_size,
         }[proposal["trait"].name]
         if proposal["value"] is not None:
             try:
