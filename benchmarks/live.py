@@ -148,7 +148,7 @@ def measure(notebook: Notebook, probe: str, view: str, rate: int, seconds: float
             took, spent = time.monotonic() - begun, notebook.cpu_s() - cpu
             counted = int(notebook.do("print(seen.panel.tracks[0].tracer.engine.counted)"))
             said = notebook.do(
-                "from kernelscope.liveview import status\n"
+                "from kernelscope.ui.live.widgets import status\n"
                 "print(status.facts(seen.panel.tracks[0].tracer).text())"
             )
             grown = notebook.resident_mb() - before_mb

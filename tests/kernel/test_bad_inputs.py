@@ -136,7 +136,7 @@ def test_an_unreadable_recording_is_answered_clearly(
 _ON_A_FULL_DISK = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
-from kernelscope import magics
+from kernelscope.ui.notebook import magics
 from kernelscope.tracing.session import Session
 with Session() as session:
     shell = InteractiveShell.instance()

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.errors import ParameterError
+from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.tracing.session import Session
 from kernelscope.ui.notebook import python_cell as cell
 from kernelscope.ui.notebook.python_cell import CellResults

@@ -14,6 +14,7 @@ from kernelscope.agent.attach import task_tree
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import ParameterError, RequirementError, TargetError
 from kernelscope.probe import catalogue
+from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.protocol.program import Filters, Program
 from kernelscope.tracing import request
 from kernelscope.ui.notebook import cell_summary, python_cell
@@ -102,7 +103,7 @@ def test_what_is_not_the_cells_alone_says_so() -> None:
 
 
 def test_the_cells_names_fit_into_a_threads() -> None:
-    for name in (task_tree.CELL_BEGINS, task_tree.CELL_ENDS):
+    for name in (CELL_BEGINS, CELL_ENDS):
         assert len(name.encode()) <= 15
 
 

@@ -35,7 +35,7 @@ def test_numbers_are_written_as_people_read_them(value: float, unit: str, shown:
 def test_a_notebook_shows_a_figure_without_pyplot() -> None:
     code = (
         "import sys, pandas as pd; from kernelscope.plotting import charts;"
-        "f = plot.bars(pd.DataFrame({'comm': ['a']}), 'comm'); f._repr_png_();"
+        "f = charts.bars(pd.DataFrame({'comm': ['a']}), 'comm'); f._repr_png_();"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -25,11 +25,12 @@ _DIGEST = """
 import hashlib, sys
 from pathlib import Path
 import kernelscope
-from kernelscope import export, tables
+from kernelscope.io import tabular
+from kernelscope.tables import results
 folder, *paths = sys.argv[1:]
 for path in paths:
-    for name, table in tables.by_name(kernelscope.open(path)).items():
-        written = export.to_arrow(table, Path(folder) / "table.arrow")
+    for name, table in results.by_name(kernelscope.open(path)).items():
+        written = tabular.to_arrow(table, Path(folder) / "table.arrow")
         print(path, name, hashlib.sha256(written.read_bytes()).hexdigest())
 """
 

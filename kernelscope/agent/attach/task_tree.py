@@ -18,10 +18,10 @@ from pathlib import Path
 
 from kernelscope.agent.kernel import maps
 from kernelscope.errors import RequirementError, TargetError
+from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.protocol.program import Filters, Hook, Program
 
 MAP = "ks_tree"
-CELL_BEGINS, CELL_ENDS = "ks-cell-begins", "ks-cell-ends"  # names that a cell's thread takes
 _SCANS = 100
 
 _BEFORE = f"""

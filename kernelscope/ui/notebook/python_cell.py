@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent.attach.task_tree import CELL_BEGINS, CELL_ENDS
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
+from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.tables.results import Results
 from kernelscope.tracing import request
 from kernelscope.ui import listing
