@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from kernelscope.errors import AgentRefusedError, LostEventsWarning, RecordingError
-from kernelscope.protocol.program import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
+from kernelscope.protocol.frames import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
 
 VERSION = 1
 _NAME = b"KernelScope recording "

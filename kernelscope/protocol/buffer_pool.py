@@ -20,7 +20,7 @@ _ALIGN = 64
 _UNUSED = 3  # references to a mapping: the list's, a loop's, and that of the call that counts
 
 
-class Arena:
+class BufferPool:
     """Gives out memory that may be written and that nobody else has; what it holds is old."""
 
     def __init__(self) -> None:

@@ -1,13 +1,4 @@
-"""What crosses the boundary between the notebook and the agent, and how it is checked.
-
-A *frame* is one line of JSON, then as many raw bytes as its "bytes" key says (none without it).
-The line is at most `MAX_LINE` long. Every request travels over the control socket together with
-one end of a fresh socket pair (SCM_RIGHTS); the agent forks for it, and the child answers on that
-socket alone, so that a child that dies can corrupt no other run's stream.
-
-Requests   hello · run · check · list · doctor
-A run      [loaded ·] attached · batch* · map* · status* · stacks · receipt · end, or error · end
-To a run   start (where the program holds) · until · stop · snapshot
+"""What to run: one program with its hooks, filters and limits, and how the agent checks it.
 
 `Program.from_json` is the agent's gate: it accepts only known keys with values of the right type
 and range, and raises `AgentRefusedError` naming the field otherwise.
@@ -15,32 +6,18 @@ and range, and raises `AgentRefusedError` naming the field otherwise.
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kernelscope.errors import AgentDiedError
-from kernelscope.protocol.buffer_pool import Arena
 from kernelscope.protocol.validation import NAME, Checker, integer, known, refuse
 
-VERSION = 1
-MAX_LINE = 4 << 20
-MAX_PAYLOAD = 1 << 30
 MAX_SOURCE = 256 << 10
 MAX_FIELDS = 6  # of a tracepoint's record
 MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 
-# What bpf_trace_printk prints, as records: `struct ks_printk_t` of agent/source/printk.py.
-PRINTK_TABLE = "ks_printk"
-PRINTK_CONVERSION = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?(?:hh|ll|[hlzjt])?([diuxXpsc%])")
-
 _SPEC = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,511}\Z")
-
-
-# --- what to run ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -220,163 +197,3 @@ def _params(data: Any) -> dict[str, int]:
             raise refuse("program.params", f"{name!r} is not a parameter's name")
         integer(value, f"program.params.{name}", -(2**63), 2**64 - 1)
     return dict(data)
-
-
-# --- how to read what comes back -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Field:
-    """One scalar (or array of scalars) at its place in a record, key or value.
-
-    name: dotted for members of nested structs ("addr.port", "path[1].id").
-    type: u8 … u64, s8 … s64, u128, f32, f64, char, bool, ptr.
-    offset, size: in bytes; size covers the whole array.
-    count: elements; 1 for a scalar. A char array is text.
-    bit_offset, bits: a bit field's place within its `size` bytes; bits 0 means none.
-    """
-
-    name: str
-    type: str
-    offset: int
-    size: int
-    count: int = 1
-    bit_offset: int = 0
-    bits: int = 0
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How to read one table's bytes; comes from what BCC compiled, never written twice.
-
-    table: the map's name in the C text.
-    kind: "ring" and "perf" (records), "printk" (trace_printk lines, perf records), "stack_trace",
-        or a map: "hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array".
-    key, value: for maps; record (in `value`) for rings. `*_size` are bytes.
-    histogram: "", "log2" (BPF_HISTOGRAM fed by bpf_log2l), "linear" (BPF_HISTOGRAM fed otherwise)
-        or "log_linear" (KS_HISTOGRAM); the slot is the key's last field.
-    cpus: how many values a per-CPU map holds for a key (each padded to 8 bytes); else 0.
-    max_entries: the map's capacity; a ring's size in bytes.
-    record_size: payload bytes when every record has the same size, else 0.
-    """
-
-    table: str
-    kind: str
-    key: tuple[Field, ...] = ()
-    value: tuple[Field, ...] = ()
-    key_size: int = 0
-    value_size: int = 0
-    histogram: str = ""
-    cpus: int = 0
-    max_entries: int = 0
-    record_size: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the layout as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Layout:
-        """Build a layout from `to_json`'s values (the agent is trusted by the notebook)."""
-        values = dict(data)
-        for part in ("key", "value"):
-            values[part] = tuple(Field(**item) for item in values.get(part, ()))
-        return cls(**values)
-
-
-# --- frames --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One message: its JSON header and its raw payload."""
-
-    header: dict[str, Any]
-    payload: bytes | bytearray | memoryview = b""
-
-    @property
-    def type(self) -> str:
-        """The frame's "type" key."""
-        return str(self.header.get("type", ""))
-
-
-def encode_header(header: Mapping[str, Any], payload_bytes: int = 0) -> bytes:
-    """Return the header's line; `payload_bytes` raw bytes must follow it."""
-    if payload_bytes:
-        header = {**header, "bytes": payload_bytes}
-    return json.dumps(header, separators=(",", ":")).encode() + b"\n"
-
-
-def decode_header(line: bytes) -> tuple[dict[str, Any], int]:
-    """Return a line's header and how many payload bytes follow. Raises AgentRefusedError."""
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise refuse("frame", f"not JSON ({error})") from None
-    if not isinstance(header, dict):
-        raise refuse("frame", "not a JSON object")
-    size = integer(header.pop("bytes", 0), "frame.bytes", 0, MAX_PAYLOAD)
-    return header, size
-
-
-class FrameReader:
-    """Reads frames from a stream socket; blocks, and releases the interpreter while it does."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._pending = bytearray()
-        self._arena = Arena()
-
-    def read(self) -> Frame | None:
-        """Return the next frame, or None at the stream's end.
-
-        Raises AgentDiedError where the stream ends inside a frame, AgentRefusedError where the
-        line is not a frame's.
-        """
-        line = self._line()
-        if line is None:
-            self._arena = Arena()  # what nobody looks at any more may go
-            return None
-        header, size = decode_header(line)
-        return Frame(header, self._payload(size) if size else b"")
-
-    def _line(self) -> bytes | None:
-        searched = 0
-        while True:
-            end = self._pending.find(b"\n", searched)
-            if end >= 0:
-                line = bytes(self._pending[:end])
-                del self._pending[: end + 1]
-                return line
-            searched = len(self._pending)
-            if searched > MAX_LINE:
-                raise refuse("frame", f"a line of more than {MAX_LINE} bytes")
-            chunk = self.sock.recv(1 << 16)
-            if not chunk:
-                if self._pending:
-                    raise AgentDiedError("the stream ended inside a message")
-                return None
-            self._pending += chunk
-
-    def _payload(self, size: int) -> bytearray | memoryview:
-        payload = self._arena.take(size)
-        have = min(size, len(self._pending))
-        payload[:have] = self._pending[:have]
-        del self._pending[:have]
-        view = memoryview(payload)
-        while have < size:
-            # All at once: each return would wait for the interpreter's lock.
-            count = self.sock.recv_into(view[have:], 0, socket.MSG_WAITALL)
-            if not count:
-                raise AgentDiedError("the stream ended inside a message")
-            have += count
-        return payload
-
-
-def send_frame(
-    sock: socket.socket, header: Mapping[str, Any], payload: bytes | memoryview = b""
-) -> None:
-    """Send one frame, blocking until the socket took it all."""
-    sock.sendall(encode_header(header, len(payload)))
-    if payload:
-        sock.sendall(payload)

@@ -15,7 +15,9 @@ import pandas as pd
 from kernelscope.analysis import readings as readings_of
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Column, TableSpec
-from kernelscope.protocol.program import PRINTK_TABLE, Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Layout
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import column_kinds as kinds
 from kernelscope.tables import printk
 from kernelscope.tables.assemble import amounts, finished

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe.model import COLUMN_KINDS, Column
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 _LARGEST_SPREAD = 32  # an array of numbers with more elements than this is shown as bytes
 

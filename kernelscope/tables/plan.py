@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from kernelscope.errors import ProbeSpecError
 from kernelscope.probe.model import Column, TableSpec
-from kernelscope.protocol.program import PRINTK_TABLE, Layout
+from kernelscope.protocol.layout import Layout
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import infer
 
 MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")

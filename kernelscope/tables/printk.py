@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernelscope.probe.model import Column
-from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
+from kernelscope.protocol.printk import CONVERSION
 from kernelscope.tables import column_kinds as kinds
 from kernelscope.tables import records
 from kernelscope.tables.records import Array

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 Array = npt.NDArray[Any]
 Buffer = bytes | bytearray | memoryview

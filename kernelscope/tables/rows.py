@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import records
 from kernelscope.tables.records import Array
 from kernelscope.tables.store import Batch, MapStore, Reading

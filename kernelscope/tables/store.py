@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelscope.protocol.program import Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Layout
 from kernelscope.tables import records
 
 # What a frame costs besides its bytes: the Python objects that hold it.

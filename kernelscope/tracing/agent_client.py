@@ -24,15 +24,9 @@ from kernelscope.errors import (
     AgentUnavailableError,
     from_json,
 )
+from kernelscope.protocol.frames import MAX_LINE, VERSION, Frame, FrameReader, encode_header
 from kernelscope.protocol.probe_folder import PACKAGE
-from kernelscope.protocol.program import (
-    MAX_LINE,
-    VERSION,
-    Frame,
-    FrameReader,
-    Program,
-    encode_header,
-)
+from kernelscope.protocol.program import Program
 
 START_TIMEOUT_S = 15.0
 REQUEST_TIMEOUT_S = 60.0

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.io import recording
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 from kernelscope.tracing.request import Request
 
 FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"

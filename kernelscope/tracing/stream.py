@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.errors import KernelScopeError, RecordingError
-from kernelscope.protocol.program import Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Layout
 from kernelscope.tables.plan import MAPS
 from kernelscope.tracing.batch import Batch, Feed
 from kernelscope.tracing.request import Request

@@ -16,7 +16,7 @@ from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
 from kernelscope.agent.run import bpf_stats
 from kernelscope.agent.symbols import process as process_symbols
 from kernelscope.agent.symbols import stacks as symbols
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 _UPDATE_BATCH = 26
 RAW_TRACEPOINT = syscalls.PROG_TYPE_RAW_TRACEPOINT

@@ -8,7 +8,8 @@ from typing import Any
 
 from kernelscope.agent.kernel import process
 from kernelscope.agent.server import handlers, policy, server
-from kernelscope.protocol.program import Program, encode_header
+from kernelscope.protocol.frames import encode_header
+from kernelscope.protocol.program import Program
 from kernelscope.tracing.agent_client import Agent, Channel
 
 _SOURCE = """

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernelscope.protocol.program import Filters, Frame, Program
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.program import Filters, Program
 from kernelscope.tracing.agent_client import Agent, Channel
 
 KERNELSCOPE_H = Path(__file__).parents[2] / "bpf/include/kernelscope.h"

@@ -6,7 +6,7 @@ import struct
 
 from unit.raw import CLOCK
 
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables.collector import Collector
 
 U32, U64 = struct.Struct("<I").pack, struct.Struct("<Q").pack

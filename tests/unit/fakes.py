@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kernelscope.errors import AgentDiedError, KernelScopeError
-from kernelscope.protocol.program import Field, Frame, Layout, Program
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Field, Layout
+from kernelscope.protocol.program import Program
 
 EVENTS = Layout(
     table="events",

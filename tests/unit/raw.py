@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from kernelscope.protocol.program import Field, Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Field, Layout
 
 BUSY = 1 << 31
 DISCARDED = 1 << 30

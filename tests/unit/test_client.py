@@ -19,7 +19,7 @@ from kernelscope.errors import (
     AgentUnavailableError,
     VerifierError,
 )
-from kernelscope.protocol.program import MAX_LINE, FrameReader, encode_header, send_frame
+from kernelscope.protocol.frames import MAX_LINE, FrameReader, encode_header, send_frame
 from kernelscope.tracing import agent_client
 from kernelscope.tracing.agent_client import Agent, Channel
 

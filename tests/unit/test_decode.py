@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.raw import BUSY, DISCARDED, EVENT, event, lost, ring, sample
 
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import records as decode
 
 FLAGS = st.sampled_from([0, 0, 0, 0, BUSY, DISCARDED, BUSY | DISCARDED])

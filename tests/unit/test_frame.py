@@ -25,7 +25,8 @@ from unit.raw import (
 
 from kernelscope.errors import ParameterError, ProbeSpecError
 from kernelscope.probe.model import Column, TableSpec
-from kernelscope.protocol.program import Field, Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import collector as frame
 from kernelscope.tables import decoder
 from kernelscope.tables.assemble import finished

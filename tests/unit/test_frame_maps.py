@@ -11,7 +11,7 @@ from unit.raw import EVENT, OFFSET_NS, reading
 
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Column, TableSpec
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 
 class TestMaps:

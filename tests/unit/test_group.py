@@ -19,7 +19,7 @@ from kernelscope.errors import (
 )
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, TableSpec
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 from kernelscope.tables.results import Results, Tables
 from kernelscope.tracing import option_groups
 from kernelscope.tracing.run_group import Runs

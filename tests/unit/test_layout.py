@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from kernelscope.agent.compile.bcc_layouts import fields_of
-from kernelscope.protocol.program import Field
+from kernelscope.protocol.layout import Field
 
 # Descriptions as bcc 0.26 gave them.
 INNER = '["in_t", [["port","unsigned short"], ["__pad_1","char",[2]], ["addr","unsigned int"] ], "struct_packed"]'

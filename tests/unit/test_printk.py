@@ -7,7 +7,9 @@ import struct
 import pytest
 
 from kernelscope.agent.source.rewriter import rewrite
-from kernelscope.protocol.program import PRINTK_TABLE, Field, Frame, Layout
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.layout import Field, Layout
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables.collector import Collector
 
 FIELDS = (

@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelscope.errors import AgentDiedError, AgentRefusedError
-from kernelscope.protocol.program import (
-    MAX_SOURCE,
-    Field,
-    Filters,
-    FrameReader,
-    Hook,
-    Layout,
-    Program,
-    encode_header,
-    send_frame,
-)
+from kernelscope.protocol.frames import FrameReader, encode_header, send_frame
+from kernelscope.protocol.layout import Field, Layout
+from kernelscope.protocol.program import MAX_SOURCE, Filters, Hook, Program
 
 PROGRAM = Program(
     name="reads",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernelscope.errors import LostEventsWarning, RecordingError
 from kernelscope.io import recording
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 
 HEADER = {"program": "bio", "max_rows": None}
 FRAMES = [

@@ -17,7 +17,7 @@ import pytest
 import kernelscope
 from kernelscope.errors import KernelScopeError, LostEventsWarning
 from kernelscope.io import recording
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import results
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from kernelscope.errors import (
 )
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 from kernelscope.tracing import replay
 from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request

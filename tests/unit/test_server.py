@@ -20,7 +20,7 @@ import pytest
 from kernelscope.agent.server import handlers, server
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
-from kernelscope.protocol.program import MAX_LINE, VERSION, Frame, FrameReader, send_frame
+from kernelscope.protocol.frames import MAX_LINE, VERSION, Frame, FrameReader, send_frame
 
 PATIENCE_S = 10.0
 HELLO = {"type": "hello", "version": VERSION}

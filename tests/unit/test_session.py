@@ -31,7 +31,7 @@ from kernelscope.errors import (
     ProbeNotFoundError,
     RecordingError,
 )
-from kernelscope.protocol.program import Frame
+from kernelscope.protocol.frames import Frame
 from kernelscope.tables.results import Tables
 from kernelscope.tracing.session import Session
 

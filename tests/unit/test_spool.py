@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelscope.agent.run.send_queue import Spool
-from kernelscope.protocol.program import FrameReader
+from kernelscope.protocol.frames import FrameReader
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from kernelscope.agent.symbols import process as process_symbols
 from kernelscope.agent.symbols.kernel import KernelSymbols
 from kernelscope.agent.symbols.process import FunctionTable, Mapping, ModuleFiles, Process, demangle
 from kernelscope.agent.symbols.stacks import StackResolver
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 KALLSYMS = """\
 ffffffff81000000 T _text

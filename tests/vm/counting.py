@@ -11,7 +11,8 @@ from typing import Any
 
 from vm.subject import Subject
 
-from kernelscope.protocol.program import Filters, Frame, Hook, Program
+from kernelscope.protocol.frames import Frame
+from kernelscope.protocol.program import Filters, Hook, Program
 from kernelscope.tracing.agent_client import Agent, Channel
 
 ROOT = Path(__file__).resolve().parents[2]

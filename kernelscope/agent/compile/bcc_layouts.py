@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kernelscope.protocol.program import Field
+from kernelscope.protocol.layout import Field
 
 # BCC's names of scalars (bcc's __init__.py, str2ctype) -> our type and its size
 _SCALARS: dict[str, tuple[str, int]] = {

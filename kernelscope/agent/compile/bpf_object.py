@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kernelscope.agent.kernel import syscalls
-from kernelscope.protocol.program import Layout
+from kernelscope.protocol.layout import Layout
 
 # What a map's type is called where a layout says how to read it.
 LAYOUT_KINDS = {

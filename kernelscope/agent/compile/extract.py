@@ -11,7 +11,8 @@ from kernelscope.agent.compile.bcc_layouts import fields_of, raw_bytes
 from kernelscope.agent.compile.bpf_object import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.source import rewriter
-from kernelscope.protocol.program import PRINTK_TABLE, Field, Layout
+from kernelscope.protocol.layout import Field, Layout
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
 # Maps that take more than a type and sizes: the fds that BCC made are handed on.

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from kernelscope.agent.kernel import syscalls
-from kernelscope.protocol.program import Layout
+from kernelscope.protocol.layout import Layout
 
 BATCH = 131_072  # entries of a piece: bounds what is held at once
 _FIRST_BATCH = 4096  # small maps must not pay for clearing big arrays

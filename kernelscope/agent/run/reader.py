@@ -17,7 +17,8 @@ from kernelscope.agent.kernel import maps, perf_buffer, syscalls
 from kernelscope.agent.kernel.ring_buffer import Chunk, Ring
 from kernelscope.agent.run.drain_pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
 from kernelscope.errors import AgentRefusedError
-from kernelscope.protocol.program import Layout, Program
+from kernelscope.protocol.layout import Layout
+from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object

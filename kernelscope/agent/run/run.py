@@ -26,7 +26,8 @@ from kernelscope.agent.run.reader import Reading
 from kernelscope.agent.run.send_queue import Spool, widen
 from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.protocol import hook_spec
-from kernelscope.protocol.program import Hook, Program, decode_header
+from kernelscope.protocol.frames import decode_header
+from kernelscope.protocol.program import Hook, Program
 from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:

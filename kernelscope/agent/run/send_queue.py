@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Union
 
-from kernelscope.protocol.program import encode_header
+from kernelscope.protocol.frames import encode_header
 
 _PIECES = 64  # a call's iovec; the kernel allows 1,024, a socket's buffer never takes that many
 

@@ -12,7 +12,8 @@ from typing import Any
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError, KernelScopeError
-from kernelscope.protocol.program import VERSION, Program, decode_header, send_frame
+from kernelscope.protocol.frames import VERSION, decode_header, send_frame
+from kernelscope.protocol.program import Program
 
 MAX_CHECKED = 4096
 MAX_LISTED = 10_000

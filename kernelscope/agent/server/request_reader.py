@@ -12,7 +12,7 @@ import os
 import socket
 from typing import Optional
 
-from kernelscope.protocol.program import MAX_LINE
+from kernelscope.protocol.frames import MAX_LINE
 
 _MOST_FDS = 8  # of one message; the kernel closes those beyond
 _CHUNK = 1 << 16

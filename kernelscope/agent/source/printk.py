@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from kernelscope.protocol.c_tokens import Token, arguments
-from kernelscope.protocol.program import PRINTK_CONVERSION as CONVERSION
-from kernelscope.protocol.program import PRINTK_TABLE
+from kernelscope.protocol.printk import CONVERSION
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 RECORD = "struct ks_printk_t"
 FUNCTION = "bpf_trace_printk"

@@ -20,7 +20,7 @@ from kernelscope.agent.source.prelude_trim import needed
 from kernelscope.agent.source.record_types import record_type
 from kernelscope.agent.source.table_declarations import Table, declared_tables, function_around
 from kernelscope.protocol.c_tokens import Token, arguments, names, scan
-from kernelscope.protocol.program import PRINTK_TABLE
+from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
 MAX_RINGS = 62  # ks_lost has 64 slots: one counts full maps, one the lines of printk

@@ -20,7 +20,7 @@ from kernelscope.agent.kernel import maps, syscalls
 from kernelscope.agent.kernel.ring_buffer import DISCARDED, stride_of
 from kernelscope.agent.symbols.kernel import KERNEL_HALF, Frame, KernelSymbols
 from kernelscope.agent.symbols.process import ModuleFiles, Process
-from kernelscope.protocol.program import Field, Layout
+from kernelscope.protocol.layout import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
 _LOOK_AGAIN_S = 1.0
