@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kernelscope.version import __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from kernelscope.ui.cli.doctor import doctor
     from kernelscope.ui.listing import Listing
     from kernelscope.ui.live.open import live
-
-__version__ = "0.1.0"
 
 __all__ = [
     "LostEventsWarning",

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kernelscope.tracing.request import Request
-
-VERSION = "0.1.0"
+from kernelscope.version import __version__
 
 _WHY = {
     "ring_full": "the ring buffer was full",
@@ -51,7 +50,7 @@ def build(
     """
     duration = float(ended.get("duration_s", elapsed_s))
     return {
-        "version": VERSION,
+        "version": __version__,
         "probe": request.probe,
         "name": request.name,
         "parameters": dict(request.parameters),
@@ -89,7 +88,7 @@ def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     first = min(receipts.values(), key=lambda each: each["started"])
     shares = [each["cpu_share"] for each in receipts.values() if each["cpu_share"] is not None]
     return {
-        "version": VERSION,
+        "version": __version__,
         "probes": list(receipts),
         "host": first["host"],
         "kernel": first["kernel"],

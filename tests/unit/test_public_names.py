@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def test_the_import_loads_nothing_of_what_it_will_need():
     command = [sys.executable, "-X", "importtime", "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert shown.stdout.split() == ["kernelscope"]
+    assert shown.stdout.split() == ["kernelscope", "kernelscope.version"]
     for heavy in ("pandas", "numpy", "IPython", "argparse", "socket"):
         assert f" {heavy}\n" not in shown.stderr
 
@@ -64,12 +63,15 @@ def test_a_session_is_made_without_what_decodes_and_draws():
     assert shown.stdout == "set()\n"
 
 
-def test_the_version_is_the_projects():
-    path = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    assert tomllib.loads(path.read_text())["project"]["version"] == kernelscope.__version__
+def test_the_receipt_states_the_version():
+    from unit.fakes import EVENTS, FakeChannel, attached, receipt, session
+
+    run = session(FakeChannel([attached(EVENTS), receipt()])).start(source="int f;")
+    assert run.receipt["version"] == kernelscope.__version__
 
 
-def test_the_receipt_carries_the_version():
-    from kernelscope.tracing.receipt import VERSION
-
-    assert kernelscope.__version__ == VERSION
+def test_the_version_stands_in_one_file():
+    root = Path(__file__).resolve().parents[2]
+    files = [root / "pyproject.toml", *(root / "kernelscope").rglob("*.py")]
+    stated = [path.name for path in files if f'"{kernelscope.__version__}"' in path.read_text()]
+    assert stated == ["version.py"]

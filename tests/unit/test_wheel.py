@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kernelscope.version import __version__
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +38,10 @@ def test_every_data_file_of_the_package_is_in_it(carried: set[str]) -> None:
     }
     assert data
     assert data <= carried
+
+
+def test_its_version_is_the_packages(carried: set[str]) -> None:
+    assert f"kernelscope-{__version__}.dist-info/METADATA" in carried
 
 
 def test_nothing_but_the_package_is_in_it(carried: set[str]) -> None:

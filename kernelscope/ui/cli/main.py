@@ -93,9 +93,9 @@ def _usage(_: list[str]) -> int:
 
 
 def _version(_: list[str]) -> int:
-    from kernelscope.tracing.receipt import VERSION
+    from kernelscope.version import __version__
 
-    print(f"kernelscope {VERSION}")
+    print(f"kernelscope {__version__}")
     return 0
 
 
