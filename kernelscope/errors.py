@@ -170,3 +170,8 @@ def did_you_mean(name: str, known: Sequence[str], limit: int = 3) -> list[str]:
     within = [k for k in lowered if name.lower() in k]
     found = list(dict.fromkeys([*longer, *alike, *within]))
     return [lowered[k] for k in found[:limit]]
+
+
+def suggestion(matches: Sequence[str]) -> str:
+    """Return close matches as a hint: "Did you mean a or b?"; "" if there are none."""
+    return f"Did you mean {' or '.join(matches)}?" if matches else ""

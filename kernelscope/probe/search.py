@@ -17,7 +17,7 @@ from functools import lru_cache
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
-from kernelscope.ui import listing
+from kernelscope.text import html_table, table
 
 MOST = 10
 _WEIGHTS = {
@@ -111,7 +111,7 @@ class Matches(Sequence[Match]):
         if not self.found:
             return self._nothing()
         rows = [(match.name, f"{match.summary} ({', '.join(match.why)})") for match in self.found]
-        return listing.table(("probe", "summary (what matched)"), rows)
+        return table(("probe", "summary (what matched)"), rows)
 
     def _repr_html_(self) -> str:
         if not self.found:
@@ -120,7 +120,7 @@ class Matches(Sequence[Match]):
             [f"<code>{m.name}</code>", html.escape(m.summary), html.escape(", ".join(m.why))]
             for m in self.found
         ]
-        return listing.html_table(("probe", "summary", "what matched"), rows)
+        return html_table(("probe", "summary", "what matched"), rows)
 
 
 def search(*words: str) -> Matches:

@@ -6,13 +6,13 @@ lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from kernelscope import converters
-from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.errors import ParameterError, did_you_mean, suggestion
 from kernelscope.io import suffixes
 from kernelscope.probe import call_format, hook_selection
 from kernelscope.probe.model import Parameter, Probe
@@ -110,11 +110,6 @@ def offered(where: str) -> list[Option]:
     """Return the options there are in "api", "cli" or "magic"."""
     shown = {"api": {"run"}, "cli": {"run", "output"}, "magic": {"run", "output", "notebook"}}
     return [option for option in OPTIONS if option.where in shown[where]]
-
-
-def suggestion(matches: Sequence[str]) -> str:
-    """Return the close matches as a hint, "" where there are none."""
-    return f"Did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def checked(

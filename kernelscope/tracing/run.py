@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kernelscope.errors import LostEventsWarning
 from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.tables.results import Tables
+from kernelscope.text import facts_html
 from kernelscope.tracing import receipt, request
 from kernelscope.tracing.batch import Batch
 from kernelscope.tracing.request import Request
@@ -228,8 +229,6 @@ class Run(Stoppable):
         return f"<kernelscope.Run {', '.join([self.name, *facts.values()])}>"
 
     def _repr_html_(self) -> str:
-        from kernelscope.ui.listing import facts_html
-
         return facts_html(f"{self.name}, in the background", self._facts(), self._next_step())
 
     def _facts(self) -> dict[str, str]:

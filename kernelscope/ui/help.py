@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot, Probe
+from kernelscope.text import help_width, shortened, table
 from kernelscope.tracing import options, request
 from kernelscope.ui import listing, parser
 
@@ -87,7 +88,7 @@ def named(words: str, prog: str) -> Probe:
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return what the probe does, its options, columns, plots, cost and caveats, and an example."""
     parts = [
-        textwrap.fill(f"{probe.name}: {probe.summary}", parser.help_width()),
+        textwrap.fill(f"{probe.name}: {probe.summary}", help_width()),
         _paragraphs(probe.description),
         f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
         parser.usage(probe, where=where, prog=prog),
@@ -142,7 +143,7 @@ def _with_options(probe: Probe) -> str:
 
 def _paragraphs(text: str) -> str:
     parts = text.strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), parser.help_width()) for part in parts)
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), help_width()) for part in parts)
 
 
 def _columns(probe: Probe, index: int) -> str:
@@ -152,7 +153,7 @@ def _columns(probe: Probe, index: int) -> str:
         for c in spec.columns
     ]
     heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = listing.table(("column", "unit or kind", "meaning"), rows, parser.help_width() - 2)
+    body = table(("column", "unit or kind", "meaning"), rows, help_width() - 2)
     return heading + "\n" + textwrap.indent(body, "  ")
 
 
@@ -173,11 +174,11 @@ def _cost(probe: Probe) -> str:
     cost = probe.overhead
     measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
     note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", parser.help_width())
+    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", help_width())
 
 
 def _bullets(heading: str, items: Iterable[str]) -> str:
-    width = parser.help_width()
+    width = help_width()
     lines = [
         textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
         for item in items
@@ -188,4 +189,4 @@ def _bullets(heading: str, items: Iterable[str]) -> str:
 def _example(text: str) -> str:
     """Return an example's lines, cut where folding them would tear its columns apart."""
     width = shutil.get_terminal_size((1000, 24)).columns
-    return "\n".join(listing.shortened(f"  {line}", width) for line in text.splitlines())
+    return "\n".join(shortened(f"  {line}", width) for line in text.splitlines())

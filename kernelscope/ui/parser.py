@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean
+from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean, suggestion
 from kernelscope.probe.model import Parameter, Probe
+from kernelscope.text import help_width
 from kernelscope.tracing import options
 
 
@@ -47,11 +47,6 @@ class _Parser(argparse.ArgumentParser):
         raise ParameterError(
             message.removeprefix("argument "), hint=f"{self.prog} --help lists the options"
         )
-
-
-def help_width() -> int:
-    """Return how many characters a line of help may have: the terminal's, 96 at most."""
-    return min(96, shutil.get_terminal_size((96, 24)).columns)
 
 
 def parser(
@@ -211,7 +206,7 @@ def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
         return ParameterError(f"unexpected {extra[0]!r}", hint=hint, name=extra[0])
     name = wrong.partition("=")[0]
     elsewhere = any(name in o.flags for o in options.OPTIONS if o.where == "notebook")
-    close = options.suggestion(did_you_mean(name, flags))
+    close = suggestion(did_you_mean(name, flags))
     if elsewhere and name in ("-o", "--out"):
         close = "--save FILE writes a file of the kind that its name ends in"
     return ParameterError(

@@ -26,7 +26,7 @@ from kernelscope.tracing import replay
 from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.session import Session
-from kernelscope.ui import listing
+from kernelscope.ui import messages
 from kernelscope.ui.notebook import replay_notice
 
 RECORDINGS = Path(__file__).parents[2] / "notebooks" / "recordings"
@@ -170,8 +170,8 @@ def test_a_refused_run_is_refused_again_in_the_same_words(
         **said.to_json(),
         "details": {**said.details, "recorded": True},
     }
-    assert "this machine was not asked" in listing.error_text(caught.value)
-    assert "this machine was not asked" not in listing.error_text(said)
+    assert "this machine was not asked" in messages.error_text(caught.value)
+    assert "this machine was not asked" not in messages.error_text(said)
 
 
 def test_a_run_that_ended_in_an_error_keeps_what_it_had_given(tmp_path: Path) -> None:

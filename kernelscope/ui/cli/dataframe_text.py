@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kernelscope.ui.listing import shortened
+from kernelscope.text import shortened
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
-from kernelscope.ui import listing, parser
+from kernelscope.ui import listing, messages, parser
 from kernelscope.ui.cli import dataframe_text
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: KernelScopeError, code: int) -> int:
-    print(listing.error_text(error), file=sys.stderr)
+    print(messages.error_text(error), file=sys.stderr)
     return code
 
 
@@ -158,7 +158,7 @@ def _run(tokens: list[str]) -> int:
     code = _print(result, wanted)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
-            print(listing.loss_text(*each.loss), file=sys.stderr)
+            print(messages.loss_text(*each.loss), file=sys.stderr)
     return 130 if run.interrupted else code
 
 

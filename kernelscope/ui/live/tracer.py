@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
-from kernelscope.ui import listing
+from kernelscope.ui import messages
 from kernelscope.ui.live.counting.counter import Engine
 from kernelscope.ui.live.views import View, offered
 
@@ -207,5 +207,5 @@ def _ask(run: Run, engine: Engine, ended: threading.Event) -> None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, KernelScopeError):
-        return listing.error_text(error)
+        return messages.error_text(error)
     return f"{type(error).__name__}: {error}"

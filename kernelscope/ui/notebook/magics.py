@@ -18,7 +18,7 @@ from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
 from kernelscope.tracing import options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
-from kernelscope.ui import help, listing, parser
+from kernelscope.ui import help, listing, messages, parser
 from kernelscope.ui.notebook import completion, replay_notice
 from kernelscope.ui.progress import Progress, in_notebook
 
@@ -297,13 +297,13 @@ def _plain(value: float | str) -> float | int | str:
 
 def _say_loss(what: str, advice: str) -> None:
     """Say it above the result: in a notebook as a box, elsewhere on stderr."""
-    text = listing.loss_text(what, advice)
+    text = messages.loss_text(what, advice)
     if not in_notebook():
         print(text, file=sys.stderr)
         return
     from IPython.display import display
 
-    bundle = {"text/plain": text, "text/html": listing.loss_html(what, advice)}
+    bundle = {"text/plain": text, "text/html": messages.loss_html(what, advice)}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
@@ -320,7 +320,7 @@ def _export(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) 
 
 def _text(error: KernelScopeError, cell: str | None = None) -> str:
     first = 0 if cell is None else 1  # the cell's line 1 is the %%ebpf line itself
-    return listing.error_text(error, first)
+    return messages.error_text(error, first)
 
 
 def _brief(error: KernelScopeError, cell: str | None) -> KernelScopeError:

@@ -24,6 +24,7 @@ from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.tables.results import Results
+from kernelscope.text import facts_html, shortened
 from kernelscope.tracing import request
 from kernelscope.ui import listing
 from kernelscope.ui.notebook import cell_summary
@@ -75,11 +76,11 @@ class CellResults(Results):
 
     def _repr_html_(self) -> str:
         hint = f"Each probe's table is there by its name: {', '.join(self)}; .value is the cell's."
-        return listing.facts_html("The cell, and where its time went", self.summary, hint)
+        return facts_html("The cell, and where its time went", self.summary, hint)
 
 
 def _shown(value: Any) -> str:
-    return listing.shortened(" ".join(reprlib.repr(value).split()), 80)
+    return shortened(" ".join(reprlib.repr(value).split()), 80)
 
 
 class Cell:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kernelscope.tables.assemble import is_amount
 from kernelscope.tables.results import Tables
-from kernelscope.ui import listing
+from kernelscope.text import shortened
 from kernelscope.ui.live.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def as_html(frame: pd.DataFrame, theme: Theme, size: tuple[int, int], title: str
         "<tr>"
         + "".join(
             f'<td style="{cell};text-align:{"right" if name in numbers else "left"}">'
-            f"{html.escape(listing.shortened(text, _CELL))}</td>"
+            f"{html.escape(shortened(text, _CELL))}</td>"
             for name, text in zip(map(str, shown.columns), row, strict=True)
         )
         + "</tr>"

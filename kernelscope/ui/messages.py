@@ -1,0 +1,56 @@
+"""Errors and lost events as a reader sees them: text for a terminal, HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+
+from kernelscope.errors import KernelScopeError
+
+
+def loss_html(what: str, advice: str) -> str:
+    """Return what was lost, and what would help, as a box that is not overlooked."""
+    style = "border-left:4px solid #e6a700;padding:2px 10px;margin:4px 0"
+    text = f"<b>Events were lost.</b> {html.escape(what)}."
+    if advice:
+        text += f"<br><small>{html.escape(advice)}</small>"
+    return f'<div style="{style}">{text}</div>'
+
+
+def loss_text(what: str, advice: str) -> str:
+    """Return the same in one or two lines."""
+    return "\n  ".join(part for part in (f"LostEventsWarning: {what}", advice) if part)
+
+
+def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
+    """Return an error in a few lines: what, the line of C with a caret, what to do.
+
+    lines_above: how many lines stand above the C's first where the person sees it.
+    """
+    number, text = error.details.get("line"), error.details.get("text")
+    message = error.message
+    place: list[str] = []
+    if isinstance(number, int) and isinstance(text, str):
+        message = _without_place(message, number)
+        place = _place(number + lines_above, text, error.details.get("column"))
+    parts = [f"{type(error).__name__}: {message}", *place]
+    if error.hint:
+        parts.append(textwrap.indent(error.hint, "  "))
+    if error.details.get("recorded"):
+        parts.append("  (replayed from a recording; this machine was not asked)")
+    return "\n".join(parts)
+
+
+def _without_place(message: str, number: int) -> str:
+    """Leave out the line's number and text, which are shown as they stand in the cell."""
+    first = message.splitlines()[0]
+    return first.removeprefix(f"line {number}: ").replace(f" at line {number}:", ":")
+
+
+def _place(number: int, text: str, column: int | None) -> list[str]:
+    margin = f"  {number:>4} | "
+    lines = [f"{margin}{text.rstrip()}"]
+    if column is not None:
+        blank = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
+        lines.append(f"{' ' * (len(margin) - 2)}| {blank}^")
+    return lines
