@@ -7,7 +7,8 @@ import socket
 from typing import Any
 
 from kernelscope.agent.kernel import process
-from kernelscope.agent.server import handlers, policy, server
+from kernelscope.agent.server import policy, server
+from kernelscope.agent.server.context import Context
 from kernelscope.protocol.frames import encode_header
 from kernelscope.protocol.program import Program
 from kernelscope.tracing.agent_client import Agent, Channel
@@ -34,7 +35,7 @@ def under_policy(limits: dict[str, Any], duration_ns: int) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         control.close()
-        context = handlers.Context(policy.Policy(**limits), process.private_tracefs())
+        context = Context(policy.Policy(**limits), process.private_tracefs())
         server.Server(theirs, context).serve()
         os._exit(0)
     theirs.close()

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.run.drain_pacing import SLOWEST_TICK_S, Pace
 from kernelscope.agent.run.run import Run
-from kernelscope.agent.server.handlers import Context
-from kernelscope.agent.server.policy import Policy
 from kernelscope.protocol.program import Program
 
 MIB = 1 << 20
@@ -61,11 +60,15 @@ class Rings:
         return self.filling[min(self.asked, len(self.filling)) - 1]
 
 
+def _no_compiler() -> Compiler:
+    raise AssertionError("a test of waiting compiles nothing")
+
+
 @pytest.fixture
 def client() -> Iterator[tuple[Run, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Run(Program("test", ""), theirs, Context(Policy(), tracefs=None)), ours
+        yield Run(Program("test", ""), theirs, _no_compiler, tracefs=None, limit_s=LONG_S), ours
 
 
 def test_a_ring_that_fills_ends_the_wait(client: tuple[Run, socket.socket]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from kernelscope.agent.server import handlers, server
+from kernelscope.agent.server.context import Context
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.frames import MAX_LINE, VERSION, Frame, FrameReader, send_frame
@@ -26,14 +27,14 @@ PATIENCE_S = 10.0
 HELLO = {"type": "hello", "version": VERSION}
 
 
-class Stub(handlers.Context):
+class Stub(Context):
     """Has nothing to warm up."""
 
     def compiler(self) -> Any:
         raise OSError
 
 
-def _answer(line: bytes, sock: socket.socket, context: handlers.Context) -> None:
+def _answer(line: bytes, sock: socket.socket, context: Context) -> None:
     """Stand in for `requests.serve`, with requests that only a test needs."""
     kind = json.loads(line)["type"] if line.startswith(b'{"type":"test') else ""
     if kind == "test crash":

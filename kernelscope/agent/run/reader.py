@@ -18,6 +18,7 @@ from kernelscope.agent.kernel.ring_buffer import Chunk, Ring
 from kernelscope.agent.run.drain_pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
 from kernelscope.errors import AgentRefusedError
 from kernelscope.protocol.layout import Layout
+from kernelscope.protocol.losses import Loss
 from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
@@ -198,19 +199,19 @@ class Reading:
 
     # --- losses ----------------------------------------------------------------------------------
 
-    def losses(self) -> dict[str, dict[str, int]]:
+    def losses(self) -> dict[str, dict[Any, int]]:
         """Return what was lost so far: "lost" by kind and "lost_by_table"."""
         counts = self._lost_counts()
         by_table = {name: counts[1 + index] for index, name in enumerate(self._ring_names)}
         ring_lost = sum(by_table.values())
-        lost = {
-            "ring_full": ring_lost - self._spool_full_lost,
-            "spool_full": self._spool_full_lost,
-            "map_full": counts[0],
+        lost: dict[Loss, int] = {
+            Loss.RING_FULL: ring_lost - self._spool_full_lost,
+            Loss.SPOOL_FULL: self._spool_full_lost,
+            Loss.MAP_FULL: counts[0],
         }
         for table, buffer in self._perf.items():
             by_table[table] = buffer.lost()
-            lost["perf_full"] = lost.get("perf_full", 0) + by_table[table]
+            lost[Loss.PERF_FULL] = lost.get(Loss.PERF_FULL, 0) + by_table[table]
         return {"lost": lost, "lost_by_table": by_table}
 
     def _lost_counts(self) -> list[int]:

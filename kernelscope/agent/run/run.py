@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -27,24 +27,37 @@ from kernelscope.agent.run.send_queue import Spool, widen
 from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.frames import decode_header
+from kernelscope.protocol.losses import Loss
 from kernelscope.protocol.program import Hook, Program
 from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compile.compiler import Object
-    from kernelscope.agent.server.handlers import Context
+    from kernelscope.agent.compile.compiler import Compiler, Object
 
 STATUS_EVERY_NS = 200_000_000
 FLUSH_TIMEOUT_S = 60.0
 
 
 class Run:
-    """Runs one program and sends what it finds."""
+    """Runs one program and sends what it finds.
 
-    def __init__(self, program: Program, sock: socket.socket, context: Context) -> None:
+    compiler: returns the compiler, which is created when it is first needed.
+    tracefs: where it is mounted, None where it is not. limit_s: the longest that a run may last.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        sock: socket.socket,
+        compiler: Callable[[], Compiler],
+        tracefs: Path | None,
+        limit_s: float,
+    ) -> None:
         self.program = program
         self.sock = sock
-        self.context = context
+        self.tracefs = tracefs
+        self._compiler = compiler
+        self._limit_ns = int(limit_s * 1e9)
         self.timings: dict[str, float] = {}
         self.stopped_by = ""
         widen(sock)
@@ -98,22 +111,22 @@ class Run:
             program = usdt_arguments.prepare(program)
         program = task_tree.prepare(program, loader.pid_namespace())
         self._doing = "compiling the program"
-        compiler = self.context.compiler()
+        compiler = self._compiler()
         obj = compiler.compile(program)
         self.timings.update(obj.timings)
         mark = self._lap("compile", mark)
         self._doing = "loading the program"
         bindings = self._bindings(obj, program)
-        own = hook_patterns.own_params(bindings, self.context.tracefs)
+        own = hook_patterns.own_params(bindings, self.tracefs)
         loaded = loader.load(obj, program, bindings, os.getpid(), compiler, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
-        self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.context.tracefs)
+        self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.tracefs)
         self._require_client()
         self._hold()
         self._doing = "attaching the program"
         process.end_gently(os.getppid())
-        tracefs = self.context.tracefs or attach.TRACEFS
+        tracefs = self.tracefs or attach.TRACEFS
         self._attach_all(loaded, bindings, program, tracefs)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
@@ -160,7 +173,7 @@ class Run:
     def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hook_spec.ParsedHook]]:
         names = task_tree.names_of([function.name for function in obj.functions])
         wanted = (*program.hooks, *hook_spec.implied(names))
-        view = catalogue.KernelView(self.context.tracefs, self.program.target_pid)
+        view = catalogue.KernelView(self.tracefs, self.program.target_pid)
         bindings = hook_patterns.resolve(wanted, view)
         if len(bindings) <= task_tree.count(program.filters):
             raise AttachError(
@@ -240,7 +253,7 @@ class Run:
 
     def _end_at(self, at_ns: int) -> None:
         """End at that moment of the monotonic clock, or as early as the policy wants."""
-        self._ends_ns = min(at_ns, self.began_ns + self.context.policy.max_duration_s * 10**9)
+        self._ends_ns = min(at_ns, self.began_ns + self._limit_ns)
 
     def _send_status(self, now: int) -> None:
         self.reading.prime_symbols()
@@ -317,7 +330,7 @@ class Run:
         self.reading.read_maps(final=True, between=self._make_room)
         self.reading.send_stacks()
         losses = self.reading.losses()
-        losses["lost"]["missed_runs"] = self.stats.recursion_misses()
+        losses["lost"][Loss.MISSED_RUNS] = self.stats.recursion_misses()
         receipt = {
             "type": "receipt",
             "started_ns": self.began_ns,

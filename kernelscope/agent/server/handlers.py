@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import socket
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kernelscope.agent.kernel.os_errors import as_error
-from kernelscope.agent.server.policy import Policy
+from kernelscope.agent.server.context import Context
 from kernelscope.errors import AgentRefusedError, KernelScopeError
 from kernelscope.protocol.frames import VERSION, decode_header, send_frame
 from kernelscope.protocol.program import Program
@@ -19,42 +15,6 @@ MAX_CHECKED = 4096
 MAX_LISTED = 10_000
 MAX_TEXT = 512
 SEND_TIMEOUT_S = 60.0
-
-
-@dataclass
-class Context:
-    """What the server made once and its children inherit."""
-
-    policy: Policy
-    tracefs: Path | None
-    server_pid: int = field(default_factory=os.getpid)
-    _compiler: Any = None
-
-    def compiler(self) -> Any:
-        """Return the one Compiler, made when first asked for."""
-        if self._compiler is None:
-            from kernelscope.agent.compile.cache import Cache
-            from kernelscope.agent.compile.compiler import Compiler
-
-            self._compiler = Compiler(Cache.open(), self.tracefs)
-        return self._compiler
-
-    def tidy(self) -> None:
-        """Tidy up the cache where this process has stored something; nobody waits for it now."""
-        if self._compiler is not None and self._compiler.cache is not None:
-            self._compiler.cache.tidy_if_written()
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the agent says of itself when it is greeted."""
-        return {
-            "pid": self.server_pid,
-            "uid": os.geteuid(),
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "source": self.policy.source,
-        }
 
 
 def preload() -> None:
@@ -89,7 +49,8 @@ def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
 
         program = Program.from_json(request.get("program"))
         context.policy.check(program)
-        Run(program, sock, context).execute()
+        limit_s = context.policy.max_duration_s
+        Run(program, sock, context.compiler, context.tracefs, limit_s).execute()
         return
     answers = {"hello": _hello, "check": _check, "list": _list, "doctor": _doctor}
     if not isinstance(kind, str) or kind not in answers:

@@ -26,6 +26,7 @@ from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run.send_queue import Spool
 from kernelscope.agent.server import handlers, policy
+from kernelscope.agent.server.context import Context
 from kernelscope.agent.server.request_reader import Inbox
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
@@ -46,7 +47,7 @@ class Child:
 class Server:
     """Forks a child for each request that comes in over `control`."""
 
-    def __init__(self, control: socket.socket, context: handlers.Context) -> None:
+    def __init__(self, control: socket.socket, context: Context) -> None:
         self.context = context
         self.children: dict[int, Child] = {}
         self._control = control
@@ -275,7 +276,7 @@ def main() -> int:
     try:
         control = _control_socket()
         process.isolate()
-        context = handlers.Context(policy.load(), tracefs=process.private_tracefs())
+        context = Context(policy.load(), tracefs=process.private_tracefs())
     except (KernelScopeError, OSError) as error:
         sys.stderr.write(f"{as_error(error, 'starting the agent')}\n")
         return 2
