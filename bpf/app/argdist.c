@@ -1,4 +1,4 @@
-/* How the values of an argument, of a field or of what functions return are spread. */
+/* Distribution of an argument, a field or a return value. */
 
 #define TEXT_BYTES 64
 

@@ -1,4 +1,4 @@
-/* How often functions are called, whichever and wherever they are. */
+/* Number of calls of any function. */
 
 struct caller_t {
     char comm[16];

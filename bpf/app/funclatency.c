@@ -1,4 +1,4 @@
-/* How long functions take, from their entry to their return. */
+/* Function latency, from entry to return. */
 
 struct latency_t {
     char comm[16];

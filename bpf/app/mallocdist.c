@@ -1,4 +1,4 @@
-/* Which sizes of memory programs ask for: malloc and its like. */
+/* Sizes of memory allocations: malloc and related functions. */
 
 struct size_of_t {
     char comm[16];

@@ -1,5 +1,5 @@
-/* Python's functions as they return, by the interpreter's own marker: its arguments are the code's
- * file, the function and the line. */
+/* Python's functions as they return, from the interpreter's own marker: its arguments are the
+ * code's file, the function and the line. */
 
 #define FILE_BYTES     96
 #define FUNCTION_BYTES 64

@@ -1,4 +1,4 @@
-/* Python's garbage collections: of which generation, how long, and what they found. */
+/* Python's garbage collections: generation, duration, and objects found. */
 
 struct collection_t {
     u64 at_ns;

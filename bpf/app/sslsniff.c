@@ -1,5 +1,5 @@
-/* What programs read and write through OpenSSL, before encryption and after decryption: how much,
- * by whom, and the beginning of it where that is asked for. */
+/* Reads and writes through OpenSSL, before encryption and after decryption: size, process, and on
+ * request the first bytes. */
 
 #define DIRECTION_READ  1
 #define DIRECTION_WRITE 2
@@ -19,7 +19,7 @@ struct transfer_t {
     u32 direction;
     u64 ssl;
     u64 bytes;
-    char content[CONTENT_BYTES]; /* last: left out where it was not asked for */
+    char content[CONTENT_BYTES]; /* last: left out unless requested */
 };
 
 struct slot_t {

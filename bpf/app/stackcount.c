@@ -1,4 +1,4 @@
-/* By which ways a function is reached: the stacks of its calls, counted. */
+/* Call paths to a function: the stacks of its calls, counted. */
 
 struct way_t {
     char comm[16];

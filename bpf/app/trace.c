@@ -1,4 +1,4 @@
-/* Calls of functions one by one, with the arguments and the result that the user asks for. */
+/* Each call of a function, with the arguments and results that the user asks for. */
 
 #define VALUES     6
 #define TEXTS      3
@@ -122,7 +122,7 @@ int on_call(void *ctx)
     return 0;
 }
 
-/* Texts are read here, where the call has brought them in, or has written them. */
+/* Texts are read here, because by now the call has loaded or written them. */
 int on_return(void *ctx)
 {
     struct ks_frame frame;

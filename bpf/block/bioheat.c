@@ -1,4 +1,4 @@
-/* Block I/O latency over time. Runs as tp_btf: requests are read directly. */
+/* Disk latency over time. Runs as tp_btf: requests are read directly. */
 
 struct cell_t {
     u64 at_ns;

@@ -1,4 +1,4 @@
-/* How long block I/O took, by disk and operation. Runs as tp_btf: requests are read directly. */
+/* Disk latency, by disk and operation. Runs as tp_btf: requests are read directly. */
 
 struct io_t {
     u32 disk;
@@ -17,7 +17,8 @@ static inline int start(u64 request)
     return 0;
 }
 
-/* Only --queued counts the time in the scheduler's queue: there, the first of the two starts. */
+/* Only --queued counts the time in the scheduler's queue; the first of the two events then starts
+ * the clock. */
 int on_insert(u64 *ctx)
 {
     if (!KS_PARAM(queued) || !KS_OF_DISK((struct request *)ctx[0]))
@@ -36,7 +37,7 @@ int on_issue(u64 *ctx)
     return start(key);
 }
 
-/* The request went into another one and will not complete itself. */
+/* The request was merged into another one and will not complete itself. */
 int on_merge(u64 *ctx)
 {
     u64 key = ctx[0];

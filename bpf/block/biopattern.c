@@ -1,4 +1,4 @@
-/* Whether disks are read and written in sequence. Runs as tp_btf: requests are read directly. */
+/* Sequential and random disk access. Runs as tp_btf: requests are read directly. */
 
 struct disk_t {
     u32 disk;

@@ -1,5 +1,5 @@
-/* Each block I/O: by whom, where on the disk, how large, how long. Runs as tp_btf: requests are
- * read directly. */
+/* Each disk I/O: process, position, size and latency. Runs as tp_btf: requests are read
+ * directly. */
 
 struct io_t {
     u64 at_ns;
@@ -36,7 +36,7 @@ int on_issue(u64 *ctx)
         return 0;
     if (issuer.at_ns < io.at_ns)
         io.queued_ns = io.at_ns - issuer.at_ns;
-    io.sector = request->__data_len ? request->__sector : 0; /* a flush has no place */
+    io.sector = request->__data_len ? request->__sector : 0; /* a flush has no position */
     io.bytes = request->__data_len;
     io.disk = request->q->disk->part0->bd_dev;
     io.operation = request->cmd_flags & 0xff;

@@ -1,4 +1,4 @@
-/* Block I/O latency by the code that caused it. Runs as tp_btf: requests are read directly. */
+/* Disk latency by the code that caused it. Runs as tp_btf: requests are read directly. */
 
 struct origin_t {
     u32 pid;
@@ -19,7 +19,7 @@ BPF_TABLE("lru_hash", u64, struct ks_issuer, issuers, 8192);
 BPF_HASH(issued, u64, struct io_t);
 BPF_HASH(origins, struct origin_t, struct ks_totals);
 
-/* block_getrq(bio): only what the filters keep pays for its stacks. */
+/* block_getrq(bio): stacks are taken only for requests that pass the filters. */
 int on_getrq(u64 *ctx)
 {
     struct ks_issuer issuer = {.kernel_stack = -1, .user_stack = -1};
@@ -32,7 +32,7 @@ int on_getrq(u64 *ctx)
     return 0;
 }
 
-/* block_rq_issue(request): a request without a bio that was seen shows the stack that issues it. */
+/* block_rq_issue(request): a request without a known bio shows the stack that issues it. */
 int on_issue(u64 *ctx)
 {
     struct request *request = (struct request *)ctx[0];

@@ -1,4 +1,4 @@
-/* Block I/O by process and disk. Runs as tp_btf: requests are read directly. */
+/* Disk I/O by process and disk. Runs as tp_btf: requests are read directly. */
 
 struct user_t {
     u32 pid;

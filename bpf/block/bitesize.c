@@ -1,4 +1,4 @@
-/* Sizes of block I/O. Runs as tp_btf: requests are read directly. */
+/* Disk I/O sizes. Runs as tp_btf: requests are read directly. */
 
 enum { BY_COMM, BY_PID, ALL };
 

@@ -1,5 +1,4 @@
-/* How long threads run at a stretch, or stay off the CPU. Runs as tp_btf: task_structs are read
- * directly. */
+/* How long threads run on a CPU, or stay off it. Runs as tp_btf: task_structs are read directly. */
 
 enum { ALL, BY_PID, BY_COMM };
 
@@ -9,7 +8,7 @@ struct stint_t {
     u32 slot;
 };
 
-BPF_PERCPU_ARRAY(switched, u64, 1); /* when this CPU took its thread on */
+BPF_PERCPU_ARRAY(switched, u64, 1); /* when this CPU switched to its thread */
 BPF_HASH(left, u32, u64, 65536);
 KS_HISTOGRAM(stints, struct stint_t);
 

@@ -1,4 +1,4 @@
-/* At which frequency threads run, and how often the CPUs change theirs. */
+/* The frequency at which threads run, and how often the CPUs change theirs. */
 
 struct change_t {
     u32 cpu;
@@ -15,7 +15,7 @@ BPF_HASH(current_khz, u32, u32);
 BPF_HASH(changes, struct change_t, u64);
 BPF_HASH(samples, struct sample_t, u64);
 
-/* cpu_frequency(khz, cpu): of any CPU, told by any. */
+/* cpu_frequency(khz, cpu): about any CPU, fires on any CPU. */
 int on_frequency(u64 *ctx)
 {
     struct change_t change = {.khz = ctx[0], .cpu = ctx[1]};

@@ -1,4 +1,4 @@
-/* On which CPUs threads run, sampled. */
+/* Which CPUs threads run on, sampled. */
 
 struct sample_t {
     char comm[16];

@@ -1,13 +1,13 @@
-/* Time in the handlers of hardware interrupts. Runs as tp_btf: the irqaction is read directly. */
+/* Time in hardware interrupt handlers. Runs as tp_btf: the irqaction is read directly. */
 
 struct handler_t {
     char name[32];
     u32 irq;
     u32 cpu;
-    u32 slot; /* 0 but in the histogram */
+    u32 slot; /* 0 except in the histogram */
 };
 
-BPF_PERCPU_ARRAY(entered, u64, 1); /* handlers run with interrupts off: one at a time */
+BPF_PERCPU_ARRAY(entered, u64, 1); /* handlers run with interrupts disabled: one at a time */
 BPF_HASH(hardirqs, struct handler_t, struct ks_totals);
 KS_HISTOGRAM(latency, struct handler_t);
 

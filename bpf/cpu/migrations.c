@@ -12,7 +12,7 @@ struct move_t {
 
 BPF_HASH(moves, struct move_t, u64);
 
-/* sched_migrate_task(task, cpu): also told of moves to the CPU where the task is. */
+/* sched_migrate_task(task, cpu): also fires if the task is already on that CPU. */
 int on_migrate(u64 *ctx)
 {
     struct task_struct *task = (struct task_struct *)ctx[0];

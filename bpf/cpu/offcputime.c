@@ -1,5 +1,5 @@
-/* Time that threads were off the CPU, by where they left it. Runs as tp_btf: task_structs are read
- * directly, and the stacks are those of the task that leaves. */
+/* Off-CPU time by stack. Runs as tp_btf: task_structs are read directly, and the stacks are those
+ * of the task that leaves. */
 
 enum { BLOCKED, INTERRUPTIBLE, UNINTERRUPTIBLE, PREEMPTED, ALL };
 

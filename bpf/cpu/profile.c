@@ -1,4 +1,4 @@
-/* Where the CPUs spend their time: stacks sampled at a steady rate. */
+/* Where CPU time goes: stacks sampled at a fixed rate. */
 
 struct sample_t {
     u32 pid;

@@ -1,5 +1,5 @@
-/* How long tasks that could run waited for a CPU. Runs as tp_btf: task_structs are read directly.
- */
+/* Run queue latency: time that runnable tasks wait for a CPU. Runs as tp_btf: task_structs are read
+ * directly. */
 
 struct wait_t {
     char comm[16];
@@ -33,7 +33,7 @@ static inline void end(struct task_struct *task)
     KS_COUNT(latency, &wait);
 }
 
-/* sched_switch(preempt, prev, next): prev goes back to the queue if it did not ask to sleep. */
+/* sched_switch(preempt, prev, next): prev returns to the queue unless it went to sleep. */
 int on_switch(u64 *ctx)
 {
     struct task_struct *prev = (struct task_struct *)ctx[1];

@@ -1,5 +1,5 @@
-/* How many threads run or wait on each CPU, sampled. The number is the run queue's own, which the
- * running thread's fair queue leads to: that way every kernel since 4.0 has. */
+/* Run queue length of each CPU, sampled. The number is the run queue's own, reached through the
+ * running thread's fair queue: every kernel since 4.0 has that path. */
 
 struct sample_t {
     u32 cpu;

@@ -1,5 +1,5 @@
-/* Waits for a CPU that took long: whose, and who had the CPU. Runs as tp_btf: task_structs are read
- * directly. */
+/* Long waits for a CPU: which thread waited, and which had the CPU. Runs as tp_btf: task_structs
+ * are read directly. */
 
 struct wait_t {
     u64 at_ns;

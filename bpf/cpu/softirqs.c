@@ -1,9 +1,9 @@
-/* Time in soft interrupts, by what they are for. Runs as tp_btf. */
+/* Time in soft interrupts, by type. Runs as tp_btf. */
 
 struct softirq_t {
     u32 vector;
     u32 cpu;
-    u32 slot; /* 0 but in the histogram */
+    u32 slot; /* 0 except in the histogram */
 };
 
 BPF_PERCPU_ARRAY(entered, u64, 1); /* a CPU runs one at a time */

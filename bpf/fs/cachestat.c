@@ -1,10 +1,10 @@
-/* Pages that reads found in the page cache, and those that had to be brought in first. What a task
- * adds to the cache during a read is what it missed, if it lies in the part that it asked for, and
- * readahead if not: the kernel reads ahead in the reader's own time. */
+/* Pages that reads found in the page cache, and those that had to be loaded first. A page that a
+ * task adds to the cache during a read is a miss if it is in the requested range, otherwise
+ * readahead: the kernel reads ahead in the context of the reader. */
 
 struct read_t {
     u64 position;
-    u64 first; /* pages asked for: [first, last] */
+    u64 first; /* requested pages: [first, last] */
     u64 last;
     u64 missed;
     u64 ahead;
@@ -29,7 +29,7 @@ struct pages_t {
 BPF_HASH(reading, u32, struct read_t);
 BPF_HASH(pages, struct reader_t, struct pages_t);
 
-/* A count of 0 stands for one that is not known: of readv and its like. */
+/* A count of 0 means unknown: readv and similar calls. */
 static inline int enter(u32 fd, s64 position, u64 count)
 {
     struct read_t read = {.file = ks_file(fd)};
@@ -111,7 +111,7 @@ int on_exit(struct ks_sys_exit *args)
     if (args->result <= 0)
         return 0;
     asked = ((read.position + args->result - 1) >> PAGE_SHIFT) - read.first + 1;
-    if (read.missed > asked) { /* where the count was not known */
+    if (read.missed > asked) { /* if the count was unknown */
         read.ahead += read.missed - asked;
         read.missed = asked;
     }

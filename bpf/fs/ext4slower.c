@@ -1,5 +1,5 @@
-/* Operations of ext4 that took long, between the file system's own events of begin and end. As raw
- * tracepoints: ext4 may be a module. */
+/* Slow ext4 operations, between the file system's own start and end events. As raw tracepoints,
+ * because ext4 may be a module. */
 
 #define FILE_BYTES 96
 
@@ -7,7 +7,7 @@ enum { WRITE = 1, FSYNC, WRITE_BACK, TRUNCATE, UNLINK, ALLOCATE };
 
 struct begun_t {
     u32 tid;
-    u32 operation; /* one can be within another: a sync writes back */
+    u32 operation; /* one can contain another: a sync writes back */
 };
 
 struct slow_t {
@@ -32,7 +32,7 @@ static inline int begin(u32 operation)
     return 0;
 }
 
-/* A file may have several names; this is the one that was used last. */
+/* A file may have several names; this is the most recently used one. */
 static inline struct dentry *name_of(struct inode *inode)
 {
     void *first = ks_pointer(&inode->i_dentry.first);

@@ -1,11 +1,11 @@
-/* Files that are deleted soon after they were made: how long they lived, who made and who deleted
- * them. Both from system calls; what ties them is the file's name, and that its entry in the
- * kernel's cache of names is gone after the deletion. */
+/* Short-lived files: how long they existed, who created and who deleted them. Both from system
+ * calls, matched by the file's name; after the deletion, its entry is gone from the kernel's name
+ * cache. */
 
 #define NAME_BYTES 64
 #define PATH_BYTES 256
-#define NAMESAKES  4 /* files of one name, in different folders, that are followed at a time */
-#define CREATED    (1 << 20) /* FMODE_CREATED, include/linux/fs.h: this open made the file */
+#define NAMESAKES  4         /* files with the same name that are followed at a time */
+#define CREATED    (1 << 20) /* FMODE_CREATED, include/linux/fs.h: this open created the file */
 
 struct key_t {
     char name[NAME_BYTES];
@@ -34,7 +34,7 @@ BPF_TABLE("lru_hash", struct key_t, struct made_t, made, 16384);
 BPF_HASH(entered, u32, u64);
 BPF_RINGBUF_OUTPUT(lives, 8);
 
-/* Whether the name no longer leads to a file. */
+/* Whether the name no longer refers to a file. */
 static inline bool is_gone(struct dentry *dentry)
 {
     return !ks_pointer(&dentry->d_inode) || !ks_pointer(&dentry->d_hash.pprev);
@@ -56,7 +56,7 @@ int on_opened(struct ks_sys_exit *args)
     file_made.wanted = KS_KEEP_CURRENT();
     bpf_get_current_comm(&file_made.comm, sizeof(file_made.comm));
     ks_file_name(key.name, NAME_BYTES, file);
-#pragma unroll /* a loop over what lies in memory has no end that every verifier sees */
+#pragma unroll /* not every verifier can prove that a loop over data in memory ends */
     for (u32 i = 0; i < NAMESAKES; i++) {
         key.namesake = i;
         other = made.lookup(&key);
@@ -85,7 +85,7 @@ int on_unlinkat(struct ks_sys_enter *args)
     return enter(args->args[1]);
 }
 
-/* Return where in a path its last part begins. */
+/* Return where the last part of a path starts. */
 static inline u64 last_part(u64 path)
 {
     char text[PATH_BYTES] = {};

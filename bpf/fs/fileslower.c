@@ -1,5 +1,5 @@
-/* File operations that took long: read, write, open and fsync, with the file's name. Runs as tp_btf
- * at every system call; the file is looked at when the call has taken long. */
+/* Slow file operations: read, write, open and fsync, with the file's name. Runs as tp_btf at every
+ * system call; the file is read only if the call was slow. */
 
 #define FILE_BYTES 96
 

@@ -1,5 +1,5 @@
-/* Files read and written: how often and how much, by process and file. Runs as tp_btf at the end of
- * every system call, where the registers still say which call it was, and on what. */
+/* Files read and written: number of calls and bytes, by process and file. Runs as tp_btf at the end
+ * of every system call, when the registers still hold the call and its arguments. */
 
 struct file_t {
     u64 inode;

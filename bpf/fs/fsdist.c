@@ -1,5 +1,5 @@
-/* How long operations on files took, by file system type and operation. Runs as tp_btf at every
- * system call. */
+/* File operation latency, by file system type and operation. Runs as tp_btf at every system
+ * call. */
 
 struct operation_t {
     char fs[16];

@@ -1,4 +1,4 @@
-/* File systems mounted and unmounted: by whom, what, where and with what result. */
+/* File systems mounted and unmounted: who, what, where and with what result. */
 
 #define PATH_BYTES 192
 #define TYPE_BYTES 32

@@ -3,7 +3,7 @@
 #define PATH_BYTES 256
 
 struct call_t {
-    u64 at_ns; /* 0 when the task is in no such call */
+    u64 at_ns; /* 0 if the task is in no such call */
     u64 path;
     u64 flags;
 };
@@ -54,10 +54,10 @@ int on_openat2(struct ks_sys_enter *args)
 
 int on_creat(struct ks_sys_enter *args)
 {
-    return enter(args->args[0], 01101); /* O_CREAT | O_WRONLY | O_TRUNC, as creat(2) says */
+    return enter(args->args[0], 01101); /* O_CREAT | O_WRONLY | O_TRUNC, see creat(2) */
 }
 
-/* The path is read here, not at the entry: by now the kernel has had its page brought in. */
+/* The path is read here, not at the entry: by now the kernel has loaded its page. */
 int on_exit(struct ks_sys_exit *args)
 {
     struct call_t *found = KS_OWN_IF_ANY(entered, KS_TASK_NOW());

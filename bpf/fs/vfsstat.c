@@ -1,5 +1,5 @@
-/* Operations of the virtual file system: the functions that every file system's calls go through.
- * The hooks' own arguments are not used, so that fentry and kprobe serve alike. */
+/* Virtual file system operations: the functions that the calls of every file system pass through.
+ * The hooks' own arguments are not used, so that fentry and kprobe work alike. */
 
 enum { READ, WRITE, OPEN, FSYNC, CREATE, UNLINK, MKDIR, RMDIR, RENAME, STAT, LIST };
 

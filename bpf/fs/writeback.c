@@ -1,4 +1,4 @@
-/* Rounds of write-back: which disk's dirty pages were written, why, how many and how long. */
+/* Write-back of dirty pages: which disk, why, how many pages and how long. */
 
 struct round_t {
     u64 at_ns;

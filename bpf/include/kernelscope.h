@@ -1,12 +1,13 @@
-/* KernelScope's prelude: stands before every program. What a program does not use costs nothing.
+/* KernelScope's prelude, placed before every program. Parts that a program does not use cost
+ * nothing.
  *
- * KS_PARAM(name) is a u64 that the run gives (0 where it gives none). It becomes an immediate when
- * the program is loaded, so a branch on an unset one is deleted by the verifier. */
+ * KS_PARAM(name) is a u64 set by the run (0 if not set). It becomes an immediate when the program
+ * is loaded, so the verifier removes a branch on an unset one. */
 
 #define KS_INLINE static inline __attribute__((always_inline, unused))
 
 /* --- histograms --------------------------------------------------------------------------------
- * Log-linear: 8 slots an octave, so a value is at most 1/8 of its size above its slot's lower
+ * Log-linear: 8 slots per octave, so a value is at most 1/8 of its size above its slot's lower
  * bound. Slot v is v itself below 8; above, [(8 + slot % 8) << k, +(1 << k)) with
  * k = slot / 8 - 1. */
 
@@ -44,8 +45,8 @@ KS_INLINE u32 ks_slot(u64 value)
 }
 
 /* KS_HISTOGRAM(name): one histogram. KS_HISTOGRAM(name, key_t): one for each key; the last member
- * of key_t is the slot. Count with KS_COUNT: in the keyed one all CPUs share a bucket (a
- * per-CPU hash takes twenty times as long to make). */
+ * of key_t is the slot. Count with KS_COUNT. In the keyed one all CPUs share a bucket (creating a
+ * per-CPU hash takes twenty times as long). */
 #define KS_HISTOGRAM_PLAIN(name)               BPF_PERCPU_ARRAY(name, u64, KS_SLOTS)
 #define KS_HISTOGRAM_KEYED(name, key_t)        BPF_HASH(name, key_t, u64)
 #define KS_HISTOGRAM_CHOOSE(a, b, chosen, ...) chosen
@@ -53,8 +54,8 @@ KS_INLINE u32 ks_slot(u64 value)
     KS_HISTOGRAM_CHOOSE(__VA_ARGS__, KS_HISTOGRAM_KEYED, KS_HISTOGRAM_PLAIN, )(__VA_ARGS__)
 
 /* --- tables ------------------------------------------------------------------------------------
- * `table` is a BPF_HASH's name, `key` a pointer to its key. The agent expands these itself, before
- * BCC sees them: use them as statements or as values, but not in macros of your own. */
+ * `table` is the name of a BPF_HASH, `key` a pointer to its key. The agent expands these itself,
+ * before BCC sees them: use them as statements or as values, but not in your own macros. */
 
 /* Adds to a u64, atomically: no CPU's count is lost. */
 #define KS_ADD(table, key, amount)                                                                 \
@@ -66,9 +67,9 @@ KS_INLINE u32 ks_slot(u64 value)
 
 #define KS_COUNT(table, key) KS_ADD(table, key, 1)
 
-/* A clock for each key, in a BPF_HASH(table, key_t, u64): KS_BEGIN starts it, KS_END gives the ns
- * since and stops it; 0 where it was not started. An entry stays until it is deleted: writing in
- * place costs a third of insert and delete. */
+/* A clock for each key, in a BPF_HASH(table, key_t, u64): KS_BEGIN starts it; KS_END stops it and
+ * returns the elapsed ns, or 0 if it was not started. An entry stays until it is deleted: writing
+ * in place costs a third of insert and delete. */
 #define KS_BEGIN(table, key)                                                                       \
     ({                                                                                             \
         u64 ks_now = bpf_ktime_get_ns(), *ks_since = table.lookup(key);                            \
@@ -88,9 +89,9 @@ KS_INLINE u32 ks_slot(u64 value)
         ks_elapsed;                                                                                \
     })
 
-/* What a BPF_TASK_STORAGE(table, type) has of a task, KS_TASK_NOW() or a hook's own: made if need
- * be (KS_OWN), or 0 where there is none yet (KS_OWN_IF_ANY). At half a hash's cost, and gone with
- * the task. Linux 5.13 and later. */
+/* A task's entry in a BPF_TASK_STORAGE(table, type), for KS_TASK_NOW() or a hook's own task:
+ * created if missing (KS_OWN), or 0 if missing (KS_OWN_IF_ANY). Costs half as much as a hash, and
+ * is freed with the task. Linux 5.13 and later. */
 #define KS_TASK_NOW()              ((struct task_struct *)bpf_get_current_task_btf())
 #define KS_OWN(table, task)        table.task_storage_get(task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE)
 #define KS_OWN_IF_ANY(table, task) table.task_storage_get(task, 0, 0)
@@ -145,8 +146,9 @@ KS_INLINE void ks_raise(u64 *max, u64 value)
         }                                                                                          \
     })
 
-/* The current task's stacks into record->kernel_stack and record->user_stack, as the parameter
- * `stacks` asks, whose choices are both, user and kernel. traces: a BPF_STACK_TRACE's name. */
+/* The current task's stacks into record->kernel_stack and record->user_stack, as selected by the
+ * parameter `stacks`, whose choices are both, user and kernel. traces: the name of a
+ * BPF_STACK_TRACE. */
 #define KS_STACKS(record, traces, context)                                                         \
     ({                                                                                             \
         (record)->kernel_stack = -1;                                                               \
@@ -159,7 +161,7 @@ KS_INLINE void ks_raise(u64 *max, u64 value)
 
 /* --- filters -----------------------------------------------------------------------------------
  * For programs whose hook is about another task than the current one (`filters = "code"`).
- * KS_PARAM(filter_uid) is the uid + 1: root is 0, and so is an unset parameter. */
+ * KS_PARAM(filter_uid) is the uid + 1, because root is 0 and so is an unset parameter. */
 
 KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
 {
@@ -170,7 +172,7 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
     if (KS_PARAM(filter_uid) && KS_PARAM(filter_uid) != (u64)uid + 1)
         return false;
     if (KS_PARAM(filter_comm_0)) {
-        /* not a plain copy: the kernel leaves old text behind the NUL */
+        /* not a plain copy: the kernel leaves old text after the NUL */
         bpf_probe_read_kernel_str(name, sizeof(name), comm);
         if (name[0] != KS_PARAM(filter_comm_0) || name[1] != KS_PARAM(filter_comm_1))
             return false;
@@ -179,10 +181,11 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
 }
 
 /* --- reading the kernel's structs ----------------------------------------------------------------
- * For pointers that the verifier does not know; those that tp_btf hooks give are read directly. */
+ * For pointers that the verifier does not know; pointers from tp_btf hooks are read directly. */
 
-/* What `pointer` points to; 0 where it cannot be read. Not for const members, nor for what BCC
- * itself may want to rewrite, such as what a table's value points to: see ks_pointer. */
+/* The value that `pointer` points to; 0 if it cannot be read. Not for const members, nor for
+ * expressions that BCC itself may rewrite, such as the target of a table's value: see
+ * ks_pointer. */
 #define KS_READ(pointer)                                                                           \
     ({                                                                                             \
         typeof(*(pointer)) ks_value = 0;                                                           \
@@ -190,7 +193,7 @@ KS_INLINE bool ks_keep(u32 tgid, u32 uid, const char *comm)
         ks_value;                                                                                  \
     })
 
-/* Whether a task is in the cgroup that the run is held to, or in one below it. */
+/* Whether a task is in the cgroup that the run is restricted to, or in one below it. */
 KS_INLINE bool ks_in_cgroup(struct task_struct *task)
 {
     struct css_set *set;
@@ -211,17 +214,17 @@ KS_INLINE bool ks_in_cgroup(struct task_struct *task)
     return false;
 }
 
-/* Whether a thread is among those that the run is held to. Where there is a list of them, the agent
- * puts its own in the place of this line (agent/descendants.py). */
+/* Whether a thread is among those that the run is restricted to. If there is a list of them, the
+ * agent replaces this line with its own (agent/descendants.py). */
 #define KS_IN_TREE(tid) true
 
-/* As ks_keep, for a task_struct that a tp_btf hook gave; the only one that knows cgroups and
+/* Like ks_keep, for a task_struct from a tp_btf hook; the only one that supports cgroups and
  * trees. */
 #define KS_KEEP_TASK(task)                                                                         \
     (ks_keep((task)->tgid, (task)->cred->uid.val, (task)->comm) && ks_in_cgroup(task) &&           \
      KS_IN_TREE((task)->pid))
 
-/* What an address holds; 0 where it cannot be read. */
+/* The value at an address; 0 if it cannot be read. */
 KS_INLINE u64 ks_u64(const void *from)
 {
     u64 value = 0;
@@ -243,7 +246,7 @@ KS_INLINE void *ks_pointer(const void *from)
     return (void *)ks_u64(from);
 }
 
-/* The file behind a task's descriptor; 0 where there is none. */
+/* The file of a task's descriptor; 0 if there is none. */
 KS_INLINE struct file *ks_file_of(struct task_struct *task, u32 fd)
 {
     struct fdtable *table = task->files->fdt;
@@ -252,7 +255,7 @@ KS_INLINE struct file *ks_file_of(struct task_struct *task, u32 fd)
     return fd < table->max_fds ? ks_pointer(&list[fd]) : 0;
 }
 
-/* The same of the current process. */
+/* The same for the current process. */
 KS_INLINE struct file *ks_file(u32 fd)
 {
     return ks_file_of(KS_TASK_NOW(), fd);
@@ -275,7 +278,7 @@ KS_INLINE u32 ks_device(struct file *file)
     return ks_u32(&super->s_dev);
 }
 
-/* The last part of a file's path: the kernel keeps no whole paths. Returns as
+/* The last part of a file's path, because the kernel keeps no whole paths. Returns like
  * bpf_probe_read_kernel_str. */
 KS_INLINE s64 ks_file_name(char *name, u32 size, struct file *file)
 {
@@ -285,8 +288,8 @@ KS_INLINE s64 ks_file_name(char *name, u32 size, struct file *file)
 }
 
 /* --- system calls ------------------------------------------------------------------------------
- * What tracepoint:syscalls:* gives, the same for every call. Reading it so needs no tracefs when
- * compiling, and a call that a machine lacks stays optional. */
+ * The record of tracepoint:syscalls:*, the same for every call. Declaring it here needs no tracefs
+ * when compiling, and a call that a machine lacks stays optional. */
 
 struct ks_sys_enter {
     u64 common;
@@ -301,8 +304,8 @@ struct ks_sys_exit {
 };
 
 /* For tp_btf:sys_enter(regs, number) and tp_btf:sys_exit(regs, result), which see every call: one
- * program that looks at the number first costs a call that is wanted less than classic tracepoints
- * do. At the exit the registers still hold the number and the first argument. */
+ * program that checks the number first costs the traced call less than classic tracepoints do. At
+ * the exit the registers still hold the number and the first argument. */
 KS_INLINE u32 ks_number(struct pt_regs *regs)
 {
 #ifdef bpf_target_arm64
@@ -321,7 +324,7 @@ KS_INLINE u64 ks_first(struct pt_regs *regs)
 #endif
 }
 
-/* Whether a task is in a call of a 32-bit program, whose numbers mean others. */
+/* Whether a task is in a call of a 32-bit program, which numbers its calls differently. */
 KS_INLINE bool ks_is_32bit(struct task_struct *task)
 {
 #ifdef bpf_target_arm64
@@ -331,7 +334,7 @@ KS_INLINE bool ks_is_32bit(struct task_struct *task)
 #endif
 }
 
-/* What a call does with a file, by its number; 0 for other calls. */
+/* The kind of file operation that a call is, by its number; 0 for other calls. */
 #define KS_READS  1
 #define KS_WRITES 2
 #define KS_OPENS  3
@@ -365,7 +368,7 @@ KS_INLINE u32 ks_operation(u32 number)
     case __NR_getdents:
     case __NR_getdents64:
         return KS_LISTS;
-#else /* other machines than x86_64: asm-generic/unistd.h */
+#else /* machines other than x86_64: asm-generic/unistd.h */
     case 63:                             /* read */
     case 67:                             /* pread64 */
     case 65:                             /* readv */
@@ -392,7 +395,7 @@ KS_INLINE u32 ks_operation(u32 number)
     }
 }
 
-/* The same at sys_exit; 0 also for a 32-bit program's. */
+/* The same at sys_exit; 0 also for a 32-bit program's call. */
 KS_INLINE u32 ks_operation_ended(struct pt_regs *regs, struct task_struct *task)
 {
     u32 operation = ks_operation(ks_number(regs));
@@ -400,7 +403,7 @@ KS_INLINE u32 ks_operation_ended(struct pt_regs *regs, struct task_struct *task)
     return operation && !ks_is_32bit(task) ? operation : 0;
 }
 
-/* The file that such an operation was on, or has opened; 0 where there is none. */
+/* The file that such an operation used or opened; 0 if there is none. */
 KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *regs, u32 operation,
                                      s64 result)
 {
@@ -408,11 +411,11 @@ KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *r
 }
 
 /* --- scheduling --------------------------------------------------------------------------------
- * For tp_btf:sched_switch(preempt, prev, next): whether prev asked to sleep. If not, it goes back
- * to the queue; it may have been preempted on the way to its sleep. */
+ * For tp_btf:sched_switch(preempt, prev, next): whether prev went to sleep. If not, it returns to
+ * the queue; it may have been preempted on the way to its sleep. */
 #define KS_SLEEPS(preempt, prev) (!((preempt)&1) && (prev)->__state != TASK_RUNNING)
 
-/* A thread's wait for a CPU, a clock in a BPF_HASH(table, u32, u64): it begins at a wake-up
+/* A thread's wait for a CPU, a clock in a BPF_HASH(table, u32, u64): it starts at a wake-up
  * (KS_WAITS), or when another thread gets the CPU (KS_PUT_BACK, at sched_switch). */
 #define KS_WAITS(table, task)                                                                      \
     ({                                                                                             \
@@ -431,15 +434,15 @@ KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *r
     })
 
 /* A call between its entry and its return, in a BPF_HASH(table, u32, struct ks_call): KS_ENTER
- * keeps its number and its first `count` arguments (a tracepoint refuses programs that read more
- * than the call has); KS_LEAVE moves them to *found, and is false where the entry was not seen. */
+ * keeps its number and its first `count` arguments (a tracepoint rejects programs that read more
+ * than the call has); KS_LEAVE moves them to *found, and is false if the entry was not seen. */
 struct ks_call {
     u64 at_ns;
     s64 number;
     u64 args[6];
 };
 
-/* (s32): the hole behind a tracepoint's call number may hold anything. */
+/* (s32): the padding after a tracepoint's call number may contain anything. */
 #define KS_ENTER(table, entry, count)                                                              \
     ({                                                                                             \
         struct ks_call ks_begun = {.at_ns = bpf_ktime_get_ns(), .number = (s32)(entry)->number};   \
@@ -459,7 +462,7 @@ struct ks_call {
         ks_begun != 0;                                                                             \
     })
 
-/* The same in a BPF_TASK_STORAGE(table, struct ks_call), for calls that come often. */
+/* The same in a BPF_TASK_STORAGE(table, struct ks_call), for frequent calls. */
 #define KS_OWN_ENTER(table, entry, count)                                                          \
     ({                                                                                             \
         struct ks_call *ks_begun = KS_OWN(table, KS_TASK_NOW());                                   \
@@ -481,7 +484,7 @@ struct ks_call {
         ks_seen;                                                                                   \
     })
 
-/* A text of 8 bytes without what stands behind its NUL. */
+/* A text of 8 bytes, with everything after its NUL cleared. */
 KS_INLINE u64 ks_until_nul(u64 text)
 {
     u64 nul = (text - 0x0101010101010101ULL) & ~text & 0x8080808080808080ULL;
@@ -489,7 +492,7 @@ KS_INLINE u64 ks_until_nul(u64 text)
     return text & (((nul & -nul) >> 7) - 1);
 }
 
-/* A task's name, fit for a key, at a tenth of bpf_get_current_comm's cost. */
+/* A task's name, usable as a key, at a tenth of the cost of bpf_get_current_comm. */
 KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
 {
     const u64 *from = (const u64 *)task->comm;
@@ -501,8 +504,8 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
 }
 
 /* --- records -----------------------------------------------------------------------------------
- * KS_TASK are members that the columns pid, tid, uid and comm read; KS_SET_TASK fills them with the
- * current task. */
+ * KS_TASK are the members that the columns pid, tid, uid and comm read; KS_SET_TASK fills them from
+ * the current task. */
 
 #define KS_TASK                                                                                    \
     u32 pid;                                                                                       \
@@ -520,9 +523,9 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
     })
 
 /* --- sockets -----------------------------------------------------------------------------------
- * KS_ENDS are members that the columns local_address, local_port, remote_address and remote_port
- * read; KS_SET_ENDS fills them from a struct sock of the internet, whatever hook gave it. Ports are
- * in host order. A socket that is done has no skc_num any more. */
+ * KS_ENDS are the members that the columns local_address, local_port, remote_address and
+ * remote_port read; KS_SET_ENDS fills them from an internet struct sock of any hook. Ports are in
+ * host order. A closed socket no longer has skc_num. */
 
 #define KS_IPV6 10 /* AF_INET6, include/linux/socket.h */
 
@@ -550,16 +553,16 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
         }                                                                                          \
     })
 
-/* Whether one of the ends has that port; 0 means any. */
+/* Whether one of the ends has this port; 0 means any. */
 #define KS_HAS_PORT(record, port)                                                                  \
     (!(port) || (record)->local_port == (port) || (record)->remote_port == (port))
 
-/* An address as bind(2) and connect(2) take it: sockaddr_in and sockaddr_in6 in one. KS_SET_ADDRESS
- * copies the IP address to 16 bytes. */
+/* An address in the form of bind(2) and connect(2): sockaddr_in and sockaddr_in6 in one.
+ * KS_SET_ADDRESS copies the IP address to 16 bytes. */
 struct ks_address {
     u16 family;
     u16 port; /* network order */
-    u32 v4;   /* of IPv6 its flow */
+    u32 v4;   /* the IPv6 flow label */
     u8 v6[16];
 };
 
@@ -571,7 +574,7 @@ struct ks_address {
             __builtin_memcpy(to, &(from)->v4, 4);                                                  \
     })
 
-/* The socket behind a descriptor of the current process; 0 where it is none. */
+/* The socket of a descriptor of the current process; 0 if it is not a socket. */
 KS_INLINE struct sock *ks_sock(u32 fd)
 {
     struct file *file = ks_file(fd);
@@ -580,12 +583,12 @@ KS_INLINE struct sock *ks_sock(u32 fd)
     return file && KS_READ(&socket->file) == file ? KS_READ(&socket->sk) : 0;
 }
 
-/* MSG_PEEK, include/linux/socket.h: the data stays, and is received once more. */
+/* MSG_PEEK, include/linux/socket.h: the data stays, and is received again later. */
 #define KS_PEEK 2
 
-/* The tracepoints sock_send_length and sock_recv_length (6.3 and later) come after the functions in
- * the same call. Where those can be traced, too, they note it in a BPF_ARRAY(table, u64, 1), and
- * the tracepoints leave the call to them. */
+/* The tracepoints sock_send_length and sock_recv_length (6.3 and later) run after the functions in
+ * the same call. If those can be traced too, they note it in a BPF_ARRAY(table, u64, 1), and the
+ * tracepoints skip the call. */
 #define KS_BY_FUNCTION(table)                                                                      \
     ({                                                                                             \
         u64 ks_yes = 1;                                                                            \
@@ -600,7 +603,7 @@ KS_INLINE struct sock *ks_sock(u32 fd)
         ks_noted ? *ks_noted : 0;                                                                  \
     })
 
-/* As KS_KEEP_TASK, for the current task. */
+/* Like KS_KEEP_TASK, for the current task. */
 #define KS_KEEP_CURRENT()                                                                          \
     ({                                                                                             \
         struct task_struct *ks_current = bpf_get_current_task_btf();                               \
@@ -610,22 +613,23 @@ KS_INLINE struct sock *ks_sock(u32 fd)
 /* --- block I/O ---------------------------------------------------------------------------------
  * For tp_btf hooks, whose struct request is read directly. */
 
-/* Whether a request is for the disk or partition that the parameter `disk` names; 0 means any. */
+/* Whether a request is for the disk or partition selected by the parameter `disk`; 0 means any. */
 #define KS_OF_DISK(request)                                                                        \
     (!KS_PARAM(disk) || (request)->q->disk->part0->bd_dev == KS_PARAM(disk) ||                     \
      (request)->part->bd_dev == KS_PARAM(disk))
 
-/* block_rq_complete(request, error, bytes) also tells of parts; the last is all that is left. */
+/* block_rq_complete(request, error, bytes) also fires for parts; the last one is all that is
+ * left. */
 #define KS_IS_WHOLE(request, bytes) ((u32)(bytes) >= (request)->__data_len)
 
-/* A request is often issued for others, by a worker of the kernel. Who wants it is the task at
- * block_getrq(bio), where a request is taken for a bio: KS_ISSUER keeps it, in a
+/* A kernel worker often issues a request for another task. The requester is the task at
+ * block_getrq(bio), where a request is allocated for a bio: KS_ISSUER stores it, in a
  * BPF_TABLE("lru_hash", u64, struct ks_issuer, table, 8192), and KS_ISSUER_OF finds it again. */
 struct ks_issuer {
     u64 at_ns;
     s32 kernel_stack;
     s32 user_stack;
-    u32 kept; /* whether the filters keep it */
+    u32 kept; /* whether it passes the filters */
     KS_TASK;
 };
 
@@ -646,9 +650,9 @@ KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
         table.update(&ks_bio, &ks_new);                                                            \
     })
 
-/* Its value is whether the filters and the parameter `disk` keep the request. A merge at the front
- * changes the first bio, one at the end the last. What has no bio that was seen, such as a flush
- * that the kernel adds, is the current task's. */
+/* Its value is whether the request passes the filters and the parameter `disk`. A merge at the
+ * front changes the first bio, one at the end the last. A request without a known bio, such as a
+ * flush added by the kernel, belongs to the current task. */
 #define KS_ISSUER_OF(table, request, into)                                                         \
     ({                                                                                             \
         u64 ks_bio = (u64)(request)->bio;                                                          \
@@ -665,17 +669,17 @@ KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
     })
 
 /* --- functions that the user chose -------------------------------------------------------------
- * For hooks "{function}" of a description: one C function at any hook, and at many. A column of
- * kind "hook" shows KS_HOOK as the function's name. */
+ * For hooks "{function}" of a description: one C function at any number of hooks of any kind. A
+ * column of kind "hook" shows KS_HOOK as the function's name. */
 
 #define KS_HOOK ((u32)KS_PARAM(hook_number))
 
-/* What the context is, in KS_PARAM(hook_context). */
+/* The type of the context, in KS_PARAM(hook_context). */
 #define KS_REGISTERS 0 /* struct pt_regs: kprobe, uprobe, usdt and their returns */
 #define KS_ARGUMENTS 1 /* an array: fentry, fexit, tp_btf, rawtracepoint */
 #define KS_RECORD    2 /* a tracepoint's record */
 
-/* Where in pt_regs an argument is, counted from 1. */
+/* The position of an argument in pt_regs, counted from 1. */
 KS_INLINE u32 ks_register(u32 argument)
 {
     struct pt_regs *none = 0;
@@ -696,8 +700,8 @@ KS_INLINE u32 ks_register(u32 argument)
     }
 }
 
-/* An argument, counted from 1. Read by a helper: which one it is, is known too late for a plain
- * access, whose place in the context must be a constant of the compiler's. */
+/* An argument, counted from 1. Read by a helper: its number is known only after compiling, and a
+ * plain access needs a compile-time constant as its position in the context. */
 KS_INLINE u64 ks_argument(void *context, u32 argument)
 {
     if (KS_PARAM(hook_context) == KS_ARGUMENTS)
@@ -705,7 +709,7 @@ KS_INLINE u64 ks_argument(void *context, u32 argument)
     return ks_u64(context + ks_register(argument));
 }
 
-/* What the function returns, at its return. */
+/* The function's return value, at its return. */
 KS_INLINE u64 ks_returned(void *context)
 {
     struct pt_regs *none = 0;
@@ -718,8 +722,8 @@ KS_INLINE u64 ks_returned(void *context)
     return value;
 }
 
-/* A field of a tracepoint's record, or the address of one that is text. place: hook_field_N, as
- * agent/tracepoint_fields.py packs it. */
+/* A field of a tracepoint's record, or its address if it is text. place: hook_field_N, as packed by
+ * agent/tracepoint_fields.py. */
 KS_INLINE u64 ks_field(void *context, u64 place)
 {
     u32 offset = place & 0xffff, size = place >> 16 & 0xffff;
@@ -738,11 +742,11 @@ KS_INLINE u64 ks_field(void *context, u64 place)
 }
 
 /* A value that a parameter of kind "format" asks for: format is its NAME_N, field hook_field_N. */
-#define KS_RETURN         7 /* a source, beside arguments 1 to 6 */
+#define KS_RETURN         7 /* a source, other than arguments 1 to 6 */
 #define KS_TEXT           7 /* a kind of value; the others are numbers of 64, 32, 16 and 8 bits */
 #define KS_SOURCE(format) ((format)&0xff)
 #define KS_KIND(format)   ((format) >> 8 & 0xff)
-#define KS_SLOT(format)   ((format) >> 16 & 3) /* which of the texts it is */
+#define KS_SLOT(format)   ((format) >> 16 & 3) /* the index among the texts */
 
 KS_INLINE u64 ks_given(void *context, u64 format, u64 field)
 {
@@ -773,8 +777,7 @@ KS_INLINE u64 ks_converted(u64 format, u64 value)
     }
 }
 
-/* The text at an address of the program's or of the kernel's. Returns as bpf_probe_read_user_str.
- */
+/* The text at a user or kernel address. Returns like bpf_probe_read_user_str. */
 KS_INLINE s64 ks_text(char *to, u32 size, u64 address)
 {
     s64 read = bpf_probe_read_user_str(to, size, (void *)address);
@@ -782,12 +785,12 @@ KS_INLINE s64 ks_text(char *to, u32 size, u64 address)
     return read >= 0 ? read : bpf_probe_read_kernel_str(to, size, (void *)address);
 }
 
-/* A call of a function that the user chose, from its entry to its return: a recursive one gets a
- * key of its own. In a BPF_HASH(table, struct ks_frame, struct ks_nesting); *frame is the key.
+/* A call of a user-selected function, from its entry to its return: a recursive one gets a key of
+ * its own. In a BPF_HASH(table, struct ks_frame, struct ks_nesting); *frame is the key.
  *
- * A program's call that was left by longjmp or an exception never returns. Its stack is gone by the
- * time that another call begins above the outermost one. (The kernel has none, but interrupts on
- * stacks of their own.) */
+ * A call that a program left by longjmp or an exception never returns. Its stack is gone by the
+ * time another call starts above the outermost one. (The kernel has neither, but it has interrupts
+ * on their own stacks.) */
 struct ks_frame {
     u32 tid;
     u32 hook;
@@ -822,7 +825,7 @@ KS_INLINE u64 ks_stack_pointer(void *context)
         }                                                                                          \
     })
 
-/* False where the entry was not seen. */
+/* False if the entry was not seen. */
 #define KS_FRAME_ENDS(table, frame)                                                                \
     ({                                                                                             \
         struct ks_frame ks_thread = {.tid = bpf_get_current_pid_tgid(), .hook = KS_HOOK};          \

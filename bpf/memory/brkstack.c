@@ -1,4 +1,4 @@
-/* Growth of heaps by brk, by the program's stack. */
+/* Heap growth by brk, by user stack. */
 
 struct site_t {
     u32 pid;

@@ -1,4 +1,4 @@
-/* Compaction of memory: pages moved so that large pieces become free. */
+/* Memory compaction: pages moved to make contiguous memory. */
 
 struct compaction_t {
     u64 at_ns;

@@ -1,5 +1,4 @@
-/* Memory of the C library's malloc that is still held: by the stack that took it, and piece by
- * piece. */
+/* Memory allocated with malloc and not yet freed: by stack, and by allocation. */
 
 struct piece_t {
     u64 address;
@@ -16,8 +15,8 @@ struct allocation_t {
 
 struct request_t {
     u64 bytes;
-    u64 freed;  /* realloc: the piece that it takes */
-    u64 result; /* posix_memalign: where it puts the address */
+    u64 freed;  /* realloc: the allocation passed to it */
+    u64 result; /* posix_memalign: where it stores the address */
 };
 
 struct site_t {
@@ -101,7 +100,7 @@ static inline void take(struct piece_t *piece, struct allocation_t *allocation)
     lock_xadd(&held->allocated, 1);
 }
 
-/* The stack is taken at the return: at an entry the caller itself would be missing in it. */
+/* The stack is taken at the return: at an entry it would lack the caller. */
 int on_return(struct pt_regs *ctx)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();

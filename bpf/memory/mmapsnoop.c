@@ -1,4 +1,4 @@
-/* Changes of address spaces: mmap, munmap, mremap, mprotect and brk. */
+/* Address space changes: mmap, munmap, mremap, mprotect and brk. */
 
 #define FILE_BYTES 64
 
@@ -43,7 +43,7 @@ int on_mprotect(struct ks_sys_enter *args)
     return 0;
 }
 
-/* The break before the call stands in the place of the length. */
+/* The break before the call is stored in place of the length. */
 int on_brk(struct ks_sys_enter *args)
 {
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -127,7 +127,7 @@ int on_exit(struct ks_sys_exit *args)
     return 0;
 }
 
-/* brk never fails: where it cannot move the break, it returns the old one. */
+/* brk never fails: if it cannot move the break, it returns the old one. */
 int on_brk_exit(struct ks_sys_exit *args)
 {
     struct change_t change = {};

@@ -1,5 +1,5 @@
 /* Processes that the kernel kills because memory ran out. The victim is read when its signal is
- * sent, which comes first: the event that says why has not the same contents on all kernels. */
+ * sent, which happens first: the event with the reason differs between kernels. */
 
 #define SIGKILL_NUMBER 9
 #define FROM_KERNEL    1 /* SEND_SIG_PRIV, include/linux/signal.h */
@@ -23,7 +23,7 @@ struct victim_t {
     u32 unused;
 };
 
-/* struct oom:mark_victim: what all kernels have of it. */
+/* struct oom:mark_victim: the part that all kernels have. */
 struct mark_t {
     u64 common;
     s32 pid;
@@ -32,7 +32,7 @@ struct mark_t {
 BPF_TABLE("lru_hash", u32, struct victim_t, killed, 1024);
 BPF_RINGBUF_OUTPUT(victims, 8);
 
-/* A counter is a plain number up to 6.1, and then one of several parts; the others are small. */
+/* A counter is a plain number up to 6.1, and then has several parts; the others are small. */
 static inline u64 pages(struct mm_struct *mm, u32 which)
 {
     u64 stride = sizeof(mm->rss_stat) / 4;
@@ -69,7 +69,7 @@ int on_signal(u64 *ctx)
     return 0;
 }
 
-/* Of a victim that was ending already, and so got no signal, only the id can be compared. */
+/* For a victim that was already exiting, and so got no signal, only the id can be compared. */
 static inline bool is_wanted(u32 pid)
 {
     if (KS_PARAM(filter_uid) || KS_PARAM(filter_comm_0) || KS_PARAM(filter_cgroup))

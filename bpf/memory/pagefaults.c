@@ -1,5 +1,5 @@
-/* Page faults, by process, kind and the program's stack. The hooks are the kernel's own counters of
- * minor and major faults, sampled at every one. */
+/* Page faults, by process, kind and user stack. The hooks are the kernel's own counters of minor
+ * and major faults, sampled at every fault. */
 
 enum { MINOR = 1, MAJOR };
 

@@ -1,4 +1,4 @@
-/* Tasks that had to free memory themselves before they got some. */
+/* Tasks that had to free memory themselves before an allocation (direct reclaim). */
 
 enum { DIRECT = 1, LIMIT };
 

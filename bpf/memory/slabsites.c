@@ -1,5 +1,4 @@
-/* Kernel memory by where it is allocated: kmalloc and the slab caches, with what is still in use.
- */
+/* Kernel memory by allocation site: kmalloc and the slab caches, with the objects still in use. */
 
 struct site_t {
     char cache[32];
@@ -52,7 +51,7 @@ static inline void take(void *ctx, struct site_t *site, u64 object)
     lock_xadd(&memory->bytes, (u64)site->object_bytes);
     lock_xadd(&memory->held, 1);
     lock_xadd(&memory->held_bytes, (s64)site->object_bytes);
-    release(object); /* of frees in bulk the kernel tells nothing */
+    release(object); /* the kernel fires no event for frees in bulk */
     objects.update(&object, site);
 }
 
@@ -80,7 +79,7 @@ int on_cache_alloc(u64 *ctx)
     return 0;
 }
 
-/* Who frees does not matter: often it is another task, or none. */
+/* The task that frees does not matter: it is often another one, or none. */
 int on_free(u64 *ctx)
 {
     release(ctx[1]);

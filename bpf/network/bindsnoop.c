@@ -1,4 +1,4 @@
-/* Sockets bound to addresses and ports: by whom, with which options, and whether it worked. */
+/* Sockets bound to addresses and ports: who, with which options and result. */
 
 struct bind_t {
     u64 at_ns;

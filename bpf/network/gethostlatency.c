@@ -1,9 +1,9 @@
-/* Calls of the C library's resolver: for which name, with what result and how long they took. */
+/* Calls of the C library's resolver: name, result and duration. */
 
 #define CALL_GETADDRINFO    0
 #define CALL_GETHOSTBYNAME  1
 #define CALL_GETHOSTBYNAME2 2
-#define NOT_FOUND           1 /* gethostbyname gives no number */
+#define NOT_FOUND           1 /* gethostbyname returns no number */
 
 struct call_t {
     u64 at_ns;
@@ -34,7 +34,7 @@ static inline int enter(u64 host, u64 service)
     return 0;
 }
 
-/* The names are read here, not at the entry: by now their pages have been brought in. */
+/* The names are read here, not at the entry: by now their pages are loaded. */
 static inline int leave(u32 which, s32 result)
 {
     struct lookup_t lookup = {.call = which, .result = result};

@@ -1,5 +1,5 @@
-/* How long packets took from the driver to a socket's queue, and to the program that read them.
- * Runs as tp_btf, or fentry: packets and sockets are read directly. */
+/* Time of packets from the driver to a socket's queue, and to the program that read them. Runs as
+ * tp_btf, or fentry: packets and sockets are read directly. */
 
 #define TO_QUEUE 0
 #define TO_READ  1
@@ -45,7 +45,7 @@ static inline void count(struct sock *sk, u32 stage, u64 since)
     KS_COUNT(latency, &seen);
 }
 
-/* What tells a packet from others, also where it was copied on the way (clones share it). */
+/* Identifies a packet, even if it was copied on the way (clones share it). */
 static inline u64 head_of(u64 skb)
 {
     return ks_u64(&((struct sk_buff *)skb)->head);
@@ -74,7 +74,7 @@ int on_ready(u64 *ctx)
     return 0;
 }
 
-/* The packet that is the next to be read; UDP moves its queue to a second one for that. */
+/* The next packet to be read; UDP moves its queue to a second one for that. */
 static inline u64 next_of(struct sock *sk)
 {
     struct sk_buff_head *first = &sk->sk_receive_queue;

@@ -1,5 +1,5 @@
-/* How long packets waited in the queue of an interface before its driver got them.
- * Runs as tp_btf: queues and packets are read directly. */
+/* Time that packets wait in an interface's queue. Runs as tp_btf: queues and packets are read
+ * directly. */
 
 #define MOST_AT_ONCE 64 /* packets that are taken out together, chained by skb->next */
 

@@ -1,5 +1,5 @@
-/* Packets that the kernel dropped: why, of which protocol, and where in the kernel.
- * Runs as tp_btf: packets are read directly. */
+/* Dropped packets: reason, protocol, and place in the kernel. Runs as tp_btf: packets are read
+ * directly. */
 
 #define ETHERTYPE 0x10000 /* a protocol above this is no IP protocol but an Ethernet type */
 
@@ -12,7 +12,7 @@ struct drop_t {
 BPF_STACK_TRACE(stacks, 4096);
 BPF_HASH(drops, struct drop_t, u64);
 
-/* A packet that is dropped on its way out may have no headers yet. */
+/* A packet that is dropped on its way out may not have headers yet. */
 static inline u32 protocol_of(struct sk_buff *skb)
 {
     void *header = skb->head + skb->network_header;

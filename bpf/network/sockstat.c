@@ -1,5 +1,5 @@
-/* The sockets there are, as ss shows them, with the processes that hold them.
- * Runs as iterators: first over all open files, for the holders, then over the sockets. */
+/* Open sockets, as in ss, with the processes that hold them. Runs as iterators: first over all open
+ * files, for the holders, then over the sockets. */
 
 struct holder_t {
     u32 pid;
@@ -38,7 +38,7 @@ BPF_HASH(holders, u64, struct holder_t, 65536);
 BPF_RINGBUF_OUTPUT(sockets, 8);
 BPF_RINGBUF_OUTPUT(unix_sockets, 8);
 
-/* What tells a socket from all that there were; its address is used again. */
+/* Identifies a socket across time, because its address is used again. */
 static inline u64 inode_of(struct socket *socket)
 {
     return socket ? ks_u64(&((struct socket_alloc *)socket)->vfs_inode.i_ino) : 0;
@@ -105,8 +105,8 @@ static inline void put(struct socket_t *found)
         sockets.ringbuf_output(found, sizeof(*found), 0);
 }
 
-/* bpf_iter__tcp: meta, sk_common, uid. What waits after its end (TIME_WAIT), or is still shaking
- * hands, is smaller than a sock and belongs to no process. */
+/* bpf_iter__tcp: meta, sk_common, uid. An entry in TIME_WAIT or in the handshake is smaller than a
+ * sock and belongs to no process. */
 int on_tcp(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[1];
@@ -143,7 +143,7 @@ int on_udp(u64 *ctx)
     return 0;
 }
 
-/* The path, with an @ for the NUL that begins the name of what is in no folder. */
+/* The path, with an @ for the NUL that starts the name of a socket outside the file system. */
 static inline void set_path(struct local_t *found, struct unix_sock *unix_sk)
 {
     struct unix_address *address = ks_pointer(&unix_sk->addr);

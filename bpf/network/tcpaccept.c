@@ -1,4 +1,4 @@
-/* Accepted TCP connections: by which process, from whom, and how long they waited for it. */
+/* Accepted TCP connections: which process, from where, and how long they waited for it. */
 
 struct accept_t {
     u64 at_ns;
@@ -14,7 +14,7 @@ BPF_HASH(ready, u64, u64, 65536);
 BPF_HASH(entered, u32, struct ks_call);
 BPF_RINGBUF_OUTPUT(accepts, 8);
 
-/* inet_sock_set_state(sk, old, new): the handshake's end comes with a packet. */
+/* inet_sock_set_state(sk, old, new): the end of the handshake arrives with a packet. */
 int on_state(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[0];

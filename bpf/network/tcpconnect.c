@@ -1,5 +1,5 @@
-/* Outgoing TCP connections: who connects to whom, and what came of it.
- * The states run as tp_btf: sockets are read directly. */
+/* Outgoing TCP connections: who connects where, and with what result. The states run as tp_btf:
+ * sockets are read directly. */
 
 struct connect_t {
     u64 at_ns;
@@ -33,7 +33,7 @@ static inline void begin(u64 key)
     pending.update(&key, &begun);
     call = entered.lookup(&tid);
     if (call)
-        call->at_ns = 0; /* what comes now is seen by the socket's states */
+        call->at_ns = 0; /* later events are visible in the socket's states */
 }
 
 static inline void end(u64 key, struct sock *sk, bool established)
@@ -49,14 +49,14 @@ static inline void end(u64 key, struct sock *sk, bool established)
     ended.established = established;
     ended.result = -sk->sk_err;
     if (!established && !ended.result && call && !call->at_ns) {
-        call->at_ns = ended.at_ns; /* given up before a packet left: the call returns why */
+        call->at_ns = ended.at_ns; /* given up before a packet left: the call returns the reason */
         return;
     }
     KS_SET_ENDS(&ended, sk);
     report(&ended);
 }
 
-/* inet_sock_set_state(sk, old, new): SYN_SENT begins in connect(2); the rest comes with a packet,
+/* inet_sock_set_state(sk, old, new): SYN_SENT starts in connect(2); the rest happens with a packet,
  * a timer or the socket's close. */
 int on_state(u64 *ctx)
 {

@@ -1,5 +1,5 @@
-/* How long it took to establish TCP connections: those above a threshold, and a histogram.
- * Runs as tp_btf: sockets are read directly. */
+/* TCP connect latency: slow connections one by one, and a histogram. Runs as tp_btf: sockets are
+ * read directly. */
 
 struct connect_t {
     u64 at_ns;
@@ -35,7 +35,7 @@ static inline void count(struct connect_t *connect)
     KS_COUNT(latency, &latency_of);
 }
 
-/* inet_sock_set_state(sk, old, new): only SYN_SENT is set in the context of who connects. */
+/* inet_sock_set_state(sk, old, new): only SYN_SENT is set in the context of the connecting task. */
 int on_state(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[0];

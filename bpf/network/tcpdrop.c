@@ -1,5 +1,5 @@
-/* TCP packets that the kernel dropped: between which ends, why, and where in the kernel.
- * Runs as tp_btf: packets are read directly. */
+/* Dropped TCP packets: addresses, reason, and place in the kernel. Runs as tp_btf: packets are read
+ * directly. */
 
 #define LETTERS 0x4345554150525346 /* "FSRPAUEC" */
 
@@ -17,7 +17,7 @@ struct drop_t {
     char flags[8];
 };
 
-/* The part of a TCP header that is wanted, as it is in the packet. */
+/* The part of a TCP header that is needed, as it is in the packet. */
 struct tcp_t {
     u16 source;
     u16 destination;
@@ -30,7 +30,7 @@ struct tcp_t {
 BPF_STACK_TRACE(stacks, 4096);
 BPF_RINGBUF_OUTPUT(drops, 8);
 
-/* Fills what the IP header says; returns where the TCP header is, 0 where there is none. */
+/* Fills in what the IP header contains; returns where the TCP header is, 0 if there is none. */
 static inline void *read_ip(struct drop_t *drop, void *header)
 {
     u8 first = KS_READ((u8 *)header);

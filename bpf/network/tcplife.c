@@ -1,5 +1,5 @@
-/* TCP connections that ended: whose, between which ends, how much and how long.
- * Runs as tp_btf: sockets are read directly. */
+/* Ended TCP connections: process, addresses, bytes and duration. Runs as tp_btf: sockets are read
+ * directly. */
 
 #define CONNECTED    1
 #define ACCEPTED     2
@@ -36,7 +36,7 @@ static inline void set_owner(struct birth_t *birth)
 }
 
 /* To the verifier a sock is no tcp_sock, so this is not read directly. A FIN counts as a received
- * byte, and is taken off again. */
+ * byte, and is subtracted. */
 static inline void read_transfer(struct connection_t *connection, struct sock *sk)
 {
     struct tcp_sock *tcp = (struct tcp_sock *)sk;
@@ -70,8 +70,8 @@ static inline void end(struct sock *sk, struct birth_t *birth)
     connections.ringbuf_output(&connection, sizeof(connection), 0);
 }
 
-/* inet_sock_set_state(sk, old, new). Only connect, close and exit run in the owner's context, so a
- * socket that was accepted gets its owner when it is closed. */
+/* inet_sock_set_state(sk, old, new). Only connect, close and exit run in the owner's context, so an
+ * accepted socket gets its owner when it is closed. */
 int on_state(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[0];

@@ -1,5 +1,4 @@
-/* TCP packets that were sent again, and why.
- * Runs as tp_btf: sockets are read directly. */
+/* TCP retransmissions and their cause. Runs as tp_btf: sockets are read directly. */
 
 /* enum tcp_ca_state of include/uapi/linux/tcp.h goes up to 4 */
 #define CAUSE_SYN    5
@@ -17,7 +16,8 @@ struct retransmit_t {
 
 BPF_RINGBUF_OUTPUT(retransmits, 8);
 
-/* tcp_retransmit_skb(sk, skb): a timer's or an acknowledgement's work, so no task is to be named */
+/* tcp_retransmit_skb(sk, skb): triggered by a timer or an acknowledgement, so there is no task to
+ * show */
 int on_retransmit(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[0];

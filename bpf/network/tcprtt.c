@@ -1,5 +1,5 @@
-/* Round trips of TCP connections, as the kernel itself estimates them from acknowledgements.
- * Runs as tp_btf: sockets are read directly. */
+/* TCP round-trip times, as the kernel itself estimates them from acknowledgements. Runs as tp_btf:
+ * sockets are read directly. */
 
 struct ends_t {
     KS_ENDS;

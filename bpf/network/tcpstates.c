@@ -1,5 +1,5 @@
-/* Every change of a TCP socket's state, with the time that it spent in the one before.
- * Runs as tp_btf: sockets are read directly. */
+/* TCP socket state changes, with the time spent in the previous state. Runs as tp_btf: sockets are
+ * read directly. */
 
 struct socket_t {
     u64 since_ns;

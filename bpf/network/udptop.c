@@ -72,7 +72,7 @@ int on_recv_length(u64 *ctx)
     return KS_IS_BY_FUNCTION(by_function) ? 0 : received((struct sock *)ctx[0], ctx[1], ctx[2]);
 }
 
-/* udp_sendmsg(sk, message, size) = result. An IPv6 socket comes here from udpv6_sendmsg. */
+/* udp_sendmsg(sk, message, size) = result. An IPv6 socket gets here from udpv6_sendmsg. */
 int on_sendmsg(u64 *ctx)
 {
     struct sock *sk = (struct sock *)ctx[0];

@@ -1,5 +1,5 @@
-/* Packets and bytes that arrive at an interface, by protocol and destination port.
- * Runs as XDP: the packet is read where the driver put it. */
+/* Packets and bytes arriving at an interface, by protocol and destination port. Runs as XDP: the
+ * packet is read where the driver put it. */
 
 #define VLAN_BYTES 4
 #define ETHERTYPE  0x10000 /* a protocol above this is no IP protocol but an Ethernet type */
@@ -16,7 +16,7 @@ struct traffic_t {
 
 BPF_HASH(traffic, struct kind_t, struct traffic_t, 65536);
 
-/* Both TCP and UDP begin with the ports. */
+/* Both TCP and UDP start with the ports. */
 static inline u32 destination_port(u16 *ports, void *end)
 {
     return (void *)(ports + 2) > end ? 0 : bpf_ntohs(ports[1]);

@@ -1,4 +1,4 @@
-/* The bpf() system call: programs loaded, maps made, attachments, and what became of them. */
+/* The bpf() system call: programs loaded, maps created, attachments, and results. */
 
 #define NAME_BYTES 16
 

@@ -1,4 +1,4 @@
-/* Checks of capabilities: who needed which privilege, and had it or not. */
+/* Capability checks: which privilege a task needed, and whether it had it. */
 
 #define NO_AUDIT 2 /* CAP_OPT_NOAUDIT, include/linux/security.h */
 
@@ -42,8 +42,8 @@ static inline int check(void *ctx, u32 capability, s32 result, u32 audit)
     return 0;
 }
 
-/* The function's entry, before the tracepoint in it: where it can be traced, which tells more, the
- * tracepoint is not needed. */
+/* The function's entry, before the tracepoint in it: if the function can be traced, which provides
+ * more, the tracepoint is not needed. */
 int on_call(u64 *ctx)
 {
     u64 traced = 1;

@@ -1,5 +1,4 @@
-/* TCP connections that go out to ports that are not expected. Runs as tp_btf: sockets are read
- * directly. */
+/* Outgoing TCP connections to unexpected ports. Runs as tp_btf: sockets are read directly. */
 
 struct attempt_t {
     u64 at_ns;
@@ -12,7 +11,7 @@ struct attempt_t {
 
 BPF_RINGBUF_OUTPUT(attempts, 8);
 
-/* Whether the text ALLOW, such as "22,80,8000-8100", names the port. */
+/* Whether the text ALLOW, such as "22,80,8000-8100", contains the port. */
 static inline bool allowed(u32 port)
 {
     const char text[] = ALLOW ",";

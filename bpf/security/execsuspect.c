@@ -1,5 +1,5 @@
-/* Programs started from where programs should not lie: folders that all may write to, memory, files
- * that are deleted. Runs as tp_btf: the task and its binary are read directly. */
+/* Programs started from unusual places: directories that every user may write to, memory, deleted
+ * files. Runs as tp_btf: the task and its binary are read directly. */
 
 #define PATH_BYTES 256
 #define NAME_BYTES 64
@@ -21,7 +21,7 @@ struct exec_t {
     char path[PATH_BYTES];
 };
 
-/* The two uppermost folders of a path, the first seven letters of each. */
+/* The two topmost directories of a path, the first seven letters of each. */
 struct top_t {
     u64 first;
     u64 second;
@@ -37,8 +37,8 @@ static inline u64 word(const unsigned char *text)
     return name;
 }
 
-/* Walks up from a file to the root of its namespace; where a mount begins, on at its mount point.
- */
+/* Walks up from a file to the root of its namespace; at the root of a mount, continues at its mount
+ * point. */
 static inline struct top_t top_of(struct file *file)
 {
     struct dentry *entry = 0, *parent = 0, *root = 0;
@@ -69,7 +69,7 @@ static inline struct top_t top_of(struct file *file)
     return top;
 }
 
-/* A name of three letters as the number that `word` reads of it. */
+/* A name of three letters as the number that `word` makes of it. */
 #define NAME3(a, b, c) ((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16)
 
 static inline u32 folder_of(struct top_t top)
@@ -83,7 +83,7 @@ static inline u32 folder_of(struct top_t top)
     return 0;
 }
 
-/* A script's path is looked at as text: what the kernel runs is its interpreter. */
+/* A script's path is compared as text, because the kernel runs its interpreter. */
 static inline u32 folder_named(const char *path)
 {
     struct top_t top = {};

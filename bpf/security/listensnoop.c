@@ -1,4 +1,4 @@
-/* TCP sockets that begin to listen: whose, on which address and port, with how long a queue. */
+/* TCP sockets that start to listen: process, address, port and queue length. */
 
 struct listen_t {
     u64 at_ns;
@@ -29,8 +29,8 @@ int on_enter(struct ks_sys_enter *args)
     return 0;
 }
 
-/* inet_sock_set_state(sk, old, new), within the call; before the kernel knows whether the port is
- * free, and which it is where it may choose */
+/* inet_sock_set_state(sk, old, new), within the call, before the kernel knows whether the port is
+ * free, and which one it is if the kernel chooses it */
 int on_state(u64 *ctx)
 {
     u32 tid = bpf_get_current_pid_tgid();

@@ -1,4 +1,4 @@
-/* Kernel modules: loaded, removed and asked for, and attempts that fail. */
+/* Kernel modules: loaded, removed and requested, including failures. */
 
 #define NAME_BYTES 64
 
@@ -10,7 +10,7 @@
 #define INIT   __NR_init_module
 #define FINIT  __NR_finit_module
 #define DELETE __NR_delete_module
-#else /* other machines than x86_64: asm-generic/unistd.h */
+#else /* machines other than x86_64: asm-generic/unistd.h */
 #define INIT   105
 #define FINIT  273
 #define DELETE 106
@@ -33,7 +33,7 @@ BPF_HASH(entered, u32, struct ks_call);
 BPF_HASH(loading, u32, struct loading_t);
 BPF_RINGBUF_OUTPUT(events, 8);
 
-/* All of a machine's system calls come here where its kernel was built without modules. */
+/* All system calls of the machine pass here if its kernel was built without modules. */
 int on_enter(struct ks_sys_enter *args)
 {
     s32 number = args->number;
@@ -91,8 +91,8 @@ int on_load(u64 *ctx)
     return 0;
 }
 
-/* module_request(name, wait, address): the kernel asks for a module, in the context of a task that
- * used something it lacks */
+/* module_request(name, wait, address): the kernel requests a module, in the context of a task that
+ * used a missing feature */
 int on_request(u64 *ctx)
 {
     struct event_t event = {.at_ns = bpf_ktime_get_ns(), .event = REQUEST};

@@ -1,6 +1,5 @@
-/* Tasks that gain privileges: a program's set-user-ID bit or file capabilities, a change back to
- * root, a user namespace of one's own. Their credentials are compared across the calls that can
- * change them. */
+/* Tasks that gain privileges: by a set-user-ID bit or file capabilities, a change back to root, or
+ * a new user namespace. Their credentials are compared across the calls that can change them. */
 
 #define PATH_BYTES 256
 
@@ -25,12 +24,12 @@ struct gain_t {
     char program[PATH_BYTES];
 };
 
-/* Calls by thread; execs by process, for a thread that succeeds takes over its leader's id. */
+/* Calls by thread; execs by process, because a thread that succeeds takes its leader's id. */
 BPF_HASH(calling, u32, struct creds_t);
 BPF_HASH(execing, u32, struct creds_t);
 BPF_RINGBUF_OUTPUT(gains, 8);
 
-/* Also where a kernel keeps a capability set as two halves, it is read as one number. */
+/* A capability set is read as one number, even if the kernel keeps it as two halves. */
 static inline struct creds_t creds_now(void)
 {
     struct task_struct *task = bpf_get_current_task_btf();

@@ -1,4 +1,4 @@
-/* Processes that look into or steer other processes: ptrace and reads or writes of their memory. */
+/* Processes that inspect or control others: ptrace and reads or writes of their memory. */
 
 struct trace_t {
     u64 at_ns;
@@ -20,7 +20,7 @@ int on_ptrace(struct ks_sys_enter *args)
     return 0;
 }
 
-/* process_vm_readv(pid, ...) and process_vm_writev: kept as if they were requests too. */
+/* process_vm_readv(pid, ...) and process_vm_writev: stored as if they were requests too. */
 int on_memory(struct ks_sys_enter *args)
 {
     struct ks_sys_enter shifted = {.number = args->number, .args = {-1, args->args[0]}};

@@ -1,4 +1,4 @@
-/* Calls that change a task's user or group: from whom to whom, and whether it was allowed. */
+/* Calls that change a task's user or group: old and new ids, and the result. */
 
 struct change_t {
     u64 at_ns;
@@ -53,7 +53,7 @@ int on_setres(struct ks_sys_enter *args)
     return enter(id(args->args[0]), id(args->args[1]), id(args->args[2]));
 }
 
-/* setfsuid and setfsgid return the id that was in force, and no error. */
+/* setfsuid and setfsgid return the previous id, and no error. */
 int on_exit(struct ks_sys_exit *args)
 {
     u32 tid = bpf_get_current_pid_tgid();

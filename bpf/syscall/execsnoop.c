@@ -1,8 +1,8 @@
-/* Programs started: who, what, with which arguments, and how it went. */
+/* Programs started: who, what, with which arguments and result. */
 
 #define PATH_BYTES 256
 #define ARGS_BYTES 1024
-#define ARG_COUNT  24 /* arguments shown of a call that failed */
+#define ARG_COUNT  24 /* arguments shown for a failed call */
 #define ARG_BYTES  128
 
 struct call_t {
@@ -19,13 +19,13 @@ struct exec_t {
     u32 uid;
     s32 result;
     char comm[16];
-    u32 args_bytes; /* of the whole list, also where it was cut */
+    u32 args_bytes; /* of the whole list, even if it was truncated */
     u32 truncated;
     char path[PATH_BYTES];
     char args[ARGS_BYTES + ARG_BYTES];
 };
 
-/* By process, not by thread: a thread that succeeds takes over its leader's id. */
+/* By process, not by thread: a thread that succeeds takes its leader's id. */
 BPF_HASH(entered, u32, struct call_t);
 BPF_PERCPU_ARRAY(scratch, struct exec_t, 1);
 BPF_RINGBUF_OUTPUT(execs, 8);
@@ -50,7 +50,7 @@ int on_execveat(struct ks_sys_enter *args)
     return enter(args->args[1], args->args[2]);
 }
 
-/* The new program's arguments lie in one piece, a NUL after each. All NULs but the last become
+/* The new program's arguments are contiguous, with a NUL after each. All NULs but the last become
  * spaces, eight at a time: a byte of `nul` is 0x80 where the text's is 0, and 0x80 >> 2 is ' '. */
 static inline void read_new_args(struct exec_t *exec, struct task_struct *task)
 {
@@ -77,7 +77,7 @@ static inline void read_new_args(struct exec_t *exec, struct task_struct *task)
     exec->args[exec->truncated ? ARGS_BYTES : (size - 1) & (ARGS_BYTES - 1)] = 0;
 }
 
-/* Of a call that failed there is only what the caller had prepared. */
+/* For a failed call there is only what the caller prepared. */
 static inline void read_old_args(struct exec_t *exec, struct call_t *call)
 {
     u64 at = 0, text = 0;

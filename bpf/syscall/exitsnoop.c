@@ -1,5 +1,5 @@
-/* Processes that ended: how, how old, and what they had used. Runs as tp_btf: task_structs are
- * read directly. */
+/* Processes that ended: exit code or signal, and age. Runs as tp_btf: task_structs are read
+ * directly. */
 
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT, include/linux/sched/signal.h */
 #define CORE       0x80
@@ -16,8 +16,8 @@ struct end_t {
 
 BPF_RINGBUF_OUTPUT(ends, 8);
 
-/* What wait(2) will give: of a process, how exit_group or a signal ended it as a whole; else how
- * its first thread ended. */
+/* What wait(2) will return: for a process, how exit_group or a signal ended it as a whole;
+ * otherwise how its first thread ended. */
 static inline u32 status_of(struct task_struct *task, bool whole)
 {
     struct task_struct *leader = task->group_leader;
@@ -27,7 +27,8 @@ static inline u32 status_of(struct task_struct *task, bool whole)
     return whole ? leader->exit_code : task->exit_code;
 }
 
-/* sched_process_exit(task): `live` is how many of the process's threads are still to end. */
+/* sched_process_exit(task): `live` is the number of the process's threads that have not ended
+ * yet. */
 int on_exit(u64 *ctx)
 {
     struct task_struct *task = (struct task_struct *)ctx[0];

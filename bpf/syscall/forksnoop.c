@@ -1,4 +1,5 @@
-/* Processes and threads made: by whom and how. Runs as tp_btf: task_structs are read directly. */
+/* Processes and threads created: by whom and how. Runs as tp_btf: task_structs are read
+ * directly. */
 
 #define MADE_FORK   1
 #define MADE_VFORK  2
@@ -17,7 +18,7 @@ struct fork_t {
 
 BPF_RINGBUF_OUTPUT(forks, 8);
 
-/* task_newtask(task, clone_flags), in the context of the task that makes it */
+/* task_newtask(task, clone_flags), in the context of the task that creates it */
 int on_task(u64 *ctx)
 {
     struct task_struct *child = (struct task_struct *)ctx[0];

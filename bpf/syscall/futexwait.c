@@ -1,4 +1,4 @@
-/* Waits for locks: which code waited on a futex, how often and how long. */
+/* Lock waits: which code waited on a futex, how often and how long. */
 
 struct wait_t {
     u64 lock;
@@ -11,7 +11,7 @@ BPF_TASK_STORAGE(entered, struct ks_call);
 BPF_STACK_TRACE(stacks, 16384);
 BPF_HASH(waits, struct wait_t, struct ks_totals);
 
-/* Operations of futex(2) that wait, FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME taken off. */
+/* Operations of futex(2) that wait, without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME. */
 static inline bool is_wait(u64 operation)
 {
     switch (operation & FUTEX_CMD_MASK) {

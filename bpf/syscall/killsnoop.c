@@ -1,5 +1,5 @@
-/* Signals: who sends which to whom, the kernel included. Runs as tp_btf: task_structs are read
- * directly. */
+/* Signals: sender, target and result, including signals from the kernel. Runs as tp_btf:
+ * task_structs are read directly. */
 
 #define FROM_PROCESS 1
 #define FROM_KERNEL  2
@@ -20,7 +20,7 @@ struct signal_t {
 
 BPF_RINGBUF_OUTPUT(signals, 8);
 
-/* Two small numbers stand for signals without information: 0 from a process, 1 from the kernel. */
+/* Two small numbers mark signals without information: 0 from a process, 1 from the kernel. */
 static inline s32 code_of(struct kernel_siginfo *info)
 {
     s32 code = 0;

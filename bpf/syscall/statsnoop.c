@@ -1,4 +1,4 @@
-/* Files asked about by name: stat and its relatives, with the result. */
+/* Files queried by name: stat and related calls, with the result. */
 
 #define PATH_BYTES 256
 
@@ -31,7 +31,7 @@ int on_path_at(struct ks_sys_enter *args)
     return 0;
 }
 
-/* The path is read here, not at the entry: by now the kernel has had its page brought in. */
+/* The path is read here, not at the entry: by now the kernel has loaded its page. */
 int on_exit(struct ks_sys_exit *args)
 {
     struct query_t *query;

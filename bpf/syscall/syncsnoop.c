@@ -1,4 +1,4 @@
-/* Calls that write data down to the disk: who waited for which, and how long. */
+/* Calls that write data to the disk: who waited for which file, and how long. */
 
 #define NAME_BYTES 128
 
@@ -28,7 +28,7 @@ int on_fd(struct ks_sys_enter *args)
     return enter(args->number, args->args[0]);
 }
 
-/* sync and msync are given no descriptor; sync has no arguments at all, and no bytes after s32. */
+/* sync and msync take no descriptor; sync has no arguments at all, and no bytes after s32. */
 int on_other(struct ks_sys_enter *args)
 {
     return enter(*(s32 *)&args->number, -1);

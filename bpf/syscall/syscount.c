@@ -1,7 +1,7 @@
-/* System calls: how many, how many failed, and how long they took. */
+/* System calls: count, errors and time. */
 
 struct entered_t {
-    u64 at_ns; /* 0 when the task is in no system call that we saw begin */
+    u64 at_ns; /* 0 if the task is in no system call whose start was seen */
     u64 syscall;
 };
 

@@ -1,7 +1,7 @@
 /* System calls that took longer than a limit, with their arguments. */
 
 struct entered_t {
-    u64 at_ns; /* 0 when the task is in no system call that we saw begin */
+    u64 at_ns; /* 0 if the task is in no system call whose start was seen */
     s64 number;
 };
 
@@ -25,11 +25,11 @@ BPF_TASK_STORAGE(entered, struct entered_t);
 BPF_STACK_TRACE(stacks, 16384);
 BPF_RINGBUF_OUTPUT(calls, 8);
 
-/* The parameter `syscall` as a number: its choices in their order, the first of which is all. */
+/* The parameter `syscall` as a number: its choices in order, the first of which is all. */
 static inline s64 wanted(void)
 {
     switch (KS_PARAM(syscall)) {
-#ifdef __NR_poll /* other machines than x86_64 have other numbers and fewer calls */
+#ifdef __NR_poll /* machines other than x86_64 have other numbers and fewer calls */
     case 1:
         return __NR_read;
     case 2:
