@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kernelscope.errors import ParameterError, did_you_mean
-from kernelscope.probe.model import Parameter, Probe
+from kernelscope.probe.model import Probe
 from kernelscope.tracing import options
-from kernelscope.ui import parser
 
 # Options that mean one table or one program, and so are for one of the probes by its name.
 ONE_BY_ONE = ("table",)
@@ -36,30 +35,8 @@ def probes_of(targets: Sequence[str], found: Sequence[Probe | None]) -> list[Pro
     return probes
 
 
-def add_options(made: Any, probes: Sequence[Probe]) -> None:
-    """Add what the probes have of their own to a parser."""
-    for probe in probes:
-        group = made.add_argument_group(f"options of {probe.name}")
-        for parameter in probe.parameters:
-            names = _flags(parameter, probe, probes)
-            parser.add_parameter(group, parameter, names, f"{probe.name}.{parameter.name}")
-        group.add_argument(
-            f"--{probe.name}.table", dest=f"{probe.name}.table", metavar="NAME", help="As --table"
-        )
-    shared = {p.name: p for probe in probes for p in probe.parameters}
-    for name, parameter in shared.items():
-        if len(_owners(name, probes)) > 1:  # read, so that the error can say which there are
-            flag = options.flag_of(parameter)
-            parser.add_parameter(made, parameter, [flag], name, hidden=True)
-
-
-def _flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:
-    flag = options.flag_of(parameter)
-    dotted = f"--{probe.name}.{flag.removeprefix('--')}"
-    return [dotted] if len(_owners(parameter.name, probes)) > 1 else [flag, dotted]
-
-
-def _owners(name: str, probes: Iterable[Probe]) -> list[str]:
+def owners(name: str, probes: Iterable[Probe]) -> list[str]:
+    """Return the names of the probes that have a parameter of that name."""
     return [probe.name for probe in probes if name in _own_names(probe)]
 
 
@@ -116,14 +93,14 @@ def _not_for_all(name: str, probes: Sequence[Probe], where: str) -> ParameterErr
 
 
 def _owner(name: str, probes: Sequence[Probe], common: Sequence[str], where: str) -> str:
-    owners = _owners(name, probes)
-    if len(owners) == 1:
-        return owners[0]
+    having = owners(name, probes)
+    if len(having) == 1:
+        return having[0]
     label = name if where == "api" else f"--{name.replace('_', '-')}"
-    if owners:
+    if having:
         raise ParameterError(
-            f"{label} is an option of {' and '.join(owners)}",
-            hint=f"say of which: {_dotted(name, owners, where)}",
+            f"{label} is an option of {' and '.join(having)}",
+            hint=f"say of which: {_dotted(name, having, where)}",
             name=name,
         )
     known = [own for probe in probes for own in _own_names(probe)]

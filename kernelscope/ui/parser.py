@@ -1,7 +1,7 @@
-"""Reads the line of a magic or of the command line: what is to run, and the options as text.
+"""Reads the line of a magic or a command: what to run, and the options as text.
 
-`parse` takes a line's tokens apart, `options.checked` converts what it found. Both raise
-ParameterError, never SystemExit, and nothing is printed.
+`parse` splits a line into probes and options; `options.checked` converts the options. Both raise
+ParameterError, never SystemExit, and print nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any, NoReturn
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean, suggestion
 from kernelscope.probe.model import Parameter, Probe
 from kernelscope.text import help_width
-from kernelscope.tracing import options
+from kernelscope.tracing import option_groups, options
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A command line, taken apart: what to run and the options given, still as text.
+    """A line, split: what to run, and the options, still as text.
 
-    targets: all that is named, where it is more than one; several probes run together.
+    target: the first probe, file or "-"; None without one. targets: all of them where there are
+    several.
     """
 
     target: str | None
@@ -33,47 +34,65 @@ class Parsed:
     targets: tuple[str, ...] = ()
 
 
-class _Help(argparse.HelpFormatter):
-    """Flags and what they do side by side, in the width that there is."""
+class _HelpFormatter(argparse.HelpFormatter):
+    """Flags and their meanings side by side, as wide as the terminal."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=help_width())
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises instead of printing and exiting."""
+class LineParser(argparse.ArgumentParser):
+    """argparse that raises ParameterError instead of printing and exiting."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(
+            prog=prog, add_help=False, allow_abbrev=False, formatter_class=_HelpFormatter
+        )
 
     def error(self, message: str) -> NoReturn:
-        raise ParameterError(
-            message.removeprefix("argument "), hint=f"{self.prog} --help lists the options"
-        )
+        """Raise what is wrong with the line."""
+        raise ParameterError(message.removeprefix("argument "), hint=self.next_step)
+
+    @property
+    def next_step(self) -> str:
+        """The hint of an error about the line."""
+        return f"{self.prog} --help lists the options"
+
+    @property
+    def flags(self) -> list[str]:
+        """Every flag, hidden ones too."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    @property
+    def offered_flags(self) -> list[str]:
+        """The long flags that the help shows."""
+        shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+        return [flag for action in shown for flag in action.option_strings if flag[:2] == "--"]
 
 
 def parser(
     probe: Probe | Sequence[Probe] | None = None, *, where: str = "magic", prog: str = "%ebpf"
-) -> _Parser:
-    """Build the parser for one place; with probes, their own parameters are options too."""
-    made = _Parser(prog=prog, add_help=False, allow_abbrev=False, formatter_class=_Help)
+) -> LineParser:
+    """Build the parser for one place; the parameters of the probes are options too."""
+    built = LineParser(prog)
     if isinstance(probe, Probe):
-        own = made.add_argument_group(f"options of {probe.name}")
+        group = built.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
-            add_parameter(own, parameter, [options.flag_of(parameter)], parameter.name)
+            _add_parameter(group, parameter, [options.flag_of(parameter)], parameter.name)
     elif probe is not None:
-        from kernelscope.tracing import option_groups
-
-        option_groups.add_options(made, probe)
+        _add_probes(built, probe)
     else:
-        made.add_argument("targets", nargs="*", help=argparse.SUPPRESS)
-    common = made.add_argument_group("options")
+        built.add_argument("targets", nargs="*", help=argparse.SUPPRESS)
+    common = built.add_argument_group("options")
     common.add_argument("-h", "--help", action="store_true", help="Show this help")
-    useless = _useless(probe) if isinstance(probe, Probe) else ()
+    hidden = _unsupported(probe) if isinstance(probe, Probe) else ()
     for option in options.offered(where):
-        _add_option(common, option, argparse.SUPPRESS if option.name in useless else option.help)
-    return made
+        _add_option(common, option, argparse.SUPPRESS if option.name in hidden else option.help)
+    return built
 
 
-def _useless(probe: Probe) -> tuple[str, ...]:
-    """Return the options that a probe refuses; they are read, to say why, and not offered."""
+def _unsupported(probe: Probe) -> tuple[str, ...]:
+    """Return the options that a probe does not support: parsed, for a better error, and hidden."""
     filters = options.FILTERS if probe.filters == "none" else ()
     return ("attach", "types", *filters)
 
@@ -90,38 +109,60 @@ def _add_option(group: Any, option: options.Option, text: str) -> None:
     )
 
 
-def add_parameter(
+def _add_parameter(
     group: Any, parameter: Parameter, flags: Sequence[str], dest: str, *, hidden: bool = False
 ) -> None:
-    """Add a probe's parameter under those flags to a parser; `dest` is its name in the result."""
+    """Add a probe's parameter to a parser under those flags."""
     text = argparse.SUPPRESS if hidden else parameter.help.replace("%", "%%")
     if parameter.kind == "flag":
         group.add_argument(*flags, dest=dest, action="store_true", default=None, help=text)
         return
     if not hidden:
-        text += _remark(parameter)
+        text += _range_and_default(parameter)
     metavar = "|".join(parameter.choices) or parameter.kind.upper()
     group.add_argument(*flags, dest=dest, metavar=metavar, help=text)
 
 
-def _remark(parameter: Parameter) -> str:
+def _range_and_default(parameter: Parameter) -> str:
     """Return a parameter's range and default for its help: " (1 to 5000 Hz; default: 99 Hz)"."""
     unit = f" {parameter.unit}" if parameter.unit else ""
     low, high = parameter.minimum, parameter.maximum
-    said = []
+    parts = []
     if low is not None and high is not None:
-        said.append(f"{low:,g} to {high:,g}{unit}")
+        parts.append(f"{low:,g} to {high:,g}{unit}")
     elif low is not None:
-        said.append(f"at least {low:,g}{unit}")
+        parts.append(f"at least {low:,g}{unit}")
     elif high is not None:
-        said.append(f"at most {high:,g}{unit}")
+        parts.append(f"at most {high:,g}{unit}")
     if parameter.default is not None:
-        said.append(f"default: {parameter.default}{unit}")
-    return f" ({'; '.join(said)})" if said else ""
+        parts.append(f"default: {parameter.default}{unit}")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _add_probes(built: LineParser, probes: Sequence[Probe]) -> None:
+    """Add the parameters of several probes: --OPTION where one has it, --PROBE.OPTION always."""
+    for probe in probes:
+        group = built.add_argument_group(f"options of {probe.name}")
+        for parameter in probe.parameters:
+            flags = _group_flags(parameter, probe, probes)
+            _add_parameter(group, parameter, flags, f"{probe.name}.{parameter.name}")
+        group.add_argument(
+            f"--{probe.name}.table", dest=f"{probe.name}.table", metavar="NAME", help="As --table"
+        )
+    named = {p.name: p for probe in probes for p in probe.parameters}
+    for name, parameter in named.items():
+        if len(option_groups.owners(name, probes)) > 1:  # parsed, so that the error can list them
+            _add_parameter(built, parameter, [options.flag_of(parameter)], name, hidden=True)
+
+
+def _group_flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:
+    flag = options.flag_of(parameter)
+    dotted = f"--{probe.name}.{flag.removeprefix('--')}"
+    return [dotted] if len(option_groups.owners(parameter.name, probes)) > 1 else [flag, dotted]
 
 
 def split(line: str) -> list[str]:
-    """Split a magic's line as a shell would, a comment left out.
+    """Split a magic's line as a shell would, without its comment.
 
     Raises ParameterError for an unclosed quote.
     """
@@ -136,7 +177,7 @@ def split(line: str) -> list[str]:
 def _without_comment(line: str) -> str:
     for found in re.finditer(r"(^|\s)#", line):
         before = line[: found.start()]
-        with suppress(ValueError):  # where a quote is open before it, it begins no comment
+        with suppress(ValueError):  # an open quote before it: this "#" starts no comment
             shlex.split(before)
             return before
     return line
@@ -149,9 +190,9 @@ def parse(
     where: str = "magic",
     prog: str = "%ebpf",
 ) -> Parsed:
-    """Take a command line apart. Raises ParameterError with close matches.
+    """Split a line into targets and options. Raises ParameterError with close matches.
 
-    find: gives the probe of a name, None where the name stands for a file or standard input.
+    find: returns the probe of a name, None where the name stands for a file or standard input.
     """
     common = parser(where=where, prog=prog)
     first, unknown = common.parse_known_args(tokens)
@@ -159,18 +200,18 @@ def parse(
     try:
         probes = [find(target) for target in targets]
     except ProbeNotFoundError as error:
-        if tokens[0] != error.details["name"] and unknown:  # it is a misspelt option's value
+        if tokens[0] != error.details["name"] and unknown:  # the value of a misspelt option
             raise _unexpected(unknown, common) from None
         raise
-    made = common
+    built = common
     rest = list(tokens)
     if any(probe is not None for probe in probes) or len(probes) > 1:
-        made = _parser_for(targets, probes, where, prog)
+        built = _parser_for(targets, probes, where, prog)
         for target in targets:
             rest.remove(target)
-    found, extra = made.parse_known_args(rest)
+    found, extra = built.parse_known_args(rest)
     if extra:
-        raise _unexpected(extra, made)
+        raise _unexpected(extra, built)
     given = {name: value for name, value in vars(found).items() if value is not None}
     given.pop("targets", None)
     several = tuple(targets) if len(targets) > 1 else ()
@@ -179,7 +220,7 @@ def parse(
 
 
 def _more_targets(unknown: Sequence[str]) -> list[str]:
-    """Return those words of a line that stand after options and are no option's value."""
+    """Return the words that stand after options and are no option's value."""
     return [
         word
         for before, word in zip(["", *unknown], unknown, strict=False)
@@ -189,34 +230,30 @@ def _more_targets(unknown: Sequence[str]) -> list[str]:
 
 def _parser_for(
     targets: Sequence[str], probes: Sequence[Probe | None], where: str, prog: str
-) -> _Parser:
+) -> LineParser:
     if len(probes) == 1:
         return parser(probes[0], where=where, prog=f"{prog} {targets[0]}")
-    from kernelscope.tracing import option_groups
-
     found = option_groups.probes_of(targets, probes)
     return parser(found, where=where, prog=f"{prog} {' '.join(targets)}")
 
 
-def _unexpected(extra: Sequence[str], made: _Parser) -> ParameterError:
-    flags = [flag for action in made._actions for flag in action.option_strings]
+def _unexpected(extra: Sequence[str], built: LineParser) -> ParameterError:
     wrong = next((token for token in extra if token.startswith("-")), None)
     if wrong is None:
-        hint = f"{made.prog} --help lists the options"
-        return ParameterError(f"unexpected {extra[0]!r}", hint=hint, name=extra[0])
+        return ParameterError(f"unexpected {extra[0]!r}", hint=built.next_step, name=extra[0])
     name = wrong.partition("=")[0]
     elsewhere = any(name in o.flags for o in options.OPTIONS if o.where == "notebook")
-    close = suggestion(did_you_mean(name, flags))
+    close = suggestion(did_you_mean(name, built.flags))
     if elsewhere and name in ("-o", "--out"):
-        close = "--save FILE writes a file of the kind that its name ends in"
+        close = "--save FILE writes a file; its extension picks the format"
     return ParameterError(
         f"there is no option {name}{' outside a notebook' if elsewhere else ''}",
-        hint=close or f"{made.prog} --help lists the options",
+        hint=close or built.next_step,
         name=name,
     )
 
 
 def usage(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> str:
-    """Return the options as help text, a probe's own first."""
+    """Return the options as help text, the probe's own first."""
     text = parser(probe, where=where, prog=prog).format_help()
     return text[text.index("\n\n") + 2 :].rstrip()

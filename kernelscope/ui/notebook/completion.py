@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,7 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
     if last == "--cgroup":
         return [name for name in cgroups.names() if name.startswith(word)]
     if word.startswith("-"):
-        flags = _flags(probe) if len(probes) < 2 else _group_flags(probes)
+        flags = _flags(probe) if len(probes) < 2 else parser.parser(probes).offered_flags
         return [flag for flag in flags if flag.startswith(word)]
     if last in _hook_flags(probe):
         return _chosen_hooks(word, session)
@@ -87,12 +86,6 @@ def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
             return probe, f"--{own}"
     having = [p for p in probes if flag in [options.flag_of(own) for own in p.parameters]]
     return next(iter(having or probes), None), flag
-
-
-def _group_flags(probes: Sequence[Probe]) -> list[str]:
-    actions = parser.parser(probes)._actions
-    offered = [action for action in actions if action.help != argparse.SUPPRESS]
-    return [flag for action in offered for flag in action.option_strings if flag[:2] == "--"]
 
 
 def hooks(word: str, session: Session) -> list[str]:
