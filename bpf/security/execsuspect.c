@@ -37,10 +37,12 @@ static inline u64 word(const unsigned char *text)
     return name;
 }
 
-/* Walks up from a file to the root of its namespace; at the root of a mount, continues at its mount
- * point. */
-static inline struct top_t top_of(struct file *file)
+/* Walks up from a file to its task's root directory (fs->root: a chroot's, or that of the mount
+ * namespace); at the root of a mount, continues at its mount point. */
+static inline struct top_t top_of(struct task_struct *task, struct file *file)
 {
+    struct dentry *end = task->fs->root.dentry;
+    struct vfsmount *end_mount = task->fs->root.mnt;
     struct dentry *entry = 0, *parent = 0, *root = 0;
     struct vfsmount *mount = 0;
     struct mount *outer = 0, *above = 0;
@@ -50,6 +52,8 @@ static inline struct top_t top_of(struct file *file)
     bpf_probe_read_kernel(&entry, sizeof(entry), &file->f_path.dentry);
     bpf_probe_read_kernel(&mount, sizeof(mount), &file->f_path.mnt);
     for (int i = 0; i < MAX_DEPTH; i++) {
+        if (entry == end && mount == end_mount)
+            break;
         bpf_probe_read_kernel(&root, sizeof(root), &mount->mnt_root);
         bpf_probe_read_kernel(&parent, sizeof(parent), &entry->d_parent);
         if (entry == root || entry == parent) {
@@ -96,10 +100,10 @@ static inline u32 folder_named(const char *path)
     return folder_of(top);
 }
 
-static inline u32 reason_of(struct file *file, const char *name)
+static inline u32 reason_of(struct task_struct *task, struct file *file, const char *name)
 {
     if (file->f_inode->i_nlink)
-        return folder_of(top_of(file));
+        return folder_of(top_of(task, file));
     if (NAME3(name[0], name[1], name[2]) == NAME3('m', 'e', 'm') &&
         NAME3(name[3], name[4], name[5]) == NAME3('f', 'd', ':'))
         return IN_MEMORY;
@@ -116,7 +120,7 @@ int on_exec(u64 *ctx)
     ks_file_name(exec.file, NAME_BYTES, program->file);
     exec.truncated =
         bpf_probe_read_kernel_str(exec.path, PATH_BYTES, program->filename) == PATH_BYTES;
-    exec.reason = reason_of(program->file, exec.file);
+    exec.reason = reason_of(task, program->file, exec.file);
     if (!exec.reason)
         exec.reason = folder_named(exec.path);
     if (!exec.reason)

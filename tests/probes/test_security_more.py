@@ -120,6 +120,16 @@ def test_execsuspect_shows_programs_by_where_they_lie() -> None:
     assert len(execs) == 13 + 3 + 2 + 5 + 1 + 1
 
 
+def test_execsuspect_takes_folders_from_the_root_that_the_program_sees() -> None:
+    with started("programs_in_another_root") as load:
+        execs, facts = traced("execsuspect", load)
+
+    execs = execs[execs["ppid"] == load.pid]
+    assert all(pid > 0 for pid in facts["/bin"])
+    assert execs["pid"].tolist() == facts["/tmp"]
+    assert execs["reason"].tolist() == ["/tmp"] * 11
+
+
 def test_connwatch_shows_connections_to_unexpected_ports() -> None:
     with started("connections_tried") as load:
         attempts, facts = traced("connwatch", load, pid=load.pid, loopback=True)

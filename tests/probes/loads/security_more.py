@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -158,15 +160,33 @@ def programs_from_odd_places() -> dict[str, Any]:
     return started
 
 
+def programs_in_another_root() -> dict[str, Any]:
+    """7 programs from /bin and 11 from /tmp of a root folder that is itself in /tmp."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as root:
+        needed = subprocess.run(["ldd", "/bin/true"], capture_output=True, text=True, check=True)
+        for library in re.findall(r"(/\S+) \(0x", needed.stdout):
+            Path(root + library).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, root + library)
+        for folder in ("bin", "tmp"):
+            Path(root, folder).mkdir(exist_ok=True)
+            shutil.copy("/bin/true", Path(root, folder, "ks-odd"))
+        return {
+            "/bin": [_run("/bin/ks-odd", root) for _ in range(7)],
+            "/tmp": [_run("/tmp/ks-odd", root) for _ in range(11)],
+        }
+
+
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     path.chmod(0o755)
     return path
 
 
-def _run(path: str) -> int:
+def _run(path: str, root: str = "") -> int:
     child = os.fork()
     if child == 0:
+        if root:
+            os.chroot(root)
         os.execv(path, [path])
     _, status = os.waitpid(child, 0)
     return child if status == 0 else -status
