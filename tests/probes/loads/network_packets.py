@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import socket
+import struct
 import subprocess
 import time
 from contextlib import ExitStack
@@ -15,6 +17,7 @@ from typing import Any
 HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 FAMILIES = tuple(HERE)
 CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # linux/sockios.h, linux/if.h
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -75,7 +78,8 @@ def _move_into_an_own_network() -> None:
     """Leave the machine's network namespace for a new one, in which there is lo alone."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
 
 
 def queued_datagrams(rate_bytes: str = "0") -> dict[str, Any]:
