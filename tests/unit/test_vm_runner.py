@@ -136,10 +136,26 @@ ARCHIVE = [
         ("6.1", "6.1.0-56-cloud-amd64"),
         ("6.12", "6.12.107+deb12-cloud-amd64"),
         ("6.2", None),
+        (archive.NEWEST, "6.12.107+deb12-cloud-amd64"),
     ],
 )
 def test_the_newest_release_of_a_series_is_found(series: str, release: str | None) -> None:
     assert archive.newest(ARCHIVE, series) == release
+
+
+def test_a_kernel_in_several_packages_is_found_whole() -> None:
+    depends = """
+linux-image-7.3.4+deb13-cloud-amd64
+  PreDepends: linux-base
+ |Depends: dracut
+  Depends: initramfs-tools
+  Depends: linux-binary-7.3.4+deb13-cloud-amd64
+  Depends: linux-modules-7.3.4+deb13-cloud-amd64
+"""
+    assert archive.parts_named(depends, "7.3.4+deb13-cloud-amd64") == [
+        "linux-binary-7.3.4+deb13-cloud-amd64",
+        "linux-modules-7.3.4+deb13-cloud-amd64",
+    ]
 
 
 def test_modules_come_after_those_they_depend_on() -> None:

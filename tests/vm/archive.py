@@ -11,13 +11,20 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm import initramfs
 
-_NAME = "linux-image-{release}"
+NEWEST = "newest"  # the newest kernel that Debian's stable release can run: a backport
+_BACKPORTS = "trixie-backports"
+_OTHER_SUITES = ("bookworm-security", "bullseye-security", _BACKPORTS)
+_MIRRORS = {
+    "debian": "http://deb.debian.org/debian",
+    "debian-security": "http://deb.debian.org/debian-security",
+}
+_KEYRINGS = Path("/usr/share/keyrings")
 _TOOLS = ("busybox-static", "kmod")
 
 
@@ -56,13 +63,19 @@ def cache_folder() -> Path:
 
 
 def newest(names: Iterable[str], series: str) -> str | None:
-    """Return the newest release of a series among package names, None where there is none.
+    """Return the newest release of a series, or of any (NEWEST), among package names; or None.
 
     "6.1" is no prefix of "6.12", and the meta-package "linux-image-6.12-cloud-amd64" is no kernel.
     """
-    pattern = re.compile(rf"linux-image-({re.escape(series)}\.\d\S*-cloud-amd64)\Z")
+    which = r"\d+\.\d+" if series == NEWEST else re.escape(series)
+    pattern = re.compile(rf"linux-image-({which}\.\d\S*-cloud-amd64)\Z")
     found = [match[1] for match in map(pattern.match, names) if match]
     return max(found, key=_age, default=None)
+
+
+def parts_named(depends: str, release: str) -> list[str]:
+    """Return the packages of a kernel's release among what `apt-cache depends` lists."""
+    return re.findall(rf"Depends: (\S+-{re.escape(release)})$", depends, re.MULTILINE)
 
 
 def _age(release: str) -> tuple[int, ...]:
@@ -70,65 +83,129 @@ def _age(release: str) -> tuple[int, ...]:
 
 
 def fetch(wanted: str) -> Kernel:
-    """Return the newest kernel of a series ("6.12"), or one release, downloading what is missing.
+    """Return a kernel, downloading what is missing: of a series ("6.12") the newest, a release, or
+    NEWEST of all.
 
-    Where the archive cannot be asked, the newest that was kept is taken. Raises ArchiveError.
+    This machine's own sources come first, then other releases of Debian. Where no archive can be
+    asked, the newest that was kept is taken. Raises ArchiveError.
     """
-    folder = cache_folder()
-    is_release = wanted.endswith("-amd64")
-    series = ".".join(wanted.split("-")[0].split(".")[:2]) if is_release else wanted
-    release = wanted if is_release else newest(_known_packages(series), series)
-    if release is None:
-        release = newest((f"linux-image-{path.name}" for path in folder.glob("*")), series)
-    if release is None:
+    for archive in _archives(wanted):
+        packages = archive.kernels()
+        release = wanted if f"linux-image-{wanted}" in packages else newest(packages, wanted)
+        if release is not None:
+            kernel = _kernel(release)
+            if not kernel.ready:
+                _make(kernel, archive)
+            return kernel
+    kept = [f"linux-image-{path.name}" for path in cache_folder().glob("*")]
+    release = wanted if f"linux-image-{wanted}" in kept else newest(kept, wanted)
+    if release is None or not _kernel(release).ready:
         raise ArchiveError(
-            f"the distribution's archive has no linux-image-{series}.*-cloud-amd64: "
-            "Debian 12 has 6.1 and 6.12; apt-get update may be needed"
+            f"no archive has linux-image-{wanted}.*-cloud-amd64: Debian has 5.10, 6.1, 6.12 and, "
+            f"among the backports, newer ones ({NEWEST})"
         )
-    kernel = Kernel(series, release, folder / release)
-    if not kernel.ready:
-        _make(kernel)
-    return kernel
+    return _kernel(release)
 
 
-def _known_packages(series: str) -> list[str]:
-    command = ["apt-cache", "search", "--names-only", f"^linux-image-{re.escape(series)}\\."]
-    for attempt in ("as it is", "updated"):
-        if attempt == "updated":
-            subprocess.run(["apt-get", "-q", "update"], capture_output=True)
-        done = subprocess.run(command, capture_output=True, text=True)
-        names = [line.split()[0] for line in done.stdout.splitlines() if line]
-        if newest(names, series):
-            return names
-    return []
+def _kernel(release: str) -> Kernel:
+    series = ".".join(re.findall(r"\d+", release)[:2])
+    return Kernel(series, release, cache_folder() / release)
 
 
-def _make(kernel: Kernel) -> None:
+# --- what apt knows -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What apt can download. options: what makes it ask another suite; this machine's without."""
+
+    options: tuple[str, ...] = ()
+
+    def kernels(self) -> list[str]:
+        """Return the names of all kernel packages."""
+        if not self.options:
+            found = self._search()
+            if found:
+                return found
+        self._run("apt-get", "update")  # offline, what was asked before is still known
+        return self._search()
+
+    def download(self, packages: Iterable[str], folder: Path) -> None:
+        """Download packages into a folder. Raises ArchiveError."""
+        done = self._run("apt-get", "download", *packages, folder=folder)
+        if done.returncode:
+            named = " ".join(packages)
+            raise ArchiveError(f"apt-get download {named} failed:\n{done.stderr.strip()[-1000:]}")
+
+    def parts(self, release: str) -> list[str]:
+        """Return the packages of a kernel: its image, and others of its name that this needs."""
+        image = f"linux-image-{release}"
+        depends = self._run("apt-cache", "depends", "--important", image).stdout
+        return [image, *parts_named(depends, release)]
+
+    def _search(self) -> list[str]:
+        shown = self._run("apt-cache", "search", "--names-only", r"^linux-image-[0-9]").stdout
+        return [line.split()[0] for line in shown.splitlines() if line]
+
+    def _run(
+        self, program: str, *arguments: str, folder: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command = [program, "-q", *self.options, *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def _archives(wanted: str) -> Iterator[Archive]:
+    if wanted == NEWEST:
+        yield _suite(_BACKPORTS)
+        return
+    yield Archive()
+    yield from map(_suite, _OTHER_SUITES)
+
+
+def _suite(name: str) -> Archive:
+    """Return the archive of a suite, with lists of its own: this machine's sources stay as is."""
+    folder = cache_folder().with_name("apt") / name
+    (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    keyring = next(_KEYRINGS.glob("debian-archive-keyring.[gp]*"), None)
+    signed = f" [signed-by={keyring}]" if keyring else ""
+    mirror = _mirror("debian-security" if name.endswith("-security") else "debian")
+    (folder / "sources.list").write_text(f"deb{signed} {mirror} {name} main\n")
+    settings = {"sourcelist": folder / "sources.list", "sourceparts": "-"}
+    options = [f"-oDir::Etc::{key}={value}" for key, value in settings.items()]
+    return Archive((*options, f"-oDir::State::Lists={folder / 'lists'}"))
+
+
+def _mirror(name: str) -> str:
+    """Return where this machine's sources have Debian's archive of that name."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    shown = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return next((line for line in shown if line.endswith(f"/{name}/")), _MIRRORS[name])
+
+
+def _make(kernel: Kernel, archive: Archive) -> None:
     kernel.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kernel.folder) as temporary:
         work = Path(temporary)
-        _download((_NAME.format(release=kernel.release), *_TOOLS), work)
-        tree, tools = work / "tree", work / "tools"
-        for package in work.glob("*.deb"):
-            is_kernel = package.name.startswith("linux-image-")
-            _run("dpkg", "-x", package, tree if is_kernel else tools)
+        tree = _unpacked(archive, archive.parts(kernel.release), work / "kernel")
+        tools = _unpacked(Archive(), _TOOLS, work / "tools")
+        modules = next(tree.glob(f"**/lib/modules/{kernel.release}"))
         kmod = next(tools.glob("**/bin/kmod"))
         depmod = work / "depmod"
         depmod.symlink_to(kmod)
-        _run(depmod, "-b", tree, kernel.release)
+        _run(depmod, "-b", modules.parents[2], kernel.release)  # lib is in /usr since 7.x
         busybox = next(tools.glob("**/bin/busybox"))
-        modules = next(tree.glob(f"**/lib/modules/{kernel.release}"))
         initrd = work / "initrd"
         initramfs.write(initrd, busybox, modules)
         shutil.move(initrd, kernel.initrd)
-        shutil.move(tree / "boot" / f"vmlinuz-{kernel.release}", kernel.image)
+        shutil.move(next(tree.glob("**/vmlinuz*")), kernel.image)
 
 
-def _download(packages: Iterable[str], folder: Path) -> None:
-    command = ["apt-get", "-q", "download", *packages]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise ArchiveError(f"{' '.join(command)} failed:\n{done.stderr.strip()[-1000:]}")
+def _unpacked(archive: Archive, packages: Iterable[str], folder: Path) -> Path:
+    folder.mkdir()
+    archive.download(packages, folder)
+    for package in folder.glob("*.deb"):
+        _run("dpkg", "-x", package, folder / "tree")
+    return folder / "tree"
 
 
 def _run(*command: str | Path) -> None:

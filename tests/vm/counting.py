@@ -34,8 +34,8 @@ static inline int add(u64 value)
     return 0;
 }
 
-int count(void *ctx) { return add(0); }
-int count_getpgid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(0) : 0; }
+int count(void *ctx) { return add(1); }
+int count_getpgid(u64 *ctx) { return ctx[1] == KS_PARAM(number) ? add(1) : 0; }
 int add_returned(struct pt_regs *ctx) { return add(PT_REGS_RC(ctx)); }
 int add_result(u64 *ctx) { return add(ctx[1]); }
 
@@ -44,17 +44,17 @@ int count_thread(u64 *ctx)
 {
     struct task_struct *task = (struct task_struct *)ctx[1];
 
-    return task && task->tgid == KS_PARAM(number) ? add(0) : 0;
+    return task && task->tgid == KS_PARAM(number) ? add(1) : 0;
 }
 
 int count_frame(struct xdp_md *ctx)
 {
     u64 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 
-    return length == KS_PARAM(number) ? add(0) : 0;
+    return length == KS_PARAM(number) ? add(1) : 0;
 }
 
-int count_skb(struct __sk_buff *ctx) { return ctx->len == KS_PARAM(number) ? add(0) : 0; }
+int count_skb(struct __sk_buff *ctx) { return ctx->len == KS_PARAM(number) ? add(1) : 0; }
 """
 
 
