@@ -17,7 +17,16 @@ SIZE = 8 << 20  # few of them in turn stay in the CPU's cache
 SMALLEST = 64 << 10  # smaller ones stand alone: one that is kept for long must not keep 8 MiB
 LARGEST = SIZE // 2
 _ALIGN = 64
-_UNUSED = 3  # references to a mapping: the list's, a loop's, and that of the call that counts
+
+
+def _references(mappings: list[mmap.mmap]) -> list[int]:
+    """Return how many references each mapping has, including the list's and those made here."""
+    return [sys.getrefcount(mapping) for mapping in mappings]
+
+
+# The number for a mapping that nobody looks at. It differs between versions of Python: since 3.14
+# a local variable's use adds none, and one more reader would have looked like none.
+_UNUSED = _references([mmap.mmap(-1, mmap.PAGESIZE)])[0]
 
 
 class BufferPool:
@@ -40,9 +49,9 @@ class BufferPool:
 
     def _mapping(self) -> mmap.mmap:
         """Return a mapping that nobody looks at: a memoryview refers to what it shows."""
-        for mapping in self._mappings:
-            if sys.getrefcount(mapping) == _UNUSED:
-                return mapping
+        references = _references(self._mappings)
+        if _UNUSED in references:
+            return self._mappings[references.index(_UNUSED)]
         mapping = mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._mappings.append(mapping)
         return mapping
