@@ -101,9 +101,14 @@ class Running:
 
     @property
     def fds(self) -> int:
-        """How many the server holds when no request's process is left."""
-        assert becomes(lambda: self.processes == [])
+        """How many the server holds when it waits and no request's process is left."""
+        assert becomes(lambda: self.processes == [] and self.waits)
         return open_fds(self.pid)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the server sleeps: it has closed what a process that ended had."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
     @property
     def processes(self) -> list[str]:
