@@ -30,8 +30,8 @@ from benchmarks import live, processes
 
 sys.path.insert(0, str(live.ROOT / "tests"))
 
-from browser.jupyter_lab import Lab, opened
-from browser.live_view import events, press, status
+from e2e.browser.jupyter_lab import Lab, opened
+from e2e.browser.live_view import events, press, status
 
 # What live_soak.py takes from here: the place of `browser` is known here alone.
 __all__ = ["SIZE", "Page", "events", "load", "opened", "press", "status"]

@@ -11,14 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bad_inputs import CASES, answer, new_shell, title, typed  # noqa: E402
+from bad_inputs.bad_inputs import CASES, answer, new_shell, title, typed  # noqa: E402
 
 from kernelscope.tracing.session import Session  # noqa: E402
 
 _HEAD = """# What is said of bad input
 
-Written by `script/make-errors` from `tests/bad_inputs.toml`, on Linux {release}; tests run every
-one. In Python the same errors are raised, with their class, `hint` and `details`.
+Written by `script/make-errors` from `tests/bad_inputs/bad_inputs.toml`, on Linux {release}; tests
+run every one. In Python the same errors are raised, with their class, `hint` and `details`.
 """
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser.jupyter_lab import Lab, browser, opened  # noqa: E402
+from e2e.browser.jupyter_lab import Lab, browser, opened  # noqa: E402
 
 DOCS = ROOT / "docs"
 SCALE = 1.5  # so that it can be read where it is shown at half its size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from kernel.agent_python import call
+from integration.support.agent_python import call
 from vm.counting import PRELUDE, ROOT, count
 from vm.hiding import agent_where
 from vm.subject import CALLS, Subject

@@ -1,0 +1,24 @@
+"""What the kernel refuses to load, put into words."""
+
+from __future__ import annotations
+
+import pytest
+from integration.support.agent_python import ask
+
+from kernelscope.errors import RunError, VerifierError
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_refused_program_comes_with_the_verifiers_words() -> None:
+    with pytest.raises(VerifierError, match="R8 !read_ok") as caught:
+        ask("attach_cases", "refused_program")
+    assert caught.value.details["function"] == "count"
+    assert "R8 !read_ok" in caught.value.details["log"]
+
+
+def test_a_map_that_memory_cannot_hold_is_named_with_its_size() -> None:
+    maps = [{"name": "huge", "max_entries": 1 << 30, "value_size": 4096}]
+    with pytest.raises(RunError, match=r"'huge' of about 4,402,341,478,400 bytes") as caught:
+        ask("attach_cases", "made_maps", maps=maps)
+    assert caught.value.hint

@@ -1,0 +1,251 @@
+"""The command line: what goes to standard output, to standard error, and the exit code."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from unit.builders.fake_agent import (
+    COUNTS,
+    EVENTS,
+    FakeChannel,
+    attached,
+    counts,
+    events,
+    receipt,
+    session,
+)
+
+from kernelscope.errors import AgentUnavailableError, CompileError
+from kernelscope.tracing.session import Session
+from kernelscope.ui.cli import main
+
+
+@pytest.fixture
+def plays(monkeypatch):
+    """Have the next runs played back from frames."""
+
+    def prepare(*frames, **how):
+        channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
+        made = session(channel)
+        monkeypatch.setattr("kernelscope.tracing.session.default_session", lambda: made)
+        return made
+
+    return prepare
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    path = tmp_path / "my-program.c"
+    path.write_text("BPF_HASH(counts, u32);")
+    return str(path)
+
+
+def test_a_pipe_gets_csv(plays, program, capsys):
+    made = plays()
+
+    assert main.main(["run", program, "-d", "1"]) == 0
+
+    assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
+    assert made._agent.programs[0].name == "my_program"
+
+
+def test_a_terminal_gets_a_table(plays, program, capsys, monkeypatch):
+    plays()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+
+    assert main.main(["run", program]) == 0
+
+    assert capsys.readouterr().out.split() == ["pid", "size_bytes", "7", "10"]
+
+
+def test_json_lines_on_request(plays, program, capsys):
+    plays()
+
+    assert main.main(["run", program, "--json", "-"]) == 0
+
+    assert capsys.readouterr().out == '{"pid":7,"size_bytes":10}\n'
+
+
+def test_a_file_that_is_asked_for_is_written_and_named(plays, program, capsys, tmp_path):
+    plays()
+
+    assert main.main(["run", program, "--csv", str(tmp_path / "a.csv")]) == 0
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"wrote {tmp_path / 'a.csv'}\n"
+
+
+def test_several_tables_are_told_apart(plays, program, capsys, tmp_path):
+    plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
+
+    assert main.main(["run", program, "--csv", "-", "--parquet", str(tmp_path / "a.parquet")]) == 0
+
+    assert capsys.readouterr().out == "# events\npid,size_bytes\n7,10\n\n# counts\nkey,value\n1,5\n"
+    assert (tmp_path / "a.events.parquet").exists()
+
+
+def test_standard_input_may_hold_the_c(plays, capsys, monkeypatch):
+    made = plays()
+    monkeypatch.setattr(sys, "stdin", io.StringIO("int x;"))
+
+    assert main.main(["run", "-", "-d", "1"]) == 0
+
+    assert made._agent.programs[0].source == "int x;"
+
+
+def test_a_failed_run_is_1_with_the_error_on_standard_error(plays, program, capsys):
+    plays(attached(EVENTS).__class__({"type": "nothing"}), error=CompileError("bad C"))
+
+    assert main.main(["run", program]) == 1
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "CompileError: bad C\n"
+
+
+def test_no_agent_is_1(program, capsys, monkeypatch):
+    def refuse():
+        raise AgentUnavailableError("tracing needs privilege", hint="use sudo")
+
+    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", refuse)
+    monkeypatch.setattr("kernelscope.tracing.session._default", Session())  # one with no agent yet
+
+    assert main.main(["run", program]) == 1
+    assert capsys.readouterr().err == "AgentUnavailableError: tracing needs privilege\n  use sudo\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("rnu syscount", "there is no command 'rnu'"),
+        ("run", "run what?"),
+        ("run nosuchprobe", "there is no probe named 'nosuchprobe'"),
+        ("run ./nosuchfile.c", "./nosuchfile.c: cannot be read: No such file or directory"),
+        ("run syscount -d never", "--duration never: not a duration"),
+        ("run syscount --bg", "there is no option --bg outside a notebook"),
+        ("show", "show takes a probe's name"),
+        ("list all", "unexpected 'all'"),
+    ],
+)
+def test_a_wrong_command_line_is_2_and_says_why(line: str, message: str, capsys):
+    assert main.main(line.split()) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_an_interrupted_run_prints_what_there_is_and_is_130(plays, program, capsys, monkeypatch):
+    plays(attached(EVENTS), events((7, 10)), held=True, last=[receipt()])
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kernelscope.tracing.session.Run._wait_showing", interrupted)
+
+    assert main.main(["run", program]) == 130
+    assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
+
+
+def test_losses_are_said_on_standard_error(plays, program, capsys):
+    plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
+
+    assert main.main(["run", program]) == 0
+    assert (
+        "LostEventsWarning: my_program lost 9 of 10 events (90 %): the ring buffer was full\n"
+        in capsys.readouterr().err
+    )
+
+
+def test_show_tells_all_and_ends_with_the_c(capsys):
+    assert main.main(["show", "syscount"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "Usage: kernelscope run syscount" in shown
+    assert "--bg" not in shown
+    assert "syscount.c:" in shown
+
+
+def test_list_names_the_probes(plays, capsys):
+    plays()
+    assert main.main(["list"]) == 0
+    assert re.search(r"biolatency +yes", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("line", ["", "--help", "run --help", "run syscount --help", "--version"])
+def test_help_goes_to_standard_output(line: str, capsys):
+    assert main.main(line.split()) == 0
+    assert capsys.readouterr().out
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = [sys.executable, "-m", "kernelscope", "show", "syscount"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_an_error_needs_no_pandas():
+    code = (
+        "import sys; from kernelscope.ui.cli.main import main; main(['run', 'nosuch']);"
+        "sys.exit('pandas' in sys.modules or 'IPython' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
+    assert main.main(["search", "who", "opens", "files"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
+    assert main.main(["search", "zzzzqq"]) == 1
+    assert "No probe is about" in capsys.readouterr().out
+    assert main.main(["search"]) == 2
+
+
+def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path):
+    plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
+    files = [str(tmp_path / name) for name in ("a.b.json", "c.arrow")]
+
+    assert main.main(["run", program, "--save", files[0], "--save", files[1]]) == 0
+
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "a.b.events.json").read_text() == '{"pid":7,"size_bytes":10}\n'
+    assert sorted(path.name for path in tmp_path.glob("c.*")) == [
+        "c.counts.arrow",
+        "c.events.arrow",
+    ]
+
+
+def test_a_file_of_no_known_kind_is_refused_before_anything_runs(plays, program, capsys, tmp_path):
+    made = plays()
+
+    assert main.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
+
+    assert "its end says no kind of file; .csv, .parquet" in capsys.readouterr().err
+    assert made._agent.programs == []
+
+
+def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
+    plays, program, capsys, tmp_path
+):
+    plays()
+
+    assert main.main(["run", program, "--save", str(tmp_path / "a.folded")]) == 1
+
+    out, err = capsys.readouterr()
+    assert out == "pid,size_bytes\n7,10\n"
+    assert "AnalysisError: the table has no stacks" in err
+
+
+def test_the_magics_name_for_a_result_points_to_a_file(plays, program, capsys):
+    plays()
+
+    assert main.main(["run", program, "-o", "found.csv"]) == 2
+
+    assert "--save FILE writes a file" in capsys.readouterr().err

@@ -1,0 +1,325 @@
+"""The magics in a real InteractiveShell, with an agent that only plays frames back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from unit.builders.fake_agent import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
+
+import kernelscope
+from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
+from kernelscope.probe import catalogue
+from kernelscope.tracing.session import Run, Session
+from kernelscope.ui import listing as show
+from kernelscope.ui.notebook import completion, magics
+
+CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
+
+
+class Notebook:
+    """A shell with the magics, and the agent behind them."""
+
+    def __init__(self, shell: InteractiveShell, agent: FakeAgent) -> None:
+        self.shell = shell
+        self.agent = agent
+        self.magics = magics.KernelScope(shell, Session(agent=agent))  # type: ignore[arg-type]
+        shell.register_magics(self.magics)
+        shell.configurables.append(self.magics)
+
+    def plays(self, *frames: Any, **how: Any) -> FakeChannel:
+        channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
+        self.agent.channels.append(channel)
+        return channel
+
+    def run(self, text: str) -> Any:
+        return self.shell.run_cell(text)
+
+
+@pytest.fixture
+def notebook() -> Iterator[Notebook]:
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    yield Notebook(shell, FakeAgent())
+    shell.reset()
+    InteractiveShell.clear_instance()
+
+
+def test_a_cell_of_c_gives_a_dataframe(notebook: Notebook):
+    notebook.plays()
+
+    result = notebook.run(f"%%ebpf -d 1\n{CELL}").result
+
+    assert isinstance(result, pd.DataFrame)
+    assert result["pid"].tolist() == [7]
+
+
+def test_the_c_reaches_the_agent_unchanged(notebook: Notebook):
+    notebook.plays()
+    notebook.shell.user_ns["x"] = 3
+
+    notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    assert notebook.agent.programs[0].source == CELL
+
+
+def test_a_variable_may_stand_in_the_line(notebook: Notebook):
+    notebook.plays()
+    notebook.shell.user_ns["seconds"] = 3
+
+    notebook.run(f"%%ebpf -d {{seconds}}\n{CELL}")
+
+    assert notebook.agent.programs[0].duration_ns == 3 * 10**9
+
+
+def test_out_binds_the_result_too(notebook: Notebook):
+    notebook.plays()
+
+    notebook.run("%ebpf syscount -d 1 --table x -o calls")  # a wrong table binds nothing
+    assert "calls" not in notebook.shell.user_ns
+    notebook.run(f"%%ebpf -d 1 -o calls\n{CELL}")
+
+    assert notebook.shell.user_ns["calls"]["pid"].tolist() == [7]
+
+
+def test_bg_gives_a_run(notebook: Notebook):
+    notebook.plays(attached(EVENTS), held=True, last=[events((7, 10)), receipt()])
+
+    run = notebook.run(f"%%ebpf --bg -o run\n{CELL}").result
+
+    assert isinstance(run, Run)
+    assert notebook.shell.user_ns["run"] is run
+    run.stop()
+    assert run.result()["pid"].tolist() == [7]
+
+
+def test_files_are_written(notebook: Notebook, tmp_path: Path):
+    notebook.plays()
+
+    notebook.run(f"%%ebpf --csv {tmp_path}/a.csv --json {tmp_path}/a.json\n{CELL}")
+
+    assert (tmp_path / "a.csv").read_text().splitlines()[-1] == "7,10"
+    assert (tmp_path / "a.json").read_text() == '{"pid":7,"size_bytes":10}\n'
+
+
+def test_a_file_that_cannot_be_written_does_not_cost_the_result(notebook: Notebook, capsys):
+    notebook.plays()
+
+    result = notebook.run(f"%%ebpf --csv /proc/a.csv\n{CELL}").result
+
+    assert len(result) == 1
+    assert "ExportError" in capsys.readouterr().err
+
+
+def test_arrow_and_saved_files_come_back_as_they_were(notebook: Notebook, tmp_path: Path):
+    notebook.plays()
+
+    line = f"%%ebpf --arrow {tmp_path}/a.arrow --save {tmp_path}/b.parquet --save {tmp_path}/c.csv"
+    result = notebook.run(f"{line}\n{CELL}").result
+
+    for name in ("a.arrow", "b.parquet", "c.csv"):
+        back = kernelscope.read(tmp_path / name)
+        pd.testing.assert_frame_equal(back, result)
+        assert back.attrs == result.attrs
+
+
+def test_bg_with_a_file_to_write_is_refused_before_anything_runs(notebook: Notebook, tmp_path):
+    outcome = notebook.run(f"%%ebpf --bg --csv {tmp_path}/a.csv\n{CELL}")
+
+    assert isinstance(outcome.error_in_exec, ParameterError)
+    assert notebook.agent.programs == []
+
+
+def test_lost_events_are_said_with_the_ring_that_would_hold_them(notebook: Notebook, capsys):
+    notebook.plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
+
+    notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    what, advice = capsys.readouterr().err.splitlines()
+    assert what == "LostEventsWarning: cell lost 9 of 10 events (90 %): the ring buffer was full"
+    assert "--ring 64M" in advice
+
+
+def test_an_error_is_shown_in_a_few_lines_at_the_cells_own_line(notebook: Notebook, capsys):
+    error = CompileError(
+        "line 2: use of undeclared identifier 'y'\n        x = y;\n            ^",
+        hint="declare it",
+        line=2,
+        column=9,
+        text="    x = y;",
+        log="...",
+    )
+    notebook.plays(attached(EVENTS).__class__({"type": "nothing"}), error=error)
+
+    outcome = notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    assert outcome.error_in_exec is error
+    assert capsys.readouterr().out.splitlines() == [
+        "CompileError: use of undeclared identifier 'y'",
+        "     3 |     x = y;",
+        "       |         ^",
+        "  declare it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("%ebpf sycount", "there is no probe named 'sycount'"),
+        ("%ebpf -d 5", "which probe? The line has options and no name"),
+        ("%ebpf syscount --duratoin 5", "Did you mean --duration"),
+        ("%%ebpf syscount\nint x;", "%ebpf syscount (one %) runs the probe"),
+        ("%%ebpf -d 5\n\n", "there is no C to run"),
+    ],
+)
+def test_a_wrong_line_is_answered_without_a_traceback(
+    notebook: Notebook, capsys, text: str, message: str
+):
+    outcome = notebook.run(text)
+
+    shown = capsys.readouterr().out
+    assert message in shown
+    assert "Traceback" not in shown
+    assert len(shown.splitlines()) <= 4
+    assert isinstance(outcome.error_in_exec, KernelScopeError)
+
+
+def test_the_list_says_what_runs_here_and_why_not(notebook: Notebook):
+    notebook.agent.reasons = {"profile:hz:99": "no perf events"}
+
+    listing = notebook.run("%ebpf").result
+
+    refused = {entry.name for entry in listing if entry.why_not}
+    assert refused == {
+        name
+        for name, probe in catalogue.catalogue().items()
+        if "profile:hz:99" in show.probe_specs(probe)
+    }
+    assert "profile" in refused
+    assert "profile: no perf events" in repr(listing)
+    assert "no perf events" in listing._repr_html_()
+
+
+def test_the_list_is_there_without_an_agent(notebook: Notebook, monkeypatch):
+    def refuse(specs):
+        raise AgentUnavailableError("tracing needs privilege")
+
+    monkeypatch.setattr(notebook.agent, "check", refuse)
+    listing = notebook.run("%ebpf").result
+
+    assert len(listing) == len(catalogue.names())
+    assert "not known: tracing needs privilege" in repr(listing)
+
+
+def test_help_of_a_probe_tells_options_columns_cost_and_caveats(notebook: Notebook, capsys):
+    notebook.run("%ebpf biolatency --help")
+
+    shown = capsys.readouterr().out
+    for part in ("--disk DISK", "--duration TIME", "latency_us", "Overhead: low", "Caveats:"):
+        assert part in shown
+
+
+def test_the_magics_own_help_lists_the_options(notebook: Notebook, capsys):
+    notebook.run("%ebpf --help")
+    assert "--max-rows N" in capsys.readouterr().out
+    assert "--max-rows N" in (notebook.magics.ebpf.__doc__ or "")
+
+
+def test_config_sets_defaults_that_a_line_overrides(notebook: Notebook):
+    notebook.plays()
+    notebook.plays()
+
+    notebook.run('%config KernelScope.duration = "2s"')
+    notebook.run(f"%%ebpf\n{CELL}")
+    notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    assert [p.duration_ns for p in notebook.agent.programs] == [2 * 10**9, 10**9]
+
+
+def test_a_wrong_default_is_refused_when_it_is_set(notebook: Notebook, caplog):
+    notebook.run('%config KernelScope.duration = "soon"')
+
+    assert "not a duration" in caplog.text
+    assert notebook.magics.duration is None
+
+
+def completions(notebook: Notebook, line: str) -> list[str]:
+    symbol = line
+    for delimiter in " :=,\"'":
+        symbol = symbol.rpartition(delimiter)[2]
+    return completion.at_cursor(line, symbol, notebook.magics.session)
+
+
+def test_completion_offers_probes_options_and_choices(notebook: Notebook):
+    assert completions(notebook, "%ebpf sysc") == ["syscount"]
+    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), *completion.COMMANDS}
+    assert completions(notebook, "%ebpf live runql") == ["runqlat", "runqlen"]
+    assert completions(notebook, "%ebpf show sysc") == ["syscount"]
+    assert all(name.startswith("/") for name in completions(notebook, "%ebpf syscount --cgroup "))
+    assert completions(notebook, "%ebpf syscount --dur") == ["--duration"]
+    assert "--by" in completions(notebook, "%ebpf syscount --")
+    assert completions(notebook, "%ebpf syscount --by pro") == ["process"]
+    assert completions(notebook, "%ebpf biolatency --table ") == ["latency"]
+
+
+def test_a_cells_probes_and_their_options_are_completed(notebook: Notebook):
+    assert completions(notebook, "%%probe sysc") == ["syscount"]
+    assert completions(notebook, "%%probe syscount offc") == ["offcputime"]
+    assert completions(notebook, "%%probe live") == []
+    assert "--failed" in completions(notebook, "%%probe syscount --f")
+
+
+def test_completion_offers_hooks_as_the_agent_names_them(notebook: Notebook):
+    notebook.agent.names = ["block:block_rq_issue", "block:block_rq_complete"]
+
+    assert completions(notebook, "%%ebpf --attach tracep") == ["tracepoint:"]
+    assert completions(notebook, "%%ebpf --attach tracepoint:block:block_rq_i") == [
+        "block_rq_issue"
+    ]
+    assert completions(notebook, '%%ebpf --attach "tracepoint:block:block_rq_i') == [
+        "block_rq_issue"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%ebpf sysc", "syscount"),
+        ("%ebpf syscount --dur", "--duration"),
+        ("%ebpf syscount --by pro", "process"),
+        ("%%ebpf --attach tracepoint:block:block_rq_i", "block_rq_issue"),
+        ('%%ebpf --attach "tracepoint:block:block_rq_i', "block_rq_issue"),
+    ],
+)
+def test_completion_works_through_ipython(notebook: Notebook, line: str, expected: str):
+    notebook.agent.names = ["block:block_rq_issue"]
+    completion.install(notebook.shell, notebook.magics.session)
+
+    with provisionalcompleter():
+        found = list(notebook.shell.Completer.completions(line, len(line)))
+
+    assert {line[: item.start] + item.text for item in found} & {
+        line[: line.rindex(expected[:3])] + expected
+    }
+
+
+def test_completion_offers_further_probes_and_the_options_of_each(notebook: Notebook):
+    assert completions(notebook, "%ebpf runqlat sysc") == ["syscount"]
+    assert "runqlat" not in completions(notebook, "%ebpf runqlat ")
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.b") == ["--syscount.by"]
+    assert completions(notebook, "%ebpf runqlat syscount --fai") == ["--failed"]
+    assert completions(notebook, "%ebpf runqlat syscount --b") == ["--bg"]  # --by is of both
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.by s") == ["syscall"]
+    assert completions(notebook, "%ebpf runqlat syscount --syscount.table c") == ["calls"]
+
+
+def test_search_and_show_answer_without_running_anything(notebook: Notebook):
+    assert notebook.run("%ebpf search who's opening files").result[0].name == "opensnoop"
+    shown = repr(notebook.run("%ebpf show runqlat").result)
+    assert "int on_switch(u64 *ctx)" in shown
+    assert "tp_btf:sched_switch" in shown

@@ -1,0 +1,187 @@
+"""What %%probe says of a cell, and how the agent holds a run to a tree of tasks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from kernelscope.agent.attach import task_tree
+from kernelscope.agent.server.policy import Policy
+from kernelscope.errors import ParameterError, RequirementError, TargetError
+from kernelscope.probe import catalogue
+from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
+from kernelscope.protocol.program import Filters, Program
+from kernelscope.tracing import request
+from kernelscope.ui.notebook import cell_summary, python_cell
+from kernelscope.ui.notebook.cell_summary import Spent
+
+SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
+
+
+def told(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost: int = 0) -> str:
+    """Say what the summary tells of a table."""
+    table = pd.DataFrame(rows)
+    filters = {"tree": 1} if scoped else {}
+    table.attrs["kernelscope"] = {"filters": filters, "lost": {"map_full": lost}}
+    facts = cell_summary.facts(SPENT, {name: table})
+    return list(facts.values())[-1]
+
+
+def held(name: str = "syscount") -> Program:
+    asked = request.from_probe(catalogue.find(name), {"duration": "inf"})
+    return request.of_cell(asked, 77).program
+
+
+def test_times_are_told_apart() -> None:
+    facts = cell_summary.facts(SPENT, {})
+
+    assert facts["Wall time"] == "1.50 s"
+    assert facts["CPU time"] == (
+        "250 ms in the cell's thread, 250 ms in other threads of the notebook, "
+        "12 us in processes it waited for"
+    )
+
+
+def test_the_largest_come_first_and_the_rest_is_counted() -> None:
+    rows: dict[str, list[object]] = {
+        "syscall": ["read", "openat", "read", "futex", "close", "brk"],
+        "count": [5, 7, 6, 3, 2, 1],
+    }
+    assert told("syscount", rows) == "24: read 11, openat 7, futex 3, 2 others"
+    assert told("syscount", {"count": [2, 3]}) == "5"
+
+
+def test_a_wait_is_named_by_what_called_the_scheduler() -> None:
+    rows: dict[str, list[object]] = {
+        "kernel_stack": ["x;do_wait;schedule;__schedule", "x;do_nanosleep;schedule_hrtimeout", "x"],
+        "total_us": [500.0, 1_000_000.0, 20.0],
+    }
+    assert told("offcputime", rows) == "1.00 s: do_nanosleep 1.00 s, do_wait 500 us, x 20 us"
+
+
+def test_a_sample_is_where_it_was_last_the_kernel_before_the_program() -> None:
+    rows: dict[str, list[object]] = {
+        "user_stack": ["main;work", "main;read", "main;work"],
+        "kernel_stack": ["", "entry;vfs_read", ""],
+        "count": [6, 1, 3],
+    }
+    assert told("profile", rows) == "10 samples: work 90%, vfs_read 10%"
+
+
+def test_a_sample_is_in_a_python_function_where_the_stack_names_them() -> None:
+    rows: dict[str, list[object]] = {
+        "user_stack": ["main;py::outer:/a.py;_PyEval;py::work:<cell:1>;list_sort", "main;free"],
+        "kernel_stack": ["entry;vfs_read", ""],
+        "count": [3, 1],
+    }
+    assert told("profile", rows) == "4 samples: work 75%, free 25%"
+
+
+def test_allocations_are_told_by_function_and_size() -> None:
+    functions: dict[str, list[object]] = {
+        "function": ["malloc", "calloc"],
+        "count": [1300, 3],
+        "total_bytes": [3 << 20, 1 << 19],
+    }
+    assert told("mallocdist", functions) == "1,303 of 3.5 MiB: malloc 1,300, calloc 3"
+    sites: dict[str, list[object]] = {"held_bytes": [700, 300], "held": [7, 1], "taken": [9, 5]}
+    assert told("memleak", sites) == "1000 bytes in 8 of 14 allocations"
+
+
+def test_what_was_lost_is_said_in_its_line() -> None:
+    assert told("syscount", {"count": [5]}, lost=1700) == "5 (1,700 events lost)"
+
+
+def test_what_is_not_the_cells_alone_says_so() -> None:
+    assert told("biolatency", {"count": [3, 4]}, scoped=False) == "7 (of the whole machine)"
+    assert told("another", {"x": [1]}) == "1 row"
+
+
+def test_the_cells_names_fit_into_a_threads() -> None:
+    for name in (CELL_BEGINS, CELL_ENDS):
+        assert len(name.encode()) <= 15
+
+
+def test_a_cell_is_tested_where_the_probe_tests_its_filters() -> None:
+    assert held().filters.tree == 77
+    assert held().filters.tree_in_code is None
+    assert held("offcputime").filters.tree_in_code is True
+    assert held("biolatency").filters.tree is None
+    with pytest.raises(ParameterError, match="tcplife cannot tell"):
+        held("tcplife")
+
+
+def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() -> None:
+    program = Program.from_json(held().to_json())
+    Policy(source="builtin").check(program)
+    made = task_tree.prepare(program, None)
+
+    assert made.source.startswith(program.source)
+    assert [hook.function for hook in made.hooks[:3]] == [
+        "ks_tree_fork",
+        "ks_tree_free",
+        "ks_tree_rename",
+    ]
+    assert task_tree.count(made.filters) == 3
+    assert made.params["ks_tree_root"] == 77
+    assert "#define KS_IN_TREE(tid) true" not in made.prelude
+    plain = request.from_probe(catalogue.find("syscount"), {}).program
+    assert task_tree.prepare(plain, None) is plain
+
+
+def test_a_pid_namespace_is_refused() -> None:
+    with pytest.raises(RequirementError, match="inside a container"):
+        task_tree.prepare(held(), (4, 4026532999))
+
+
+def test_a_tree_is_a_processs_threads_and_its_descendants() -> None:
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    child = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        grandchild = int(child.stdout.readline())
+        found = set(task_tree.threads(os.getpid()))
+        assert {os.getpid(), thread.native_id, child.pid, grandchild} <= found
+        assert set(task_tree.threads(child.pid)) == {child.pid, grandchild}
+        os.kill(grandchild, 9)
+    finally:
+        go.set()
+        if child.stdout is not None:
+            child.stdout.close()
+        thread.join()
+        child.wait()
+
+
+def test_a_process_that_has_ended_is_no_tree() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    with pytest.raises(TargetError, match="there is no process"):
+        task_tree.fill(Filters(tree=process.pid), {task_tree.MAP: -1})
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("profile", ["perf", "off"]), ("syscount", [])])
+def test_python_names_its_functions_where_there_are_stacks(
+    monkeypatch: pytest.MonkeyPatch, name: str, wanted: list[str]
+) -> None:
+    """Check the calls; their effect needs Python 3.12 (integration/ui/test_python_cell.py)."""
+    calls: list[str] = []
+    for function, told in (
+        ("activate_stack_trampoline", calls.append),
+        ("deactivate_stack_trampoline", lambda: calls.append("off")),
+        ("is_stack_trampoline_active", lambda: False),
+    ):
+        monkeypatch.setattr(sys, function, told, raising=False)
+    asked = [request.from_probe(catalogue.find(name), {})]
+
+    with python_cell._named_frames(asked):
+        assert calls == wanted[:1]
+    assert calls == wanted
