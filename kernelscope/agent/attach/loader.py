@@ -21,7 +21,8 @@ from kernelscope.protocol.hook_spec import ParsedHook, current_is_subject
 from kernelscope.protocol.program import Filters, Hook, Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compile.compiler import Compiler, Function, MapSpec, Object
+    from kernelscope.agent.compile.compiler import Function, MapSpec, Object
+    from kernelscope.agent.compile.verifier_errors import SourceLines
 
 _PER_CPU = (
     syscalls.MAP_TYPE_PERCPU_HASH,
@@ -77,14 +78,14 @@ def load(
     program: Program,
     bindings: Sequence[tuple[Hook, ParsedHook]],
     agent_pid: int,
-    compiler: Compiler | None = None,
+    source_lines: SourceLines | None = None,
     own_params: Sequence[Mapping[str, int]] = (),
 ) -> Loaded:
     """Make the maps and load each bound function.
 
     agent_pid is left out of what is traced, as is program.exclude. own_params: of each binding,
-    besides program.params. What a pattern matched and the kernel refuses has the fd -1. With a
-    compiler, a program that the verifier refuses is explained at its C lines.
+    besides program.params. What a pattern matched and the kernel refuses has the fd -1. With
+    source_lines, a program that the verifier refuses is explained at its C lines.
 
     Raises VerifierError, AttachError (a hook's function that the source lacks, a hook that refuses)
     and RunError (a map that cannot be made).
@@ -104,7 +105,7 @@ def load(
         values = {**program.params, **(own_params[number] if own_params else {})}
         code = guard + _code(functions[hook.function], obj, values, loaded.map_fds)
         explain = partial(
-            _refusal, hook=hook, parsed=parsed, program=program, compiler=compiler, guard=guard
+            _refusal, hook=hook, parsed=parsed, source_lines=source_lines, guard=guard
         )
         try:
             target = program_target(parsed)
@@ -280,18 +281,17 @@ def _refusal(
     error: syscalls.ProgramLoadError,
     hook: Hook,
     parsed: ParsedHook,
-    program: Program,
-    compiler: Compiler | None,
+    source_lines: SourceLines | None,
     guard: bytes,
 ) -> RunError:
     """Say why the kernel did not load a program: its verifier's reason, or the hook's."""
     code = error.errno or 0
     if error.log.strip() or code not in (errno.EPERM, errno.EACCES):
-        from kernelscope.agent.compile import clang_errors
+        from kernelscope.agent.compile.verifier_errors import verifier_error
 
         log = error.log or os.strerror(code)
         place = len(guard) // 8
-        return clang_errors.verifier_error(compiler, program, hook.function, log, place)
+        return verifier_error(hook.function, log, source_lines, place)
     if os.geteuid() == 0 and parsed.kind in _ATTACH_TYPES:
         hint = f"The agent is root: it is this kernel that takes no {parsed.kind} programs."
     else:

@@ -2,9 +2,9 @@
 
 BCC describes a type as JSON (its src/cc/json_map_decl_visitor.cc): a scalar is its name, a struct
 [name, members, kind], a member [name, type], an array [name, type, [length]], a bit field
-[name, type, bits]. A struct's kind is "struct_packed", with its padding spelt out, or "struct"
-where it has bit fields, whose padding follows from C's rules. Of an array of arrays only the first
-length is told. So a description is believed only where it comes to the size that the kernel says.
+[name, type, bits]. A struct's kind is "struct_packed", with explicit padding, or "struct" where it
+has bit fields, whose padding follows from C's rules. For an array of arrays only the first length
+is given. So a description is used only if it adds up to the size that the kernel reports.
 """
 
 from __future__ import annotations
@@ -53,15 +53,14 @@ def fields_of(description: str, size: int, name: str, *, grids: bool = False) ->
     """Return the fields of a type that BCC describes and that is `size` bytes large.
 
     name: what a scalar's one field is called.
-    grids: there are arrays of arrays in the program, so that with bit fields the size could agree
-        by chance.
+    grids: the program has arrays of arrays, so with bit fields the size could agree by chance.
 
-    Where the description cannot be read or does not fit, the whole is one field of raw bytes.
+    A description that cannot be read or does not fit gives one field of raw bytes.
     """
     try:
         described = json.loads(description)
         if isinstance(described, str):
-            return _scalars(described, size, name)
+            return _scalar_array(described, size, name)
         for bit_fields_packed in (False, True):
             placed = _place(described, "", bit_fields_packed)
             fields = _fitted(placed, size)
@@ -77,16 +76,16 @@ def raw_bytes(size: int, name: str) -> tuple[Field, ...]:
     return (Field(name, "u8", 0, size, count=size),)
 
 
-def _scalars(described: str, size: int, name: str) -> tuple[Field, ...]:
-    """A typedef'd array is described by its element alone: the size tells how many there are."""
+def _scalar_array(described: str, size: int, name: str) -> tuple[Field, ...]:
+    """A typedef'd array is described by its element only: the size gives the length."""
     kind, each = _SCALARS[described]
     if size % each:
-        raise ValueError("the size is no multiple of the scalar's")
+        raise ValueError("the size is not a multiple of the scalar's")
     return (Field(name, kind, 0, size, count=size // each),)
 
 
 def _fitted(placed: Placed, size: int) -> tuple[Field, ...]:
-    """Return the fields without padding where they come to `size`, () where they do not."""
+    """Return the fields without padding if they add up to `size`, else ()."""
     fields = placed.fields
     if placed.size == size + 1 and fields and fields[-1] == _last_char(fields[-1], size):
         # `char text[]` at the end is described as one char
@@ -103,7 +102,7 @@ def _last_char(field: Field, offset: int) -> Field:
 
 
 def _inside(field: Field, size: int) -> Field:
-    """Move a bit field's container back where it would reach beyond the record."""
+    """Move a bit field's container back if it would reach beyond the record."""
     beyond = field.offset + field.size - size
     if not field.bits or beyond <= 0:
         return field
@@ -122,7 +121,7 @@ def _place(described: Any, name: str, packed: bool) -> Placed:
     if kind == "union":
         whole = _union([item for _, item in placed])
     elif kind == "struct_packed":
-        whole = _spelt_out([item for _, item in placed])
+        whole = _with_explicit_padding([item for _, item in placed])
     else:
         whole = _with_bit_fields(placed, packed)
     only_padding = all(_PADDING.match(f.name.rpartition(".")[2]) for f in whole.fields)
@@ -157,8 +156,8 @@ def _array(described: Any, length: int, name: str, packed: bool) -> Placed:
     return Placed(fields, element.size * length, element.align)
 
 
-def _spelt_out(members: Sequence[Placed]) -> Placed:
-    """A struct whose padding is among its members: each follows the last."""
+def _with_explicit_padding(members: Sequence[Placed]) -> Placed:
+    """A struct with explicit padding: each member follows the previous one."""
     fields: list[Field] = []
     at, align = 0, 1
     is_aligned = True
@@ -196,7 +195,7 @@ def _with_bit_fields(members: Sequence[tuple[Any, Placed]], packed: bool) -> Pla
 
 
 def _bit_field(field: Field, at: int, bits: int, packed: bool) -> tuple[int, Field]:
-    """Return where a bit field that comes at bit `at` ends, and its place."""
+    """Return the end of a bit field that starts at or after bit `at`, and its place."""
     width = 8 * field.size
     if packed:
         needed = at % 8 + bits

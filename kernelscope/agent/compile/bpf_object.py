@@ -1,4 +1,4 @@
-"""What a compilation gives: plain data, apart from the maps that only BCC can make."""
+"""The result of a compilation: plain data, apart from maps that only BCC can create."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.layout import Layout
 
-# What a map's type is called where a layout says how to read it.
+# Names of map types in a layout.
 LAYOUT_KINDS = {
     syscalls.MAP_TYPE_HASH: "hash",
     syscalls.MAP_TYPE_ARRAY: "array",
@@ -27,7 +27,7 @@ _PLAIN = ("params", "license", "kernel_version", "printk", "counts_losses", "hea
 
 @dataclass(frozen=True)
 class Function:
-    """One BPF program: instructions, and which of them load which map (index, name)."""
+    """One BPF program: its instructions, and the map that each listed instruction loads."""
 
     name: str
     code: bytes
@@ -36,7 +36,7 @@ class Function:
 
 @dataclass(frozen=True)
 class MapSpec:
-    """A map to make. sized: the source states how large it is."""
+    """A map to create. sized: the source states its size."""
 
     name: str
     type: int
@@ -52,9 +52,9 @@ class Object:
     """A compiled program.
 
     layouts: one for each table that a user sees. rings: in the order of their slots in `ks_lost`,
-    from 1 on. params: the index of each KS_PARAM. substituted: the rings that the source declares
-    as perf buffers. printk: it calls bpf_trace_printk the kernel's way; printk_formats: what it
-    prints to its own ring buffer, by site. map_fds: maps that only BCC can make.
+    from 1. params: the index of each KS_PARAM. substituted: the rings that the source declares as
+    perf buffers. printk: it calls bpf_trace_printk the kernel's way; printk_formats: formats of
+    the calls that print to a ring buffer instead, by site. map_fds: maps that only BCC can create.
     timings: seconds.
     """
 

@@ -1,8 +1,8 @@
-"""Files that are kept between runs: bytecode, the BTF index, the include tree.
+"""Files kept between runs: bytecode, the BTF index, the include tree.
 
-Nothing in them is trusted that another user could have written: the folder and every file in it
-must belong to this user and be writable by nobody else, and no link is followed. Each file carries
-a checksum; what is damaged, cut short or not ours counts as absent.
+Files that another user could have written are not trusted: the folder and every file in it must
+belong to this user and be writable by nobody else, and no link is followed. Each file carries a
+checksum. A file that is damaged, cut short or not this user's counts as absent.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Cache:
     """One folder of checked files."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
-        """Use `folder`, making it (mode 0700) where it is missing. Raises OSError.
+        """Use `folder`, created with mode 0700 if missing. Raises OSError.
 
-        limit: bytes; the oldest files go when there are more, at `tidy`.
+        limit: bytes; beyond it, `tidy` removes the oldest files.
         """
         self.folder = folder
         self.limit = limit
@@ -43,14 +43,14 @@ class Cache:
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Cache | None:
-        """Return the user's cache, or None where no safe folder can be had."""
+        """Return the user's cache, or None where there is no safe folder."""
         try:
             return cls(folder or default_folder())
         except OSError:
             return None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the entry that `put` stored, None where there is no sound one."""
+        """Return the entry that `put` stored, None where there is no valid one."""
         data = self.read(f"{key}.json")
         if data is None:
             return None
@@ -61,7 +61,7 @@ class Cache:
         return entry if isinstance(entry, dict) else None
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
-        """Store an entry. A full or read-only disk is no error: nothing is kept then."""
+        """Store an entry. On a full or read-only disk nothing is kept, without an error."""
         self.write(f"{key}.json", json.dumps(entry, separators=(",", ":")).encode())
 
     def read(self, name: str) -> bytes | None:
@@ -72,7 +72,7 @@ class Cache:
         except OSError:
             return None
         with os.fdopen(fd, "rb") as file:
-            if not _is_ours(os.fstat(fd), stat.S_ISREG):
+            if not _is_own(os.fstat(fd), stat.S_ISREG):
                 return None
             data = file.read()
         body = data[_DIGEST:]
@@ -83,9 +83,9 @@ class Cache:
         return body
 
     def write(self, name: str, data: bytes, *, plain: bool = False) -> Path | None:
-        """Store a file whole or not at all; return its path, None where that failed.
+        """Store a file atomically; return its path, None where that failed.
 
-        plain: without the checksum, for files that others read by path (clang).
+        plain: without the checksum, for files that clang reads by path.
         """
         temporary = f"{_TEMPORARY}{os.getpid()}-{time.monotonic_ns()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -105,18 +105,18 @@ class Cache:
         return self.folder / name
 
     def tidy(self) -> None:
-        """Drop what is too much or was never finished; it looks at every file, so not in haste."""
+        """Remove the oldest files beyond the limit, and unfinished ones. Reads the whole folder."""
         self._sweep()
         self._shrink()
         self._wrote = False
 
     def tidy_if_written(self) -> None:
-        """Tidy up where something was stored since the last time."""
+        """Tidy up if something was stored since the last time."""
         if self._wrote:
             self.tidy()
 
     def _check_folder(self) -> None:
-        if not _is_ours(os.lstat(self.folder), stat.S_ISDIR):
+        if not _is_own(os.lstat(self.folder), stat.S_ISDIR):
             raise PermissionError(f"{self.folder} is not a folder that only this user can write")
 
     @contextmanager
@@ -124,7 +124,7 @@ class Cache:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self.folder, flags)
         try:
-            if not _is_ours(os.fstat(fd), stat.S_ISDIR):
+            if not _is_own(os.fstat(fd), stat.S_ISDIR):
                 raise PermissionError(f"{self.folder} changed hands")
             yield fd
         finally:
@@ -151,7 +151,7 @@ class Cache:
                 total -= size
 
     def _sweep(self) -> None:
-        """Remove what a process that was killed while it wrote has left."""
+        """Remove files that a killed process left unfinished."""
         before = time.time() - _STALE_S
         for modified, _, path in self._files():
             if path.name.startswith(_TEMPORARY) and modified < before:
@@ -160,11 +160,11 @@ class Cache:
 
 
 def default_folder() -> Path:
-    """Return this user's cache folder, by the password file: no variable can point elsewhere."""
+    """Return this user's cache folder. It comes from the password file, never from a variable."""
     if os.geteuid() == 0:
         return _ROOT_FOLDER
     return Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache" / "kernelscope"
 
 
-def _is_ours(info: os.stat_result, kind: Any) -> bool:
+def _is_own(info: os.stat_result, kind: Any) -> bool:
     return kind(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022

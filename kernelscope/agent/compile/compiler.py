@@ -1,7 +1,7 @@
 """BPF C to bytecode: through the cache, or through BCC with a header made from BTF.
 
-What comes out is plain data: instructions, the maps they need and how to read them. The loader
-makes the maps anew, so that a program from the cache and a fresh one take the same path.
+The result is plain data: instructions, the maps they need and how to read them. The loader always
+creates the maps itself, so cached and freshly compiled programs take the same path.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
-    from kernelscope.agent.compile import clang_errors
+    from kernelscope.agent.compile.verifier_errors import Lines
     from kernelscope.agent.source import rewriter
 
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
 
 _FORMAT_FIELD = re.compile(r"^\s*field:([^;]+);", re.M)
-# A function that nothing declares would become a jump to nowhere that only the verifier notices.
+# A call of an undeclared function would compile and only fail in the verifier.
 _NO_IMPLICIT = "-Werror=implicit-function-declaration"
 _TRACEPOINT = re.compile(
     r"\bTRACEPOINT_PROBE\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)|\btracepoint__(\w+?)__(\w+)"
@@ -38,7 +38,7 @@ _TRACEPOINT = re.compile(
 
 
 class Compiler:
-    """Made once in the agent's server; its forked children inherit what `warm` has loaded."""
+    """Created once in the agent's server; forked children inherit what `warm` has loaded."""
 
     def __init__(self, cache: Cache | None, tracefs: Path | None, btf_path: Path = VMLINUX) -> None:
         self.cache = cache
@@ -51,27 +51,27 @@ class Compiler:
         return self.toolchain.btf
 
     def warm(self) -> None:
-        """Load the compiler, the type index and the include tree ahead of need, and tidy up."""
+        """Load the compiler, the type index and the include tree in advance; tidy the cache."""
         from kernelscope.agent.compile import (  # noqa: F401 - imported for its effect
             clang_errors,
             extract,
         )
 
         libbcc.library()
-        self.toolchain.root  # noqa: B018  made when first looked at
+        self.toolchain.root  # noqa: B018  created on first access
         self.toolchain.identity  # noqa: B018
         text = self._rewrite(Program("warm", "int f(void *ctx) { return 0; }")).text
-        self.toolchain.headers.lean(text)  # leaves patterns and types behind, ready for use
+        self.toolchain.headers.lean(text)  # fills the caches of patterns and types
         if self.cache:
             self.cache.tidy()
 
     def compile(self, program: Program) -> Object:
         """Return the program's bytecode. Raises CompileError, RequirementError.
 
-        Call it in a process that may be lost: clang can end it, and `/proc/kallsyms` is
-        covered while clang runs (in a mount namespace of this process's own).
+        Call it in an expendable process: clang can end it, and `/proc/kallsyms` is covered
+        while clang runs (in a private mount namespace of this process).
         """
-        began = time.perf_counter()
+        start = time.perf_counter()
         key = self._key(program)
         stored = self.cache.get(key) if self.cache else None
         obj = bpf_object.load(stored) if stored is not None else None
@@ -79,22 +79,21 @@ class Compiler:
             obj = self._compile(program)
             if self.cache and not obj.map_fds:
                 self.cache.put(key, bpf_object.dump(obj))
-        obj.timings["compile_total"] = time.perf_counter() - began
+        obj.timings["compile_total"] = time.perf_counter() - start
         return _sized(obj, program)
 
-    def source_lines(self, program: Program, function: str) -> clang_errors.Lines:
+    def source_lines(self, program: Program, function: str) -> Lines:
         """Return, for the instructions of a function, the line and text of the user's C.
 
         The program is compiled again for this, with clang's line information.
         """
-        from kernelscope.agent.compile import clang_errors
+        from kernelscope.agent.compile.verifier_errors import instruction_lines
 
         rewritten = self._rewrite(program)
-        module, said, _ = self._build(rewritten, program, libbcc.DEBUG_SOURCE)
+        module, output, _ = self._build(rewritten, program, libbcc.DEBUG_SOURCE)
         if module is not None:
             module.close()
-        prefix = rewritten.prefix_lines
-        return clang_errors.instruction_lines(said, function, program.source, prefix)
+        return instruction_lines(output, function, program.source, rewritten.prefix_lines)
 
     def _rewrite(self, program: Program) -> rewriter.Rewritten:
         from kernelscope.agent.source import rewriter
@@ -107,7 +106,7 @@ class Compiler:
         )
 
     def _compile(self, program: Program) -> Object:
-        # Imported here: bytecode from the cache needs none of it, and the first run waits for it.
+        # Imported here: cached bytecode needs none of it, and the first run would wait for it.
         from kernelscope.agent.compile import clang_errors
         from kernelscope.agent.compile.extract import capture
 
@@ -115,14 +114,14 @@ class Compiler:
         with _timed(timings, "rewrite"):
             rewritten = self._rewrite(program)
         with _timed(timings, "clang"):
-            module, said, header = self._build(rewritten, program)
+            module, output, header = self._build(rewritten, program)
         if module is None:
-            raise clang_errors.compile_error(said, program.source, rewritten.prefix_lines)
+            raise clang_errors.compile_error(output, program.source, rewritten.prefix_lines)
         with _timed(timings, "capture"):
             obj = capture(module, rewritten)
         obj.header = header
         obj.timings.update(timings)
-        obj.warnings = clang_errors.warnings(said, program.source, rewritten.prefix_lines)
+        obj.warnings = clang_errors.warnings(output, program.source, rewritten.prefix_lines)
         if not obj.map_fds:
             module.close()
         return obj
@@ -130,31 +129,30 @@ class Compiler:
     def _build(
         self, rewritten: rewriter.Rewritten, program: Program, debug: int = 0
     ) -> tuple[libbcc.Module | None, str, str]:
-        """Compile with the lean header, and with the whole one where that could mend a refusal."""
-        module, said = self._without_layouts_if_need_be(rewritten, program, "lean", debug)
-        if module is None and self._may_lack_something(said):
-            module, wide = self._without_layouts_if_need_be(rewritten, program, "full", debug)
-            return module, said if module is None else wide, "full"
-        return module, said, "lean"
+        """Compile with the lean header; if that lacks a name the full header has, with the full."""
+        module, output = self._build_with(rewritten, program, "lean", debug)
+        if module is None and self._full_header_may_help(output):
+            module, full_output = self._build_with(rewritten, program, "full", debug)
+            return module, output if module is None else full_output, "full"
+        return module, output, "lean"
 
-    def _may_lack_something(self, said: str) -> bool:
+    def _full_header_may_help(self, output: str) -> bool:
         from kernelscope.agent.compile import clang_errors
 
-        lacking = clang_errors.lacking_names(said)
-        return any(self.toolchain.knows(name) for name in lacking)
+        return any(self.toolchain.knows(name) for name in clang_errors.missing_names(output))
 
-    def _without_layouts_if_need_be(
+    def _build_with(
         self, rewritten: rewriter.Rewritten, program: Program, header: str, debug: int
     ) -> tuple[libbcc.Module | None, str]:
-        """Compile; where describing the records' types is what fails, do without that."""
+        """Compile; if only the description of the records' types fails, compile without it."""
         from kernelscope.agent.source import rewriter
 
         text = rewritten.text + rewritten.suffix
-        module, said = self._run_clang(text, program, header, debug)
-        if module is None and rewritten.suffix and rewriter.LAYOUT_PREFIX in said:
+        module, output = self._run_clang(text, program, header, debug)
+        if module is None and rewritten.suffix and rewriter.LAYOUT_PREFIX in output:
             rewritten.forget_records()
-            module, said = self._run_clang(rewritten.text, program, header, debug)
-        return module, said
+            module, output = self._run_clang(rewritten.text, program, header, debug)
+        return module, output
 
     def _run_clang(
         self, text: str, program: Program, header: str, debug: int
@@ -172,11 +170,11 @@ class Compiler:
         if header == "full":
             yield str(self.toolchain.full_header())
             return
-        named = text + " ".join(program.defines.values())
+        words = text + " ".join(program.defines.values())
         fd = os.memfd_create("header")
         try:
             with os.fdopen(os.dup(fd), "wb") as file:
-                file.write(self.toolchain.headers.lean(named, self._fields(text)).encode())
+                file.write(self.toolchain.headers.lean(words, self._fields(text)).encode())
             yield f"/proc/self/fd/{fd}"
         finally:
             os.close(fd)
@@ -207,12 +205,12 @@ class Compiler:
 
 
 def tracepoints(text: str) -> list[tuple[str, str]]:
-    """Return the tracepoints whose structs BCC will make for this text."""
+    """Return the tracepoints for which BCC generates structs in this text."""
     return sorted({(a or c, b or d) for a, b, c, d in _TRACEPOINT.findall(text)})
 
 
 def _sized(obj: Object, program: Program) -> Object:
-    """Give rings and hashes without a size of their own the sizes that the run asks for."""
+    """Give rings, and hashes whose size the source does not state, the run's sizes."""
 
     def entries(spec: MapSpec) -> int:
         if spec.type == syscalls.MAP_TYPE_RINGBUF:
@@ -232,6 +230,6 @@ def _sized(obj: Object, program: Program) -> Object:
 
 @contextmanager
 def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
+    start = time.perf_counter()
     yield
-    timings[name] = time.perf_counter() - began
+    timings[name] = time.perf_counter() - start

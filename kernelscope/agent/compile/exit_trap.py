@@ -1,7 +1,7 @@
-"""Survives C code that calls exit(): clang's back end does, for instance at a stack too large.
+"""Survives C code that calls exit(): clang's back end does, for example on a stack overflow.
 
-The code runs on a thread of its own. If exit() is called there, a handler that C runs first tells
-the caller and never returns, so that the process goes on without that thread.
+The code runs on its own thread. If exit() is called there, an atexit handler notifies the caller
+and never returns, so the process continues without that thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None)
 
 
 class ExitedError(Exception):
-    """The C code called exit(). The process must end by os._exit: C's own may wait for ever."""
+    """The C code called exit(). The process must end by os._exit: C's exit may hang."""
 
 
 def call(function: Callable[[], _Result]) -> _Result:
@@ -52,4 +52,4 @@ def call(function: Callable[[], _Result]) -> _Result:
     return value  # type: ignore[no-any-return]
 
 
-_traps: list[Any] = []  # handlers that C is still inside of
+_traps: list[Any] = []  # handlers that C still runs

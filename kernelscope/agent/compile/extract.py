@@ -1,4 +1,4 @@
-"""Takes functions, maps and layouts out of what BCC compiled."""
+"""Extracts functions, maps and layouts from what BCC compiled."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kernelscope.protocol.layout import Field, Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
-# Maps that take more than a type and sizes: the fds that BCC made are handed on.
+# Map types that need only a type and sizes. For others, the fds that BCC created are passed on.
 _PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23, 29})
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
-# A record of any length: shown as far as it is text.
+# A record of unknown type and length, shown as text.
 _UNKNOWN = (Field("value", "char", 0, 0, count=0),)
 
 
 def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
-    """Return what a module holds as plain data; the layout arrays that were added are dropped."""
+    """Return a module's contents as plain data, without the added layout arrays."""
     by_fd: dict[int, str] = {}
     specs: list[MapSpec] = []
     described: dict[str, tuple[MapSpec, str, str]] = {}

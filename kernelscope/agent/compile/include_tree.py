@@ -1,8 +1,8 @@
 """The few files that BCC and clang look for by name in a kernel's source tree.
 
 BCC finds the tree through BCC_KERNEL_SOURCE. Everything that programs need comes from one header
-made from BTF, so the files that BCC's own helpers.h includes are empty, and linux/kconfig.h, which
-BCC puts before everything, includes that header.
+generated from BTF. So the files that BCC's own helpers.h includes are empty, and linux/kconfig.h,
+which BCC includes first, includes that header.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def contents() -> dict[str, str]:
 
 
 def make(cache: Cache | None, extra: dict[str, str]) -> Path:
-    """Write the tree where this user alone can, and return its root. Raises OSError.
+    """Write the tree where only this user can, and return its root. Raises OSError.
 
-    extra: more files. Without a cache, or where its disk is full, the tree lies in memory and goes
-    with this process and those that it forks.
+    extra: more files. Without a cache, or where its disk is full, the tree is in memory and
+    disappears with this process and its children.
     """
     files = {**contents(), **extra}
     if cache is not None:

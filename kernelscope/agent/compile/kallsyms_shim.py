@@ -1,8 +1,8 @@
-"""Spares BCC its walk through /proc/kallsyms: 80 ms of every compilation, for five names.
+"""A short /proc/kallsyms for BCC, which reads the whole list for five names: 80 ms each time.
 
-BCC asks whether the kernel has certain functions by reading the whole list of symbols. For the
-time of a compilation a list of just those stands in its place, in a mount namespace of this
-process's own; symbolisation later sees the true one.
+BCC checks whether the kernel has certain functions by reading the list of symbols. During a
+compilation a list of just those names is mounted over it, in a private mount namespace.
+Symbolization later sees the real list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from kernelscope.agent.kernel import syscalls
 
 _LIST = "/proc/kallsyms"
-# What bcc's src/cc/frontends/clang asks for, and the helper whose presence answers it.
+# The functions that bcc's src/cc/frontends/clang looks for.
 _ASKED = (
     "bpf_probe_read",
     "bpf_probe_read_kernel",
@@ -30,14 +30,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def listing(enumerators: Mapping[str, int]) -> str:
-    """Return the short list: those of the names that BTF's bpf_func_id says the kernel has."""
+    """Return the short list: the names that this kernel has, by BTF's bpf_func_id."""
     known = [name for name in _ASKED if f"BPF_FUNC_{name[4:]}" in enumerators]
     return "".join(f"{0xFFFFFFFF81000000 + i:x} T {name}\n" for i, name in enumerate(known))
 
 
 @contextmanager
 def short_list(path: Path) -> Iterator[None]:
-    """Let /proc/kallsyms read as `path` in the block; where that is refused, nothing happens."""
+    """Mount `path` over /proc/kallsyms during the block, where that is allowed."""
     mounted = False
     try:
         syscalls.unshare_mounts()

@@ -1,4 +1,4 @@
-"""The compiler in libbcc.so.0, by ctypes: no more than KernelScope asks of it.
+"""The compiler in libbcc.so.0, by ctypes: only the functions that KernelScope uses.
 
 bcc's Python package is not imported: it costs 50 ms and adds nothing here. Prototypes follow bcc's
 src/cc/bcc_common.h, unchanged since 2019.
@@ -51,7 +51,7 @@ _PROTOTYPES = {
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """Load libbcc (30 to 300 ms). Raises RequirementError where it is not installed."""
+    """Load libbcc (30 to 300 ms). Raises RequirementError if it is not installed."""
     try:
         lib = ctypes.CDLL(SONAME, use_errno=True)
     except OSError as error:
@@ -77,7 +77,7 @@ def library_path() -> Path | None:
 
 
 class Module:
-    """One compiled text; maps exist while it does."""
+    """One compiled program; its maps exist until it is closed."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -91,7 +91,7 @@ class Module:
 
     @property
     def license(self) -> str:
-        """The text's license, "GPL" where it states none."""
+        """The program's license, "GPL" if it states none."""
         return bytes(self._lib.bpf_module_license(self._handle) or b"GPL").decode()
 
     @property
@@ -119,7 +119,7 @@ class Module:
 
 
 def compile_text(text: str, flags: Sequence[str], debug: int = 0) -> tuple[Module | None, str]:
-    """Compile BPF C. Returns the module, None where clang refused it, and what clang said.
+    """Compile BPF C. Returns the module (None if clang refused it) and clang's output.
 
     Clang may end the process on an internal error: call it in a child.
     """
@@ -134,37 +134,37 @@ def compile_text(text: str, flags: Sequence[str], debug: int = 0) -> tuple[Modul
         )
         return handle
 
-    with captured_stderr() as said:
+    with captured_stderr() as output:
         try:
             made = exit_trap.call(create)
         except exit_trap.ExitedError:
             made = None
-    return (Module(made) if made else None), said[0]
+    return (Module(made) if made else None), output[0]
 
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Collect what C code writes to fd 2; the list's one item is there once the block is left.
+    """Collect what C code writes to fd 2; the list's only item is set when the block ends.
 
-    Where fd 2 is a file already, it stays: whoever reads it when this process dies finds it all.
+    If fd 2 is a file, it is used as it is, so that its reader has everything if this process dies.
     """
-    said = [""]
+    output = [""]
     if _is_readable_file(2):
         start = os.fstat(2).st_size
         os.lseek(2, start, os.SEEK_SET)
         try:
-            yield said
+            yield output
         finally:
-            said[0] = _plain(os.pread(2, os.fstat(2).st_size - start, start))
+            output[0] = _plain(os.pread(2, os.fstat(2).st_size - start, start))
         return
     file, saved = os.memfd_create("clang"), os.dup(2)
     os.dup2(file, 2)
     try:
-        yield said
+        yield output
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        said[0] = _plain(os.pread(file, os.fstat(file).st_size, 0))
+        output[0] = _plain(os.pread(file, os.fstat(file).st_size, 0))
         os.close(file)
 
 
@@ -174,12 +174,12 @@ def _is_readable_file(fd: int) -> bool:
 
 
 def _plain(data: bytes) -> str:
-    """Return clang's words without the colours."""
+    """Return clang's output without colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", data.decode("utf-8", "replace"))
 
 
 def helpers_text() -> str:
-    """Return BCC's helpers.h, which libbcc carries as a string; "" where it cannot be found."""
+    """Return BCC's helpers.h, which libbcc contains as a string; "" if it is not found."""
     path = library_path()
     if path is None:
         return ""

@@ -1,4 +1,4 @@
-"""What every compilation needs and no program changes: types, macros, the include tree, clang."""
+"""What all compilations share: the kernel's types, macros, the include tree, clang."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Toolchain:
-    """Made of parts that are loaded when first needed."""
+    """Its parts are loaded when first needed."""
 
     def __init__(self, cache: Cache | None, btf_path: Path = VMLINUX) -> None:
         self.cache = cache
@@ -31,14 +31,14 @@ class Toolchain:
 
     @cached_property
     def headers(self) -> HeaderMaker:
-        """What makes headers. Raises RequirementError where the kernel has no BTF."""
+        """Generates headers. Raises RequirementError if the kernel has no BTF."""
         from kernelscope.agent.btf.kernel_header import HeaderMaker, Helpers, Macros
 
         return HeaderMaker(self._load_btf(), Macros.load(), Helpers.parse(self._helpers()))
 
     @property
     def btf(self) -> Btf:
-        """The kernel's types. Raises RequirementError where the kernel has none."""
+        """The kernel's types. Raises RequirementError if the kernel has no BTF."""
         return self.headers.btf
 
     @cached_property
@@ -51,18 +51,18 @@ class Toolchain:
 
     @cached_property
     def identity(self) -> bytes:
-        """What bytecode depends on besides the program: kernel, bcc, this code."""
+        """Everything besides the program that bytecode depends on: kernel, bcc, this code."""
         parts = (kernel_id().encode(), _library_stamp(), _own_code(), platform.machine().encode())
         return digest(*parts, str(syscalls.possible_cpus()).encode()).encode()
 
     def knows(self, name: str) -> bool:
-        """Tell whether a whole header would define that name somewhere."""
+        """Return whether the full header defines that name."""
         index = self.btf.index
         known = name in index.types or name in index.enumerators
         return known or name in self.headers.macros.lines
 
     def full_header(self) -> Path:
-        """Return the whole header's file; making it takes two seconds, once for a kernel."""
+        """Return the full header's file; generating it takes two seconds, once per kernel."""
         path = self.root / f"full-{kernel_id()}-{digest(_own_code())}.h"
         if not path.exists():
             for old in self.root.glob("full-*"):
@@ -105,7 +105,7 @@ class Toolchain:
 
 
 def digest(*parts: bytes) -> str:
-    """Return a short digest of the parts, each kept apart from the next."""
+    """Return a short digest of the parts; where one ends and the next begins matters."""
     state = hashlib.sha256()
     for part in parts:
         state.update(struct.pack("<Q", len(part)) + part)
@@ -130,10 +130,10 @@ def _library_stamp() -> bytes:
 
 
 def _own_code() -> bytes:
-    """Return names, times and sizes of every file of agent/ and protocol/, whatever their depth."""
+    """Return names, times and sizes of every file below agent/ and protocol/."""
     stamps: list[str] = []
     folders = [PACKAGE / "agent", PACKAGE / "protocol"]
-    for folder in folders:  # grows as folders are found
+    for folder in folders:  # grows while folders are found
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir():

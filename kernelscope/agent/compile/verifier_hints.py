@@ -1,23 +1,23 @@
-"""Plain words for what the kernel's verifier says (its messages: kernel/bpf/verifier.c)."""
+"""The reason in a verifier log, and a hint for it (messages: kernel/bpf/verifier.c)."""
 
 from __future__ import annotations
 
 import re
 
-# Lines that trace the verifier's way; what is left says why it stopped.
+# Lines that trace the verifier's path; the remaining lines state why it stopped.
 _NOISE = re.compile(
     r"processed \d+ insns|verification time|stack depth|\s*$|;|\d+: |from \d+ to \d+|R\d+\w*="
     r"|.*;\s+R\d+\w*=|last_idx|regs=|mark_precise|parent |func#|arg#|propagating|Live regs"
     r"|cur state|old state|caller|fp-?\d|-- BEGIN|-- END|verifying|Validating"
     r"|callee:|returning from"
 )
-# What the verifier writes at the end of an instruction's line.
+# Reasons that the verifier appends to an instruction's line.
 _INLINE = re.compile(
     r"(BPF program is too large.*|infinite loop detected.*|The sequence of \d+ jumps.*"
     r"|the call stack of \d+ frames is too deep.*|R\d+ !read_ok.*)"
 )
 
-# The first that matches is given; the order puts the particular before the general.
+# The first match is used, so specific patterns come before general ones.
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"map_value_or_null|mem_or_null|_or_null'|invalid mem access '\w*null'",
@@ -50,30 +50,30 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"invalid access to packet|invalid access to map value|invalid access to memory"
         r"|outside of the allowed memory range|outside of the (?:packet|map value)"
         r"|value is outside|out of bounds|R\d+ offset is outside",
-        "an access may lie beyond its object: test the index or length against the size first"
+        "an access may reach beyond its object: test the index or length against the size first"
         " (packets: if ((void *)(p + 1) > data_end) return)",
     ),
     (
         r"unbounded memory access|min value is negative|unbounded min value|unbounded variable"
         r"|R\d+ max value is outside|invalid zero-sized|invalid indirect access to stack.*size"
         r"|variable stack|negative",
-        "a length or index has no proven bounds: make it unsigned and cut it"
+        "a length or index has no proven bounds: make it unsigned and limit it"
         " (n &= 63; or if (n > 64) n = 64;)",
     ),
     (
         r"!read_ok|invalid (?:indirect )?read from stack|uninitialized|misaligned stack access"
         r"|invalid size of register",
-        "something is read before it was written: initialise it (struct data_t d = {};)"
+        "something is read before it was written: initialize it (struct data_t d = {};)"
         " - padding between members counts",
     ),
     (
         r"cannot call GPL|GPL.?compatible|GPL-restricted|from proprietary",
-        "this helper is for GPL programs alone: leave the license to KernelScope's default",
+        "this helper is for GPL programs only: leave the license to KernelScope's default",
     ),
     (
         r"unknown func|invalid func|helper call is not allowed|cannot use helper"
         r"|not allowed in probe|func .* not allowed",
-        "this kernel, or this kind of hook, does not offer that helper function",
+        "this kernel, or this kind of hook, does not have that helper function",
     ),
     (
         r"leak|R\d+ .*pointer comparison prohibited|pointer arithmetic .* prohibited for",
@@ -81,12 +81,13 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"pointer arithmetic|pointer operation prohibited|prohibited",
-        "this pointer may not be computed with: copy what it points to with bpf_probe_read_kernel",
+        "arithmetic on this pointer is not allowed: copy what it points to with"
+        " bpf_probe_read_kernel",
     ),
     (
         r"invalid mem access '(?:scalar|inv|untrusted_ptr_|rdonly_untrusted)|invalid mem access",
-        "that is no pointer the program may follow: test it first (if (!p) return 0;) if a lookup"
-        " or ringbuf_reserve gave it, else read through it with bpf_probe_read_kernel or _user",
+        "the program may not follow that pointer: test it first (if (!p) return 0;) if a lookup"
+        " or ringbuf_reserve returned it, else read through it with bpf_probe_read_kernel or _user",
     ),
     (
         r"invalid bpf_context access|dereference of modified ctx",
@@ -94,7 +95,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"R\d+ type=\w+ expected=",
-        "a helper got another kind of argument than it takes: look at the order of arguments",
+        "a helper was given the wrong type of argument: check the order of its arguments",
     ),
     (
         r"unreachable insn|jump out of range|last insn is not an exit|fell through",
@@ -106,7 +107,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"trusted_ptr|must be referenced|must be a known",
-        "the helper wants a pointer that the hook itself gave",
+        "the helper needs a pointer that the hook itself provided",
     ),
     (
         r"[Pp]ermission denied|[Oo]peration not permitted|EPERM",
@@ -116,7 +117,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def hint_for(reason: str) -> str | None:
-    """Return what to do about a refusal, None where nothing useful is known."""
+    """Return how to fix a refusal, None where no hint is known."""
     for pattern, hint in _HINTS:
         if re.search(pattern, reason):
             return hint
@@ -124,14 +125,14 @@ def hint_for(reason: str) -> str | None:
 
 
 def reason_of(log: str) -> str:
-    """Return the verifier's last words that state a reason: one line, or a few on end."""
-    told: list[str] = []
+    """Return the last lines of the log that state a reason: one line, or a few in a row."""
+    reasons: list[str] = []
     for line in (line.strip() for line in reversed(log.splitlines())):
         inline = _INLINE.search(line)
-        if inline and not told:
+        if inline and not reasons:
             return inline.group(1)
         if not _NOISE.match(line):
-            told.insert(0, line)
-        elif told:
+            reasons.insert(0, line)
+        elif reasons:
             break
-    return "; ".join(told[-3:]) if told else "it gave no reason"
+    return "; ".join(reasons[-3:]) if reasons else "it gave no reason"

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,8 @@ class Run:
         self._doing = "loading the program"
         bindings = self._bindings(obj, program)
         own = hook_patterns.own_params(bindings, self.tracefs)
-        loaded = loader.load(obj, program, bindings, os.getpid(), compiler, own)
+        lines = partial(compiler.source_lines, program)
+        loaded = loader.load(obj, program, bindings, os.getpid(), lines, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
         self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.tracefs)

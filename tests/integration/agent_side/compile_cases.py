@@ -7,16 +7,17 @@ import os
 import random
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kernelscope.agent.attach import bytecode
 from kernelscope.agent.btf import types as btf
 from kernelscope.agent.btf.c_writer import Emitter
-from kernelscope.agent.compile import clang_errors
 from kernelscope.agent.compile.cache import Cache
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.compile.extract import capture
+from kernelscope.agent.compile.verifier_errors import verifier_error
 from kernelscope.agent.kernel import process, syscalls
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol.program import Program
@@ -43,7 +44,7 @@ def with_both_headers(source: str, prelude: str = "") -> list[Any]:
     found = []
     for header in ("lean", "full"):
         rewritten = made._rewrite(asked)
-        module, said = made._without_layouts_if_need_be(rewritten, asked, header, 0)
+        module, said = made._build_with(rewritten, asked, header, 0)
         if module is None:
             raise AssertionError(said)
         obj = capture(module, rewritten)
@@ -104,7 +105,8 @@ def verifier_refusal(source: str) -> dict[str, Any]:
     try:
         syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
     except syscalls.ProgramLoadError as error:
-        return clang_errors.verifier_error(made, program(source), "f", error.log).to_json()
+        lines = partial(made.source_lines, program(source))
+        return verifier_error("f", error.log, lines).to_json()
     raise AssertionError("the kernel took it")
 
 
