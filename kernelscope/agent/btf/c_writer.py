@@ -1,4 +1,4 @@
-"""C text for the types of a BTF blob, each member at the offset that this kernel gives it."""
+"""C declarations for the types of a BTF blob, each member at its offset in this kernel."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _STARTED, _DONE = 1, 2
 
 
 class Emitter:
-    """Writes definitions in the order in which C needs them.
+    """Writes definitions in the order that C needs.
 
-    keep: whether a member of that name is wanted; what is left out becomes padding, so that the
-        size, the alignment and every kept member's offset stay exact.
-    taken: tags that the program itself defines; the kernel's types of that name get another.
-    skip: names (types, enumerators) never to define.
+    keep: returns whether to write a member of that name. Other members become padding, so that the
+        size, the alignment and the offsets of written members stay exact.
+    taken: tags that the program defines; the kernel's types of that name are renamed.
+    skip: names of types and enumerators that are never defined.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Emitter:
     # --- what to write ---------------------------------------------------------------------------
 
     def define(self, numbers: Iterable[int]) -> None:
-        """Write the definitions of these types and of all that they need."""
+        """Write the definitions of these types and of everything they need."""
         for number in numbers:
             kind = self.btf.type(number).kind
             if kind == TYPEDEF:
@@ -89,7 +89,7 @@ class Emitter:
         return known
 
     def tag(self, number: int) -> str:
-        """Return the name under which a struct, union or enum is written."""
+        """Return the written name of a struct, union or enum."""
         name = self.btf.name(number)
         if self.btf.type(number).kind == FWD:
             return name
@@ -135,7 +135,7 @@ class Emitter:
                 self._later.append(number)
 
     def _referred(self, number: int, by_value: bool) -> tuple[int, bool]:
-        """Follow pointers, arrays and qualifiers; an array's element must be whole in C."""
+        """Follow pointers, arrays and qualifiers; an array's element must be a complete type."""
         while True:
             record = self.btf.type(number)
             if record.kind in MODIFIERS:
@@ -274,7 +274,7 @@ class Emitter:
     def _enum_body(self, number: int) -> str:
         record, name = self.btf.type(number), self.btf.name(number)
         if not name and self.state.get(number) == _DONE:
-            return "unsigned int"  # its constants stand elsewhere and may not be repeated
+            return "unsigned int"  # its constants are written already and may not be repeated
         if not name:
             self.state[number] = _DONE
         fresh = []
@@ -328,7 +328,7 @@ class Emitter:
         return lines
 
     def _bit_padding(self, at: int, member: Member) -> list[str]:
-        """Fill up to a bit field: whole bytes by chars, the rest by bits in its own unit."""
+        """Pad up to a bit field: whole bytes as chars, the rest as bits of the field's type."""
         lines = []
         unit = 8 * self.btf.sizeof(member.type)
         start = member.bit_offset // unit * unit
@@ -351,7 +351,7 @@ class Emitter:
 
 
 def literal(value: int) -> str:
-    """Return an integer as a C constant of a type that holds it."""
+    """Return an integer as a C constant whose type can hold it."""
     if value > 0x7FFFFFFFFFFFFFFF:
         return f"{value}ULL"
     if value == -(1 << 63):

@@ -1,6 +1,6 @@
-"""BTF ids of kernel functions and tracepoints, which tracing programs are attached by; enums.
+"""BTF ids of kernel functions and tracepoints, needed to attach to them; and kernel enums.
 
-Asked of libbpf through libbcc_bpf, which takes 10 ms once where parsing BTF in Python takes 100.
+libbpf, through libbcc_bpf, finds them in 10 ms; parsing BTF in Python takes 100.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def _vmlinux() -> tuple[ctypes.CDLL, int]:
             return library, btf
     raise RequirementError(
         "the kernel's type information (BTF) cannot be read",
-        hint="Look whether /sys/kernel/btf/vmlinux exists; kernels built with"
+        hint="Check whether /sys/kernel/btf/vmlinux exists; kernels built with"
         " CONFIG_DEBUG_INFO_BTF have it.",
         requirement="btf",
     )
 
 
 def warm() -> None:
-    """Load the types ahead of need; forked children inherit them. Raises RequirementError."""
+    """Load the types in advance; forked children inherit them. Raises RequirementError."""
     _vmlinux()
 
 
@@ -57,28 +57,28 @@ def _find(name: str, kind: int) -> int | None:
 
 
 def function(name: str) -> int | None:
-    """Return the id of a kernel function that fentry and fexit could name, None without it."""
+    """Return the id of a kernel function for fentry and fexit, None if there is none."""
     return _find(name, _KIND_FUNC)
 
 
 def iterator(name: str) -> int | None:
-    """Return the id of the function that stands for an iterator, None without it.
+    """Return the id of an iterator's function, None if there is none.
 
-    Other functions are called bpf_iter_NAME, too, but have no context of that name.
+    Other functions are also called bpf_iter_NAME, but have no context struct of that name.
     """
     return function(f"bpf_iter_{name}") if _find(f"bpf_iter__{name}", _KIND_STRUCT) else None
 
 
 def tracepoint(name: str) -> int | None:
-    """Return the id of a tracepoint's typedef (btf_trace_NAME), None without it."""
+    """Return the id of a tracepoint's typedef (btf_trace_NAME), None if there is none."""
     return _find(f"btf_trace_{name}", _KIND_TYPEDEF)
 
 
 @lru_cache(maxsize=64)
 def enumerators(name: str) -> dict[int, str]:
-    """Return {number: word} of an enum of the kernel, {} without it; not of 64-bit ones.
+    """Return {number: name} of a 32-bit enum of the kernel, {} if there is none.
 
-    The record is struct btf_type, then a struct btf_enum for each (include/uapi/linux/btf.h).
+    The record is struct btf_type, then one struct btf_enum each (include/uapi/linux/btf.h).
     """
     found = _find(name, _KIND_ENUM)
     if found is None:

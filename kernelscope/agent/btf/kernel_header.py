@@ -1,8 +1,8 @@
-"""A stand-in for the kernel's headers, made from BTF: small for one program, or whole.
+"""A replacement for the kernel's headers, generated from BTF: lean for one program, or full.
 
-The small header holds only the types, members and macros that a program's text names. It is a
-fiftieth of the whole one, and compiles in a tenth of the time. Macros, which BTF does not have,
-come from data/uapi-<arch>.json (numbers) and data/compat.h (the rest).
+The lean header contains only the types, members and macros that a program's text names. It has a
+fiftieth of the full header's size, and compiles in a tenth of the time. Macros, which BTF does not
+have, come from data/uapi-<arch>.json (numbers) and data/compat.h (the rest).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kernelscope.protocol.c_tokens import Token, closing, names, scan
 
 DATA = Path(__file__).with_name("data")
 
-# Types that BCC's helpers and most programs use without naming what they come from.
+# Types that BCC's helpers and most programs use.
 _BASE_TYPES = (
     *("u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64"),
     *("__u8", "__u16", "__u32", "__u64", "__s8", "__s16", "__s32", "__s64"),
@@ -34,22 +34,22 @@ _BASE_TYPES = (
 )
 _BASE_MACROS = ("roundup_pow_of_two", "NULL", "__user", "offsetof")
 _BASE_ENUMERATORS = ("false", "BPF_ANY", "BPF_NOEXIST", "BPF_EXIST")
-# Small types of which BCC or programs use every member without spelling them out.
+# Small types whose members BCC or programs use without naming them.
 _WHOLE_TYPES = ("pt_regs", "__sk_buff", "xdp_md", "bpf_perf_event_data", "bpf_raw_tracepoint_args")
 _HELPER_TYPES = ("bpf_stack_build_id", "bpf_cgroup_storage_key")
-# Where an alias in compat.h is also the member's own name on some kernels.
+# Aliases in compat.h that are real members on some kernels.
 _ALIASES_UNLESS = {"d_iname": ("dentry", "d_shortname")}
 _ARCH_MACROS = re.compile(
     r"__NR_|(?:O|MAP|SA|SO|F|PTRACE|MADV|PROT)_|(?:E|SIG|TC|TIO|FIO)[A-Z0-9]+\Z"
 )
 _ABSENT_HELPER = 0x7FFFFFFF
-# Programs ask only whether an address is the kernel's, so where its half begins is near enough.
+# Programs only check whether an address is the kernel's, so the start of its half suffices.
 _KERNEL_HALF = {"x86_64": 0xFFFF888000000000, "aarch64": 0xFFFF000000000000}
 
 
 @dataclass
 class Macros:
-    """Every macro or inline function there is to choose from: name -> its one line."""
+    """Every available macro or inline function: name -> its line."""
 
     lines: dict[str, str] = field(default_factory=dict)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -79,14 +79,14 @@ def _numbers(arch: str) -> dict[str, int]:
     own = DATA / f"uapi-{arch}.json"
     path = own if own.exists() else DATA / "uapi-x86_64.json"
     table: dict[str, int] = json.loads(path.read_text())
-    if path is not own:  # numbers that differ between architectures are better missing than wrong
+    if path is not own:  # without the numbers that differ between architectures
         table = {k: v for k, v in table.items() if not _ARCH_MACROS.match(k)}
     return table
 
 
 @dataclass
 class Helpers:
-    """What BCC's own helpers.h says, so that the header carries what it leans on."""
+    """What BCC's helpers.h uses, so that the header defines it."""
 
     structs: frozenset[str] = frozenset()
     defines: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Helpers:
 
 
 class HeaderMaker:
-    """Makes headers for one kernel."""
+    """Generates headers for one kernel."""
 
     def __init__(self, btf: Btf, macros: Macros, helpers: Helpers) -> None:
         self.btf = btf
@@ -129,8 +129,8 @@ class HeaderMaker:
     def lean(self, text: str, tracepoint_fields: str = "") -> str:
         """Return the header for one program: only what `text` names.
 
-        tracepoint_fields: C declarations of the fields of the tracepoints it uses, for which BCC
-            makes structs by itself.
+        tracepoint_fields: C declarations of the fields of its tracepoints, for which BCC
+            generates structs.
         """
         tokens = scan(text)
         plan = _Plan(self, tokens, names(tokens) | names(scan(tracepoint_fields)))
@@ -150,7 +150,7 @@ class HeaderMaker:
         """Return a header with every type and macro."""
         emitter = Emitter(self.btf, lambda _: True)
         everything = range(1, len(self.btf))
-        # A nameless struct is written where it is used; by itself it would only make clang warn.
+        # An anonymous struct is written where it is used; alone it would only cause a warning.
         emitter.define(
             i for i in everything if self.btf.name(i) or self.btf.type(i).kind not in RECORDS
         )
@@ -165,7 +165,7 @@ class HeaderMaker:
         return "".join([self._top(config), *emitter.out, *self._absent_helpers(), *macros])
 
     def is_real_member(self, alias: str) -> bool:
-        """Tell whether a name that compat.h makes an alias is a member on this kernel."""
+        """Return whether an alias of compat.h is a real member on this kernel."""
         if alias not in _ALIASES_UNLESS:
             return False
         record, renamed = _ALIASES_UNLESS[alias]
@@ -184,11 +184,11 @@ class HeaderMaker:
         if asked:
             config.update((name, self.config()[name]) for name in asked if name in self.config())
         lines = [f"#define {name} {value}\n" for name, value in sorted(config.items())]
-        # BCC brings a uapi/linux/bpf.h of its own time; this kernel's is in BTF.
+        # BCC has an older uapi/linux/bpf.h; this kernel's own is in BTF.
         return "#define _UAPI__LINUX_BPF_H__\n" + version_macros() + "".join(lines)
 
     def _absent_helpers(self) -> list[str]:
-        """Define the helper functions that BCC knows and this kernel lacks: a call is refused."""
+        """Define the helpers that this kernel lacks, so that the verifier refuses their calls."""
         known = self.btf.index.enumerators
         return [
             f"#define {name} {_ABSENT_HELPER if name.startswith('BPF_FUNC_') else 0}\n"
@@ -198,7 +198,7 @@ class HeaderMaker:
 
 
 class _Plan:
-    """What one program's header must hold."""
+    """What one program's header must contain."""
 
     def __init__(self, maker: HeaderMaker, tokens: list[Token], wanted: set[str]) -> None:
         self.maker = maker
@@ -217,7 +217,7 @@ class _Plan:
         return sorted(picked, key=lambda line: not line.startswith("#define"))
 
     def _close_over_macros(self) -> set[str]:
-        """Add what the macros in use mention in their turn; BCC's own macros count."""
+        """Add what the used macros mention in turn, BCC's own macros included."""
         macros, helpers = self.maker.macros, self.maker.helpers
         enumerators = self.maker.btf.index.enumerators
         used: set[str] = set()
@@ -329,7 +329,7 @@ _NOT_A_TYPE = frozenset(
 
 
 def _declared_variables(tokens: list[Token]) -> set[str]:
-    """Return names that stand right after a type's name: they cannot mean an enumerator."""
+    """Return names that follow a type's name: variables, not enumerators."""
     found: set[str] = set()
     for before, token, after in zip(tokens, tokens[1:], tokens[2:]):
         if token.kind != "name" or after.text not in ("=", ";", ",", "[", ")"):

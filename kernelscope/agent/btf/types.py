@@ -1,8 +1,8 @@
 """The kernel's type information (BTF), read from /sys/kernel/btf/vmlinux.
 
 The format is documented in the kernel's Documentation/bpf/btf.rst. Walking the 150,000 types takes
-a second in Python, so it is done once for a kernel: where every type starts, and which names there
-are, is kept as an index in the cache, and types are decoded when asked for.
+a second in Python, so it is done once per kernel: the start of every type and the names are kept
+as an index in the cache, and types are decoded on demand.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Bytes = Union[bytes, mmap.mmap]
 
 
 class Type(NamedTuple):
-    """One type record: `size` is a size or the type it refers to, `offset` where its list is."""
+    """One type record: `size` is a size or a referenced type, `offset` the place of its list."""
 
     name: int
     kind: int
@@ -63,7 +63,7 @@ class Type(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One member of a struct or union; bits is 0 but for a bit field."""
+    """One member of a struct or union; bits is 0 unless it is a bit field."""
 
     name: str
     type: int
@@ -72,7 +72,7 @@ class Member(NamedTuple):
 
 
 class Index(NamedTuple):
-    """Where each type starts, and the types and enumerators by name."""
+    """The start of each type, and the types and enumerators by name."""
 
     starts: Any  # array.array("I"): generic only from Python 3.12 on
     types: dict[str, tuple[int, ...]]
@@ -84,7 +84,7 @@ class Index(NamedTuple):
 
     @classmethod
     def load(cls, data: bytes) -> Index:
-        """Rebuild an index. Raises ValueError where `data` is not one."""
+        """Rebuild an index. Raises ValueError if `data` is not one."""
         try:
             starts, types, enumerators = marshal.loads(data)
         except (EOFError, TypeError) as error:
@@ -98,7 +98,7 @@ class Btf:
     """The types of one BTF blob. Type 0 is void."""
 
     def __init__(self, data: Bytes, index: Index | None = None) -> None:
-        """Read `data`; without an index it is made. Raises ValueError where it is not BTF."""
+        """Read `data`, and build the index if none is given. Raises ValueError if it is not BTF."""
         if len(data) < 24:
             raise ValueError("not BTF: too short")
         magic, _, _, header, types, types_size, strings, _ = struct.unpack_from(
@@ -139,7 +139,7 @@ class Btf:
         return known
 
     def name(self, number: int) -> str:
-        """Return a type's name, "" where it has none."""
+        """Return a type's name, "" if it has none."""
         return self.text(self.type(number).name)
 
     def members(self, number: int) -> list[Member]:
@@ -176,7 +176,7 @@ class Btf:
         return [(self.text(name), kind) for name, kind in self._items(record, "<II")]
 
     def unqualified(self, number: int) -> int:
-        """Return what is behind typedefs, const, volatile and tags."""
+        """Return the type behind typedefs, const, volatile and tags."""
         while self.type(number).kind in MODIFIERS or self.type(number).kind == TYPEDEF:
             number = self.type(number).size
         return number
@@ -193,7 +193,7 @@ class Btf:
         return record.size
 
     def alignof(self, number: int) -> int:
-        """Return the alignment that a type's size and its members' places allow it."""
+        """Return the alignment that a type's size and the offsets of its members allow."""
         number = self.unqualified(number)
         record = self.type(number)
         if record.kind == PTR:
@@ -210,7 +210,7 @@ class Btf:
         return alignment if record.size % alignment == 0 else 1
 
     def find(self, name: str, *kinds: int) -> list[int]:
-        """Return the types of that name, of one of `kinds` where any are given."""
+        """Return the types of that name, and of one of `kinds` if any are given."""
         found = self.index.types.get(name, ())
         return [i for i in found if not kinds or self.type(i).kind in kinds]
 
@@ -230,13 +230,13 @@ class Btf:
             if record.kind in ENUMS:
                 for name, _ in self.enumerators(number):
                     enumerators.setdefault(name, number)
-        self._types = {0: self._types[0]}  # the walk decoded every type: too much to keep
+        self._types = {0: self._types[0]}  # the walk decoded every type: too many to keep
         self._texts = {}
         return Index(self._starts, types, enumerators)
 
 
 def _starts(data: Bytes, start: int, end: int) -> Any:
-    """Return where each type begins; entry 0 stands for void."""
+    """Return where each type begins; entry 0 is void."""
     starts = array.array("I", [0])
     unpack = struct.Struct("<I").unpack_from
     while start < end:
@@ -254,7 +254,7 @@ def _signed64(value: int) -> int:
 
 
 def read(path: Path = VMLINUX) -> Bytes:
-    """Return the blob at `path`, mapped where the kernel can (6.16 on). Raises OSError."""
+    """Return the blob at `path`, mapped if the kernel supports it (6.16). Raises OSError."""
     with path.open("rb") as file:
         try:
             return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)

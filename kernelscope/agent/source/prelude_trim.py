@@ -1,7 +1,7 @@
-"""Leaves out of the prelude what a program does not use, so that it costs nothing.
+"""Removes the parts of the prelude that a program does not use, so that they cost nothing.
 
-Else each program's header would hold the kernel's structs that any macro names, and clang would
-read all of it for a program of three lines.
+Otherwise every program's header would contain all kernel structs that any macro names, and clang
+would parse them for a program of three lines.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def needed(prelude: str, body: str) -> str:
-    """Return the prelude with every macro, struct and function blanked that `body` does not reach.
+    """Return the prelude without the macros, structs and functions that `body` does not reach.
 
-    Lines keep their numbers. What is none of the three stays, and so does what it mentions.
+    Lines keep their numbers. Other text stays, and so does everything it mentions.
     """
     items, rest = _items(prelude)
     words = set(_WORD.findall(body)) | rest
@@ -43,7 +43,7 @@ def needed(prelude: str, body: str) -> str:
 
 @lru_cache(maxsize=4)
 def _items(prelude: str) -> tuple[dict[int, tuple[str, frozenset[str]]], frozenset[str]]:
-    """Return where each item starts, its name and the words in it; and the words between them."""
+    """Return each item by its start: its name and words; and the words between items."""
     found = {
         match.start(): (match[match.lastgroup or 0], _words(match[0]))
         for match in _ITEM.finditer(prelude)

@@ -1,9 +1,9 @@
-"""Lets a ring buffer take what a program prints with bpf_trace_printk.
+"""Sends the output of bpf_trace_printk through a ring buffer.
 
-The kernel's own way out (the tracepoint bpf_trace:bpf_trace_printk) is shared by every program on
-the machine, and stays silent for a program that itself runs on a tracepoint: perf lets no event
-fire inside another (perf_swevent_get_recursion_context, kernel/events/core.c). So each call whose
-format is a literal becomes a record of its arguments, and the notebook's side does the formatting.
+The kernel's own channel (the tracepoint bpf_trace:bpf_trace_printk) is shared by every program on
+the machine, and is silent for a program that itself runs on a tracepoint: perf does not allow an
+event inside another (perf_swevent_get_recursion_context, kernel/events/core.c). So each call whose
+format is a literal becomes a record of its arguments, and the client formats it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 RECORD = "struct ks_printk_t"
 FUNCTION = "bpf_trace_printk"
-MAX_ARGUMENTS = 3  # as many as the helper itself takes (include/uapi/linux/bpf.h)
+MAX_ARGUMENTS = 3  # the helper takes no more (include/uapi/linux/bpf.h)
 
 DECLARATIONS = f"""{RECORD} {{
   u64 at_ns; u64 task; u64 args[3]; u32 cpu; u32 site;
@@ -47,8 +47,8 @@ def substitute(
 ) -> tuple[list[Edit], list[str]] | None:
     """Return the edits that replace every call, and the formats by site.
 
-    slot: where in `ks_lost` lines that found no room are counted. None where there is no call, or
-    one of them cannot be replaced: then all of them go the kernel's way.
+    slot: index in `ks_lost` that counts lines lost because the ring was full. None if there is no
+    call, or if one of them cannot be replaced: then all use the kernel's channel.
     """
     edits: list[Edit] = []
     formats: list[str] = []
@@ -72,7 +72,7 @@ def substitute(
 
 
 def _format(part: Sequence[Token]) -> str | None:
-    """Return the text of a string literal, or of several side by side."""
+    """Return the text of a string literal, or of adjacent ones."""
     if not part or any(token.kind != "string" or token.text[0] != '"' for token in part):
         return None
     with suppress(SyntaxError, ValueError):
@@ -81,12 +81,12 @@ def _format(part: Sequence[Token]) -> str | None:
 
 
 def _conversions(format_text: str) -> list[str] | None:
-    """Return the letter of each conversion that takes an argument; None for one not known."""
+    """Return the letter of each conversion that takes an argument; None if one is unknown."""
     letters = [match.group(1) for match in CONVERSION.finditer(format_text)]
     if "%" in CONVERSION.sub("", format_text) or re.search(r"%p[A-Za-z]", format_text):
-        return None  # the kernel's own kinds of pointer, %pI4 and others
-    taking = [letter for letter in letters if letter != "%"]
-    return taking if len(taking) <= MAX_ARGUMENTS else None
+        return None  # the kernel's extended pointer formats, %pI4 and others
+    consuming = [letter for letter in letters if letter != "%"]
+    return consuming if len(consuming) <= MAX_ARGUMENTS else None
 
 
 def _record(site: int, slot: int, conversions: Sequence[str], values: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which C type a program sends through a ring or perf buffer, judged from its text."""
+"""The C type of the records in a ring or perf buffer, derived from the program's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Optional
 from kernelscope.agent.source.table_declarations import function_around
 from kernelscope.protocol.c_tokens import Token, closing, spelling
 
-# Which argument is the data and which is its size, for each method that sends a record.
+# For each method that sends a record: the positions of its data and size arguments.
 _DATA_AND_SIZE = {
     "perf_submit": (1, 2),
     "perf_submit_skb": (2, 3),
@@ -26,9 +26,9 @@ _Found = Optional[Kind]
 
 
 def record_type(tokens: Sequence[Token], uses: Sequence[Use]) -> Kind:
-    """Return the type of a table's records ("" unless it is clear), and whether all have its size.
+    """Return the type of a table's records ("" if it is unclear), and whether all have its size.
 
-    uses: the table's calls: method, the table's place among `tokens`, arguments.
+    uses: the table's calls: method, index in `tokens`, arguments.
     """
     kinds: set[Kind] = set()
     for method, at, parts in uses:
@@ -59,7 +59,7 @@ def _record_of(
 
 
 def _sizeof_operand(size: Sequence[Token]) -> Sequence[Token] | None:
-    """Return what stands in `sizeof(...)` where that is the whole size."""
+    """Return the operand if the size is just `sizeof(...)`."""
     texts = [t.text for t in size]
     if len(texts) > 3 and texts[:2] == ["sizeof", "("] and closing(size, 1) == len(size) - 1:
         return size[2:-1]

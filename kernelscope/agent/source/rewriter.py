@@ -1,11 +1,11 @@
 """Rewrites a program's C before BCC sees it; every line stays on its line.
 
-- `#include` of kernel headers is blanked: the header made from BTF replaces them all.
-- BPF_PERF_OUTPUT becomes a ring buffer where every use of the table can be seen to allow it.
-- What writes to a ring buffer counts the records that found no room in `ks_lost`.
-- What bpf_trace_printk prints goes to a ring buffer too.
+- `#include` of kernel headers is blanked: the header generated from BTF replaces them all.
+- BPF_PERF_OUTPUT becomes a ring buffer if every use of the table allows it.
+- Writes to a ring buffer count lost records in `ks_lost`.
+- bpf_trace_printk writes to a ring buffer.
 - The prelude's macros that call a table's methods are expanded.
-- Of the prelude only what the program uses stays.
+- Unused parts of the prelude are removed.
 - KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
 """
 
@@ -23,7 +23,7 @@ from kernelscope.protocol.c_tokens import Token, arguments, names, scan
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
-MAX_RINGS = 62  # ks_lost has 64 slots: one counts full maps, one the lines of printk
+MAX_RINGS = 62  # ks_lost has 64 slots: one is for full maps, one for printk
 LAYOUT_PREFIX = "ks_layout_"
 
 _KEPT_INCLUDES = re.compile(r"bcc/")
@@ -40,18 +40,19 @@ static inline __attribute__((always_inline)) void ks_lost_add(u32 slot) {
 
 @dataclass
 class Rewritten:
-    """A program's text as BCC gets it, and what was learnt on the way.
+    """A program's text as BCC gets it, and what was found in it.
 
-    text: prefix, the user's text (line `prefix_lines` + 1 on), suffix.
+    text: the prefix, then the user's text from line `prefix_lines` + 1.
+    suffix: declarations to append; BCC then describes the records' types.
     rings: ring buffer tables, in the order of their slots in `ks_lost` (from 1).
-    substituted: those of them that the source declares with BPF_PERF_OUTPUT.
+    substituted: the rings that the source declares with BPF_PERF_OUTPUT.
     params: the index of each KS_PARAM.
-    records: for each table that takes records, their C type ("" where it is not known), and
-        whether all of them have its size.
-    histograms: how the slots of each histogram are made (see protocol.Layout).
+    records: for each table that takes records, their C type ("" if unknown), and whether all
+        have its size.
+    histograms: the scale of each histogram's slots (see protocol.Layout).
     grids: there is an array of arrays.
-    printk_formats: of the calls of bpf_trace_printk that write to a ring buffer, by site. printk:
-        they go the kernel's way.
+    printk_formats: formats of the bpf_trace_printk calls that write to a ring buffer, by site.
+    printk: they use the kernel's channel instead.
     """
 
     text: str
@@ -69,7 +70,7 @@ class Rewritten:
     suffix: str = ""
 
     def forget_records(self) -> None:
-        """Go on without the types of records: they are then raw bytes."""
+        """Continue without the types of records, which are then raw bytes."""
         self.suffix = ""
         self.records = dict.fromkeys(self.records, ("", False))
 
@@ -90,7 +91,7 @@ class _Use:
 def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rewritten:
     """Prepare a program for BCC.
 
-    ring_buffers: perf buffers may become ring buffers (the kernel has them, and nobody objects).
+    ring_buffers: perf buffers may become ring buffers.
     """
     body = table_macros.expand(blank_includes(source), prelude)
     tokens = scan(body)
@@ -136,7 +137,7 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
 
 
 def blank_includes(text: str) -> str:
-    """Blank the lines that include kernel headers; BCC's own (bcc/...) stay."""
+    """Blank the includes of kernel headers; BCC's own (bcc/...) stay."""
 
     def blank(match: re.Match[str]) -> str:
         return match.group() if _KEPT_INCLUDES.match(match.group(1)) else ""
@@ -150,7 +151,7 @@ def _params(text: str) -> dict[str, int]:
 
 
 def _is_macro_parameter(text: str, match: re.Match[str]) -> bool:
-    """Tell whether a KS_PARAM stands in the macro's own definition."""
+    """Return whether a KS_PARAM is part of the macro's own definition."""
     line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
     return re.match(r"\s*#\s*define\s+$", line) is not None
 
@@ -167,7 +168,7 @@ def _prefix(prelude: str, params: dict[str, int]) -> str:
 
 
 def _suffix(records: dict[str, tuple[str, bool]]) -> str:
-    """Declare a hidden array of each record type: BCC then describes the type's layout."""
+    """Declare a hidden array of each record type, so that BCC describes its layout."""
     lines = [
         f"BPF_ARRAY({LAYOUT_PREFIX}{name}, {kind}, 1);\n"
         for name, (kind, _) in records.items()
@@ -180,7 +181,7 @@ def _suffix(records: dict[str, tuple[str, bool]]) -> str:
 
 
 def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], set[str]]:
-    """Find the calls of tables' methods, and the tables of which every mention is understood."""
+    """Find the calls of tables' methods, and the tables whose every mention is such a call."""
     uses: list[_Use] = []
     unsure: set[str] = set()
     inside_calls = _inside_calls(tokens)
@@ -198,7 +199,7 @@ def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], se
 
 
 def _declares(tokens: list[Token], i: int) -> bool:
-    """Tell whether `u32 name;` stands there: a struct's member."""
+    """Return whether token `i` is the name in `u32 name;`, a struct's member."""
     kind, following = tokens[i - 1], [token.text for token in tokens[i + 1 : i + 2]]
     return kind.kind == "name" and kind.text != "return" and following == [";"]
 
@@ -225,8 +226,8 @@ def _use(tokens: list[Token], i: int, wrappable: bool) -> _Use | None:
 def _inside_calls(tokens: list[Token]) -> set[int]:
     """Return the tokens that are arguments of a call or macro.
 
-    BCC replaces a macro's whole expansion when it rewrites a call among its arguments: what is
-    put round the call there would be lost.
+    BCC replaces a macro's whole expansion when it rewrites a call among its arguments, so a
+    wrapper around that call would be lost.
     """
     control = {"if", "while", "for", "switch", "return", "sizeof"}
     inside: set[int] = set()
@@ -247,14 +248,14 @@ def _inside_calls(tokens: list[Token]) -> set[int]:
 
 
 def _substitutable(tables: dict[str, Table], uses: list[_Use], whole: set[str]) -> list[str]:
-    """Return the perf buffers of which every use is a plain perf_submit."""
+    """Return the perf buffers whose every use is a plain perf_submit."""
     found = []
     for name, table in tables.items():
-        mine = [u for u in uses if u.table == name]
+        own_uses = [u for u in uses if u.table == name]
         plain = all(
-            u.method == "perf_submit" and len(u.arguments) == 3 and u.wrappable for u in mine
+            u.method == "perf_submit" and len(u.arguments) == 3 and u.wrappable for u in own_uses
         )
-        if table.macro == "BPF_PERF_OUTPUT" and name in whole and mine and plain:
+        if table.macro == "BPF_PERF_OUTPUT" and name in whole and own_uses and plain:
             found.append(name)
     return found
 
@@ -263,7 +264,7 @@ def _substitutable(tables: dict[str, Table], uses: list[_Use], whole: set[str]) 
 
 
 def _declaration_edit(table: Table) -> tuple[int, int, str]:
-    # One page: the loader gives it the size that the run asks for.
+    # One page: the loader sets the run's size.
     return table.start, table.end, f"BPF_RINGBUF_OUTPUT({table.name}, 1)"
 
 
@@ -296,7 +297,7 @@ def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
 
 
 def histogram_kind(tokens: list[Token], table: Table) -> str:
-    """Tell how a histogram's slots are made: log2, linear or log_linear ("" for other tables)."""
+    """Return the scale of a histogram's slots: log2, linear, log_linear ("" for other tables)."""
     if table.macro == "KS_HISTOGRAM":
         return "log_linear"
     if table.macro != "BPF_HISTOGRAM":
@@ -310,7 +311,7 @@ def histogram_kind(tokens: list[Token], table: Table) -> str:
 
 
 def _uses_log2(key: set[str], tokens: list[Token], at: int) -> bool:
-    """Tell whether a key comes from bpf_log2l: directly, or through a variable of its function."""
+    """Return whether a key comes from bpf_log2l, directly or through a local variable."""
     log2 = {"bpf_log2l", "bpf_log2"}
     if key & log2:
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kernelscope.protocol.c_tokens import Token, arguments, closing
 
-# macro -> which argument is the name, and how many arguments there are when one states a size
+# macro -> position of the name, and the number of arguments with which a size is stated
 _MACROS: dict[str, tuple[int, int]] = {
     "BPF_HASH": (0, 4),
     "BPF_PERCPU_HASH": (0, 4),
@@ -48,8 +48,8 @@ _MACROS: dict[str, tuple[int, int]] = {
 class Table:
     """One declaration: `macro(...)` at text[start:end].
 
-    sized: the text states how many entries it has (or its kind has no default).
-    at: the token that is the name. directive: it stands in a macro's body.
+    sized: the text states its number of entries, or its kind has no default.
+    at: index of the name's token. directive: it is part of a macro's body.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Table:
 
 
 def declared_tables(tokens: Sequence[Token]) -> dict[str, Table]:
-    """Return the tables that the text declares, in its order."""
+    """Return the tables that the text declares, in order."""
     found: dict[str, Table] = {}
     for i, token in enumerate(tokens[:-1]):
         if token.kind != "name" or token.text not in _MACROS or tokens[i + 1].text != "(":
@@ -94,7 +94,7 @@ def _table(tokens: Sequence[Token], i: int) -> Table | None:
 
 
 def function_around(tokens: Sequence[Token], at: int) -> Sequence[Token]:
-    """Return the function that token `at` stands in, from its head to its body's end."""
+    """Return the function around token `at`, from its declaration to the end of its body."""
     head = i = 0
     while i < len(tokens):
         text = tokens[i].text if tokens[i].kind == "punct" and not tokens[i].directive else ""

@@ -1,7 +1,7 @@
 """Expands the prelude's macros that call a table's methods (KS_COUNT, KS_BEGIN, ...).
 
 BCC replaces the whole expansion of a macro when it rewrites a table's call in it, so such a macro
-would lose all but that call. Expanded here, before BCC looks, it is plain text.
+would lose everything but that call. Here it is expanded before BCC sees it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def expand(text: str, prelude: str) -> str:
 
 @lru_cache(maxsize=4)
 def _table_macros(prelude: str) -> _Macros:
-    """Return parameters and body of each that calls a parameter's method, itself or by another."""
+    """Return parameters and body of the macros that call a table's method, also indirectly."""
     found: dict[str, tuple[tuple[str, ...], str]] = {}
     for match in _DEFINITION.finditer(prelude):
         parameters = tuple(word.strip() for word in match[2].split(","))
@@ -57,7 +57,7 @@ def _edits(text: str, tokens: Sequence[Token], macros: _Macros) -> list[tuple[in
         split = arguments(tokens, i + 1)
         parameters, body = macros[token.text]
         if split is None or len(split[0]) != len(parameters) or not all(split[0]):
-            continue  # clang says what is wrong with it
+            continue  # clang reports what is wrong with it
         given = {name: _on_one_line(part) for name, part in zip(parameters, split[0])}
         end = tokens[split[1]].end
         lines = "\n" * text.count("\n", token.start, end)
@@ -66,7 +66,7 @@ def _edits(text: str, tokens: Sequence[Token], macros: _Macros) -> list[tuple[in
 
 
 def _on_one_line(part: Sequence[Token]) -> str:
-    """Return an argument without line ends and comments, one of which could hide what follows."""
+    """Return an argument without line breaks and comments; `//` would hide what follows."""
     gaps = [" " * (before.end < token.start) for before, token in zip(part, part[1:])]
     return part[0].text + "".join(gap + token.text for gap, token in zip(gaps, part[1:]))
 

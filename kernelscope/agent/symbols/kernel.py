@@ -14,11 +14,10 @@ _FARTHEST = 16 << 20  # no function is longer: an address this far behind a symb
 
 
 class KernelSymbols:
-    """/proc/kallsyms, read when first asked: while the run's own programs are still in it.
+    """/proc/kallsyms, read on first use: while the run's own programs are still in it.
 
-    A line's address has 16 digits, so that its text sorts as the number does; only the lines that
-    are asked for are ever taken apart. Where the kernel hides its symbols, nothing
-    has a name.
+    A line's address has 16 digits, so lines sort as their numbers do, and only the lines that are
+    needed are split. If the kernel hides its symbols, nothing has a name.
     """
 
     def __init__(self, path: Path = Path("/proc/kallsyms")) -> None:
@@ -30,10 +29,10 @@ class KernelSymbols:
             lines = self._path.read_text(encoding="ascii", errors="replace").splitlines()
         except OSError:
             return []
-        return sorted(lines, key=_ADDRESS)  # of one address's names the first is the kernel's own
+        return sorted(lines, key=_ADDRESS)  # the first name of an address is the kernel's own
 
     def resolve(self, address: int) -> Frame:
-        """Return the function at an address: ("", address, "") where none is known.
+        """Return the function at an address, ("", address, "") if none is known.
 
         module: "[kernel]", or the kernel module's name in brackets.
         """
@@ -45,7 +44,7 @@ class KernelSymbols:
         return name, offset, module[0] if module else "[kernel]"
 
     def _function_line(self, end: int) -> str:
-        """Return the first line for the last address before line `end` that holds code."""
+        """Return the first line of the last code address before line `end`."""
         found = ""
         for index in range(end - 1, -1, -1):
             line = self._lines[index]

@@ -1,8 +1,8 @@
 """Names of a process's addresses, even after it has ended.
 
-While a process lives, its memory map is read and the files in it are opened, so that neither its
-end, nor a deleted file, nor another mount namespace takes them away. Everything here was written
-by somebody else: files are capped in number and size, and what is malformed names nothing.
+While a process lives, its memory map is read and its files are opened, so they stay readable after
+its end, after a deletion, and from another mount namespace. Others control all of this input:
+files are limited in number and size, and malformed data names nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JIT_LINE = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (
 
 @dataclass(frozen=True)
 class Mapping:
-    """An executable stretch of a process's memory, and the file it shows."""
+    """An executable range of a process's memory, and the file it maps."""
 
     start: int
     end: int
@@ -67,7 +67,7 @@ class FunctionTable:
 
 
 def _preference(function: tuple[int, int, str]) -> tuple[int, int, int, int]:
-    """Sort by address; of one address's names the plainest comes last: `read`, not `__read`."""
+    """Sort by address; the plainest of several names comes last: `read`, not `__read`."""
     start, size, name = function
     return start, size, -(len(name) - len(name.lstrip("_"))), -len(name)
 
@@ -91,7 +91,7 @@ class _Elf(ElfFile):
                         yield address, size, strings[name:end].decode(errors="replace")
 
     def debug_file(self) -> Path | None:
-        """Return where the distribution puts this file's full symbols, by its build id."""
+        """Return the path of the distribution's full symbols for this file, by its build id."""
         for section in self._sections:
             if self._name(section) == _BUILD_ID and section.size <= 64:
                 name = self._contents(section)[16:].hex()
@@ -100,7 +100,7 @@ class _Elf(ElfFile):
 
 
 class Module:
-    """One mapped file's functions, read when first asked for, from an fd that was kept."""
+    """The functions of one mapped file, read on first use from an open fd."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -108,7 +108,7 @@ class Module:
         self._table: FunctionTable | None = None
 
     def resolve(self, file_offset: int) -> tuple[str, int]:
-        """Return the function at an offset in the file, or "" and the address the file gives it."""
+        """Return the function at an offset in the file, or "" and its address in the file."""
         if self._table is None:
             self._read()
         address = self._elf.address(file_offset) if self._elf else None
@@ -127,19 +127,19 @@ class Module:
                 with full:
                     functions.update(full.functions())
         except (TargetError, OSError, struct.error):
-            pass  # not an ELF file, or not a sound one: what was found so far is used
+            pass  # not a valid ELF file: the functions found so far are used
         self._table = FunctionTable(list(functions))
 
 
 class ModuleFiles:
-    """The files that traced processes have mapped, each opened once."""
+    """The files that traced processes map, each opened once."""
 
     def __init__(self) -> None:
         self._modules: dict[tuple[str, int], Module] = {}
         self._vdso: Module | None = None
 
     def keep(self, pid: int, mapping: Mapping) -> None:
-        """Open a mapping's file while the process still shows it."""
+        """Open a mapping's file while the process still has it."""
         key = (mapping.device, mapping.inode)
         if not mapping.inode or key in self._modules or len(self._modules) >= _MAX_FILES:
             return
@@ -148,7 +148,7 @@ class ModuleFiles:
             self._modules[key] = Module(fd)
 
     def find(self, mapping: Mapping) -> Module | None:
-        """Return a mapping's file, if it could be kept."""
+        """Return a mapping's file, if it could be opened."""
         if mapping.path == "[vdso]":
             if self._vdso is None:
                 self._vdso = _own_vdso()
@@ -157,7 +157,7 @@ class ModuleFiles:
 
 
 def _open_mapped(pid: int, mapping: Mapping) -> int | None:
-    """Open the very file that is mapped, or the same inode by its path in the process's root."""
+    """Open the mapped file itself, or the same inode by its path in the process's root."""
     exact = f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
     for path in (exact, f"/proc/{pid}/root{mapping.path}"):
         try:
@@ -196,7 +196,7 @@ def _parse(text: str) -> list[Mapping]:
 
 
 class Process:
-    """A process's memory maps, newest first, and the map that its JIT compiler writes, if any."""
+    """A process's memory maps, newest first, and its JIT compiler's map file, if any."""
 
     def __init__(self, pid: int, files: ModuleFiles) -> None:
         self.pid = pid
@@ -207,7 +207,7 @@ class Process:
         self._jit_bytes = 0
 
     def observe(self) -> None:
-        """Look at the process now; nothing changes if it has ended."""
+        """Read the process's maps now; nothing changes if it has ended."""
         try:
             with Path(f"/proc/{self.pid}/maps").open("rb") as file:
                 mappings = _parse(file.read(_MAX_MAPS).decode(errors="replace"))
@@ -218,13 +218,13 @@ class Process:
         if not mappings or (self._snapshots and self._snapshots[0] == mappings):
             return
         self._snapshots.insert(0, mappings)
-        del self._snapshots[4:]  # of a process that maps code all the time the newest are enough
+        del self._snapshots[4:]  # a process may map code all the time: the newest are enough
         for mapping in mappings:
             self._files.keep(self.pid, mapping)
 
     def resolve(self, address: int) -> Frame:
-        """Return the function at an address; ("", offset in the module, module) where it has no
-        name, ("", address, "") where nothing is known to be mapped there.
+        """Return the function at an address; ("", offset in the module, module) if it has no
+        name, ("", address, "") if no mapping is known.
         """
         mapping = self._mapping(address)
         module = self._files.find(mapping) if mapping else None
@@ -247,7 +247,7 @@ class Process:
         return None
 
     def _jit_table(self) -> FunctionTable:
-        """Return what the map says by now: a compiler adds lines while the program runs."""
+        """Return the current functions: a compiler adds lines while the program runs."""
         size = 0 if self._jit_fd < 0 else os.fstat(self._jit_fd).st_size
         if size != self._jit_bytes:
             text = os.pread(self._jit_fd, _MAX_JIT_MAP, 0)
@@ -257,7 +257,7 @@ class Process:
 
 
 def _open_jit_map(pid: int) -> int:
-    """Open /tmp/perf-PID.map as the process sees it, if the process's own user wrote it; or -1."""
+    """Open /tmp/perf-PID.map as the process sees it, if the process's user wrote it; or -1."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(errors="replace")
         status = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -283,7 +283,7 @@ def _parse_jit(text: str) -> list[tuple[int, int, str]]:
 
 
 def demangle(name: str) -> str:
-    """Return a C++ (or old Rust) symbol as its source writes it, where libstdc++ can tell."""
+    """Return a C++ or legacy Rust symbol as in its source, if libstdc++ can demangle it."""
     if not name.startswith("_Z"):
         return name
     try:

@@ -1,8 +1,7 @@
 """Stack traces of a run, from the ids in its records and maps to named frames.
 
-A stack id is any integer field with "stack" in its name; whose stack it is says the field `tgid`
-or `pid` beside it. Kernel addresses stand in the upper half, so a trace shows by itself which
-kind it is.
+A stack id is any integer field with "stack" in its name; the field `tgid` or `pid` next to it
+names the process. Kernel addresses are in the upper half, so a trace itself shows its kind.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from kernelscope.agent.symbols.process import ModuleFiles, Process
 from kernelscope.protocol.layout import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
-_LOOK_AGAIN_S = 1.0
-_PAUSE_S = 10e-6  # after each entry looked at: so looking takes a twentieth of the time at most
-_PERF_RAW = 36  # header, pid, tid, time, cpu and size stand before a perf record's own bytes
+_OBSERVE_AGAIN_S = 1.0
+_PAUSE_S = 10e-6  # per entry read, so that reading takes at most a twentieth of the time
+_PERF_RAW = 36  # header, pid, tid, time, cpu and size precede a perf record's data
 _PERF_SAMPLE = 9
 _MAX_PROCESSES = 4096
-# What stands between a tracepoint or a function's entry and the program that asks for the stack.
+# Frames between a tracepoint or a function's entry and the program that reads the stack.
 _TRACING = re.compile(
     r"bpf_prog_[0-9a-f]{16}|bpf_trampoline_|bpf_trace_run|__bpf_trace_|__traceiter_"
 )
@@ -38,7 +37,7 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a number stands: in the key or the value, 4 bytes from `offset` on."""
+    """The place of a 4-byte number: in the key or the value, at `offset`."""
 
     in_key: bool
     offset: int
@@ -46,7 +45,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Source:
-    """A stack id and its process within one table's entries. kernel: None where no name tells."""
+    """A stack id and its process in one table's entries. kernel: None if the name is neutral."""
 
     stack: _Place
     pid: _Place | None
@@ -54,7 +53,7 @@ class _Source:
 
 
 class StackResolver:
-    """Collects (process, stack id) pairs while a run goes on; names the frames at its end.
+    """Collects (process, stack id) pairs during a run, and names the frames at its end.
 
     stack_fds: the fd of each BPF_STACK_TRACE table. layouts: all of the run's tables.
     """
@@ -66,34 +65,34 @@ class StackResolver:
         self._pairs: dict[bool | None, set[tuple[int, int]]] = {}
         self._files = ModuleFiles()
         self._processes: dict[int, tuple[Process, float]] = {}
-        self._next_look: dict[str, float] = {}
+        self._next_read: dict[str, float] = {}
         self._in_kernel = lru_cache(maxsize=None)(KernelSymbols().resolve)
         self._resolved: set[tuple[bool | None, int, int]] = set()
 
     # --- collecting ------------------------------------------------------------------------------
 
     def watch(self, pids: Iterable[Optional[int]]) -> None:
-        """Look at those that a run is held to: they may end before their first stack is read."""
-        self._look_at(pid for pid in pids if pid)
+        """Observe the filtered processes now: they may end before their first stack is read."""
+        self._observe(pid for pid in pids if pid)
 
     def wants(self, table: str) -> bool:
-        """Whether to read a map for its stacks now; False for most calls with a large map."""
-        due = self._next_look.get(table, 0.0)
+        """Return whether to read a map's stacks now; False for most calls with a large map."""
+        due = self._next_read.get(table, 0.0)
         return bool(self._sources.get(table)) and time.monotonic() >= due
 
     def observe_map(self, table: str, count: int, keys: Buffer, values: Buffer) -> None:
-        """Note the stacks in one piece of a map's entries."""
+        """Record the stacks in one piece of a map's entries."""
         sources = self._sources.get(table)
         if not sources or not count:
             return
         layout = self._layouts[table]
         for source in sources:
-            self._note(source, keys, layout.key_size, values, maps.value_bytes(layout))
-        due = max(time.monotonic(), self._next_look.get(table, 0.0))
-        self._next_look[table] = due + count * _PAUSE_S
+            self._add_pairs(source, keys, layout.key_size, values, maps.value_bytes(layout))
+        due = max(time.monotonic(), self._next_read.get(table, 0.0))
+        self._next_read[table] = due + count * _PAUSE_S
 
     def observe_records(self, table: str, data: Buffer, stride: int) -> None:
-        """Note the stacks in a ring's chunk (see `ringbuf.Chunk`)."""
+        """Record the stacks in a ring's chunk (see `ring_buffer.Chunk`)."""
         sources = self._sources.get(table)
         if not sources:
             return
@@ -102,22 +101,22 @@ class StackResolver:
             size, skipped = self._record_size(table), 0
             records = b"".join(_ring_records(data, size))
         for source in sources:
-            self._note(source, b"", 0, records, size, skipped)
+            self._add_pairs(source, b"", 0, records, size, skipped)
 
     def observe_perf(self, table: str, data: Buffer) -> None:
-        """Note the stacks in a perf buffer's records."""
+        """Record the stacks in a perf buffer's records."""
         sources = self._sources.get(table)
         if not sources:
             return
         size = self._record_size(table)
         records = b"".join(_perf_records(data, size))
         for source in sources:
-            self._note(source, b"", 0, records, size)
+            self._add_pairs(source, b"", 0, records, size)
 
     def _record_size(self, table: str) -> int:
         return max(field.offset + field.size for field in self._layouts[table].value)
 
-    def _note(
+    def _add_pairs(
         self,
         source: _Source,
         keys: Buffer,
@@ -137,17 +136,17 @@ class StackResolver:
         new = set(zip(pids, ids)) - known
         if new:
             known |= new
-            self._look_at({pid for pid, stack in new if stack >= 0 and pid > 0})
+            self._observe({pid for pid, stack in new if stack >= 0 and pid > 0})
 
-    def _look_at(self, pids: Iterable[int]) -> None:
+    def _observe(self, pids: Iterable[int]) -> None:
         now = time.monotonic()
         for pid in pids:
-            process, looked = self._processes.get(pid, (None, 0.0))
+            process, observed = self._processes.get(pid, (None, 0.0))
             if process is None:
                 if len(self._processes) >= _MAX_PROCESSES:
                     continue
                 process = Process(pid, self._files)
-            elif now - looked < _LOOK_AGAIN_S:
+            elif now - observed < _OBSERVE_AGAIN_S:
                 continue
             process.observe()
             self._processes[pid] = (process, now)
@@ -157,9 +156,9 @@ class StackResolver:
     def resolve(self, *, new: bool = False) -> dict[str, list[list[str | int]]]:
         """Return each trace's frames, leaf first: "PID:ID" -> [[symbol, offset, module], ...].
 
-        new: only of traces that no such call has returned yet.
+        new: only traces that no such call has returned yet.
 
-        PID is 0 for the kernel's half of a stack, and for stacks without a process beside them.
+        PID is 0 for the kernel's half of a stack, and for stacks without a process next to them.
         Without a symbol: ["", offset in the module, module], or ["", address, ""].
         """
         tables = [_Traces(fd) for fd in self._fds.values()]
@@ -215,7 +214,7 @@ class _Traces:
         return self._known[stack]
 
 
-# --- where the numbers stand ---------------------------------------------------------------------
+# --- places of the numbers ---------------------------------------------------------------------
 
 
 def _sources(layout: Layout) -> list[_Source]:
@@ -251,7 +250,7 @@ def _pid_place(fields: list[tuple[bool, Field]]) -> _Place | None:
 
 
 def _numbers(data: Buffer, stride: int, offset: int) -> list[int]:
-    """Return the 32-bit numbers at an offset of every entry (of wider fields the lower half)."""
+    """Return the 32-bit numbers at an offset of every entry (the lower half of wider fields)."""
     if offset + 4 > stride:  # records that end before the field
         return [-1] * (len(data) // stride)
     packed = struct.Struct(f"={offset}xi{stride - offset - 4}x")
@@ -259,7 +258,7 @@ def _numbers(data: Buffer, stride: int, offset: int) -> list[int]:
 
 
 def _ring_records(data: Buffer, size: int) -> Iterable[bytes]:
-    """Yield a mixed chunk's records, all brought to `size` bytes."""
+    """Yield a mixed chunk's records, each cut or padded to `size` bytes."""
     at = 0
     while at + 8 <= len(data):
         header = int.from_bytes(data[at : at + 4], "little")
@@ -270,7 +269,7 @@ def _ring_records(data: Buffer, size: int) -> Iterable[bytes]:
 
 
 def _perf_records(data: Buffer, size: int) -> Iterable[bytes]:
-    """Yield what programs wrote into perf records, all brought to `size` bytes."""
+    """Yield the data of perf records, each cut or padded to `size` bytes."""
     at = 0
     while at + 8 <= len(data):
         kind, _, length = struct.unpack_from("=IHH", data, at)
@@ -280,4 +279,4 @@ def _perf_records(data: Buffer, size: int) -> Iterable[bytes]:
 
 
 def _fitted(record: Buffer, size: int) -> bytes:
-    return bytes(record[:size]).ljust(size, b"\xff")  # what is missing reads as no stack
+    return bytes(record[:size]).ljust(size, b"\xff")  # missing bytes read as no stack

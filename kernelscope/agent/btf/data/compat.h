@@ -1,8 +1,8 @@
 /*
  * Kernel macros and small inline functions that type information cannot carry.
  *
- * Each stands on one logical line: header.py picks those that a program mentions. A name that
- * the kernel has as an enumerator, or that the program defines itself, is left out.
+ * Each is one logical line: kernel_header.py picks those that a program mentions. A name that
+ * the kernel has as an enumerator, or that the program defines, is left out.
  */
 
 /* compiler and annotations */
@@ -73,7 +73,7 @@
 static inline __attribute__((always_inline)) u64 div_u64(u64 a, u32 b) { return a / b; }
 static inline __attribute__((always_inline)) u64 div64_u64(u64 a, u64 b) { return a / b; }
 
-/* byte order: BPF programs here run on little-endian kernels (btf.py reads no other) */
+/* byte order: BPF programs here run on little-endian kernels (btf/types.py reads no other) */
 #define __LITTLE_ENDIAN 1234
 #define __LITTLE_ENDIAN_BITFIELD
 #define swab16(x) __builtin_bswap16(x)
