@@ -17,10 +17,9 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from kernelscope import converters
 from kernelscope.errors import (
@@ -31,11 +30,11 @@ from kernelscope.errors import (
     RequirementError,
     RunError,
 )
-from kernelscope.probe import catalogue
-from kernelscope.tables.results import Tables, receipt_of
-from kernelscope.tracing import bpftrace_output, options
+from kernelscope.protocol.losses import Loss
+from kernelscope.tables.results import Tables
+from kernelscope.tracing import bpftrace_output, losses
+from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.request import unknown_table
-from kernelscope.ui import parser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +50,6 @@ _MOUNT = (
     "mount -t tracefs tracefs /sys/kernel/tracing && "
     '{ mount -t debugfs debugfs /sys/kernel/debug || true; } 2>/dev/null && exec "$@"'
 )
-_OPTIONS = ("duration", "pid", "table", "out", "quiet", *options.FILES)
-_ADVICE = "a filter in the script (/.../) makes fewer, a map counts them all"
 _PLACE = re.compile(r"^stdin:(\d+):(\d+)(?:-(\d+))?: (?:ERROR: )?(.*)")
 
 
@@ -62,7 +59,7 @@ def run(
     duration: float | str = DURATION_S,
     pid: int | None = None,
     table: str | None = None,
-    progress: Shown | None = None,
+    progress: Progress | None = None,
     warn: bool = True,
 ) -> pd.DataFrame | Tables:
     """Run a bpftrace script for `duration` seconds, or until it exits; Ctrl-C ends it early.
@@ -98,43 +95,6 @@ def run(
     return next(iter(tables.values())) if len(tables) == 1 else tables
 
 
-def checked(words: Sequence[str]) -> dict[str, Any]:
-    """Read a %%bpftrace line's options. Raises ParameterError for those that do not go with it."""
-    parsed = parser.parse(words, catalogue.find, prog="%%bpftrace")
-    if parsed.target is not None:
-        raise ParameterError(
-            f"unexpected {parsed.target!r}",
-            hint="the script stands in the cell, below the line",
-            name=parsed.target,
-        )
-    for name in parsed.given:
-        if name not in _OPTIONS:
-            raise ParameterError(
-                f"bpftrace has nothing like --{name.replace('_', '-')}",
-                hint=f"%%bpftrace takes {', '.join(_OPTIONS)}; a /filter/ belongs in the script",
-                name=name,
-            )
-    return options.checked(parsed.given)[0]
-
-
-def loss(result: pd.DataFrame | Tables) -> tuple[str, str] | None:
-    """Return what was lost and what would help; None for no loss."""
-    lost = sum(receipt_of(result)["lost"].values())
-    return (f"bpftrace lost {lost:,} events", _ADVICE) if lost else None
-
-
-class Shown(Protocol):
-    """What is told how the run goes: progress.Progress."""
-
-    def update(
-        self, elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False
-    ) -> None:
-        """Show the state."""
-
-    def clear(self, elapsed_s: float) -> None:
-        """Take the display away."""
-
-
 class _Traced:
     """One bpftrace process, from its start to its end."""
 
@@ -156,7 +116,7 @@ class _Traced:
         except OSError as error:
             raise RunError(f"bpftrace cannot be started: {error}") from error
 
-    def wait(self, progress: Shown | None) -> None:
+    def wait(self, progress: Progress | None) -> None:
         """Wait for the end: the time is over, the script exits, or Ctrl-C."""
         try:
             self._wait(progress)
@@ -172,7 +132,7 @@ class _Traced:
             if progress is not None:
                 progress.clear(self.elapsed_s)
 
-    def _wait(self, progress: Shown | None) -> None:
+    def _wait(self, progress: Progress | None) -> None:
         asked_to_end = False
         while self.process.poll() is None:
             time.sleep(_POLL_S)
@@ -254,8 +214,9 @@ def _tables(script: str, traced: _Traced, *, warn: bool) -> Tables:
     for name, table in output.tables.items():
         table.attrs["kernelscope"] = {**receipt, "table": name}
     found = Tables(output.tables, receipt)
-    if warn and (lost := loss(found)) is not None:
-        warnings.warn("; ".join(lost), LostEventsWarning, stacklevel=3)
+    message = losses.loss_message(receipt)
+    if warn and message is not None:
+        warnings.warn(message, LostEventsWarning, stacklevel=3)
     return found
 
 
@@ -271,7 +232,8 @@ def _receipt(script: str, traced: _Traced, output: bpftrace_output.Output) -> di
         "asked_s": traced.seconds,
         "probes_attached": output.attached,
         "rows": {name: len(table) for name, table in output.tables.items()},
-        "lost": {"bpftrace": output.lost} if output.lost else {},
+        "events": None,
+        "lost": {Loss.BPFTRACE.value: output.lost} if output.lost else {},
         "interrupted": traced.interrupted,
         "recorded": False,
     }

@@ -13,22 +13,6 @@ from typing import Any
 from kernelscope.tracing.request import Request
 from kernelscope.version import __version__
 
-_WHY = {
-    "ring_full": "the ring buffer was full",
-    "perf": "the perf buffer was full",
-    "map_full": "a map was full",
-    "spool_full": "the agent's spool was full",
-    "dropped_rows": "only the latest rows were kept",
-    "torn": "they were read half written",
-    "missed_runs": "the program still ran on that CPU when its hook fired again",
-}
-_ADVICE = {
-    "map_full": "a larger map holds them: --max-entries 1M, or a size in the C",
-    "spool_full": "the notebook's side was too slow: filter (--pid, --comm) or count in the C",
-    "dropped_rows": "--max-rows raises the bound",
-}
-_LARGEST_RING = 1 << 30
-
 
 def build(
     request: Request,
@@ -126,37 +110,3 @@ def _cpu_share(runs: Mapping[str, Any]) -> float | None:
     shares = [p.get("cpu_share") for p in runs.get("programs", {}).values()]
     known = [share for share in shares if share is not None]
     return round(sum(known), 6) if known else None
-
-
-def loss(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what was lost and what would help ("" where nothing would); None for no loss."""
-    lost = {cause: number for cause, number in receipt["lost"].items() if number}
-    if not lost:
-        return None
-    number, events = sum(lost.values()), receipt["events"]
-    if events is None:
-        said = f"{number:,} events"
-    else:
-        whole = events + number - lost.get("dropped_rows", 0)  # those rows did arrive
-        said = f"{number:,} of {whole:,} events ({100 * number / whole:.3g} %)"
-    reasons = [_WHY.get(cause, cause) for cause in lost]
-    if len(reasons) > 1:
-        counted = zip(lost.values(), reasons, strict=True)
-        reasons = [f"{count:,} because {reason}" for count, reason in counted]
-    worst = max(lost, key=lambda cause: lost[cause])
-    return f"{receipt['name']} lost {said}: {', '.join(reasons)}", _advice(worst, receipt)
-
-
-def _advice(cause: str, receipt: Mapping[str, Any]) -> str:
-    if cause not in ("ring_full", "perf"):
-        return _ADVICE.get(cause, "")
-    larger = max(64 << 20, 4 * receipt["ring_bytes"])
-    if larger > _LARGEST_RING:
-        return "they came faster than they can be read: filter (--pid, --comm) or count in the C"
-    return f"--ring {larger >> 20}M holds more of a burst; --pid, --comm or counting in the C help"
-
-
-def loss_message(receipt: Mapping[str, Any]) -> str | None:
-    """Return what `loss` says in one sentence; None for no loss."""
-    found = loss(receipt)
-    return None if found is None else "; ".join(part for part in found if part)

@@ -15,8 +15,9 @@ from kernelscope.errors import LostEventsWarning
 from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.tables.results import Tables
 from kernelscope.text import facts_html
-from kernelscope.tracing import receipt, request
+from kernelscope.tracing import losses, receipt, request
 from kernelscope.tracing.batch import Batch
+from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.stream import Source, Stream
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.io.recording import Recorder
-    from kernelscope.ui.live.open import LiveView
-    from kernelscope.ui.progress import Progress
 
 _POLL_S = 0.1
 
@@ -128,7 +127,7 @@ class Run(Stoppable):
     @property
     def loss(self) -> tuple[str, str] | None:
         """What was lost, and what would help ("" where nothing would); None for no loss."""
-        return receipt.loss(self.receipt)
+        return losses.loss(self.receipt)
 
     def wait_attached(self) -> Self:
         """Wait until the program is attached. Raises what kept it from that.
@@ -168,11 +167,9 @@ class Run(Stoppable):
             self._stopping = True
             self._stream.stop()
 
-    def live(self, **how: Any) -> LiveView:
-        """Show the run in a notebook while it goes on; `how` as in `kernelscope.live`."""
-        page = import_module("kernelscope.ui.live.open")  # which stands above a run
-        shown: LiveView = page.of_run(self, **how)
-        return shown
+    def live(self, **options: Any) -> Any:
+        """Show the run in a notebook while it traces: `kernelscope.live(run, **options)`."""
+        return import_module("kernelscope").live(self, **options)
 
     def close(self) -> None:
         """Drop the run at once, without its result."""
@@ -313,7 +310,7 @@ class Run(Stoppable):
         return {**made, "beside": self.beside} if self.beside else made
 
     def _warn(self) -> None:
-        message = receipt.loss_message(self.receipt)
+        message = losses.loss_message(self.receipt)
         if message is not None and not self._warned:
             self._warned = True
             warnings.warn(message, LostEventsWarning, stacklevel=_callers_level())

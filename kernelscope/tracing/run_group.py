@@ -13,7 +13,7 @@ from kernelscope.tracing import receipt
 from kernelscope.tracing.run import Run, Stoppable
 
 if TYPE_CHECKING:
-    from kernelscope.ui.progress import Progress
+    from kernelscope.tracing.progress import Progress
 
 _POLL_S = 0.1
 

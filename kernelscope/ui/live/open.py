@@ -116,7 +116,7 @@ class LiveView:
 
 
 def live(
-    *names: str,
+    *names: str | Run,
     window: float | str = 60,
     refresh: float = 10,
     view: str | None = None,
@@ -128,20 +128,30 @@ def live(
 ) -> LiveView:
     """Show probes while they run; without a name, a first look at the whole machine.
 
-    names: of probes, or of recordings (FILE.ksr), which go on `speed` times as fast as they did;
-    each below the other on one time axis. window: what is in view, in seconds or
-    as "10m" (at most ten minutes). refresh: frames a second. view: "distribution", "heatmap",
-    "percentiles", "bars", "throughput", "table" or "flamegraph"; by default the probe's own.
+    names: a run that has started already, or the names of probes or of recordings (FILE.ksr, which
+    play `speed` times as fast as they were recorded); each below the other on one time axis.
+    window: what is in view, in seconds or as "10m" (at most ten minutes). refresh: frames per
+    second. view: "distribution", "heatmap", "percentiles", "bars", "throughput", "table" or
+    "flamegraph"; by default the probe's own.
     given: options as `run` has them; it traces until stopped unless `duration` is given.
     Raises ParameterError, also outside a notebook, and ProbeNotFoundError.
     """
     look = _looked(window, refresh, view, theme, size, speed)
-    return _open(session or default_session(), names, given, look)
+    runs = [name for name in names if isinstance(name, Run)]
+    if runs:
+        return _of_run(runs[0], look, [*names[1:], *given])
+    shown = [name for name in names if isinstance(name, str)]
+    return _open(session or default_session(), shown, given, look)
 
 
-def of_run(run: Run, **how: Any) -> LiveView:
-    """Show a run that goes on already; `how` as in `live` (window, refresh, view, theme, size)."""
-    look = _looked(**{"window": 60, "refresh": 10, "view": None, "theme": "light", **how})
+def _of_run(run: Run, look: Look, others: Sequence[object]) -> LiveView:
+    """Show a run that has started already."""
+    if others:
+        raise ParameterError(
+            f"{others[0]}: a run that has started is shown alone, with the options it has",
+            hint="show probes in a view of their own",
+            name=str(others[0]),
+        )
     _require_notebook()
     tracer = Tracer(default_session(), run.name, dict(run.request.parameters), run=run)
     return _show([Track(tracer, look.size, kind=look.kind)], look, default_session())

@@ -16,10 +16,11 @@ from traitlets import Float as FloatTrait
 from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
-from kernelscope.tracing import options, replay
+from kernelscope.tables.results import receipt_of
+from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
 from kernelscope.ui import help, listing, messages, parser
-from kernelscope.ui.notebook import completion, replay_notice
+from kernelscope.ui.notebook import bpftrace_line, completion, replay_notice
 from kernelscope.ui.progress import Progress, in_notebook
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class KernelScope(Magics):
     def _bpftrace(self, line: str, cell: str) -> Any:
         from kernelscope.tracing import bpftrace as bpftrace_run
 
-        wanted = bpftrace_run.checked(parser.split(line))
+        wanted = bpftrace_line.read(parser.split(line))
         result = bpftrace_run.run(
             cell,
             duration=wanted.get("duration", bpftrace_run.DURATION_S),
@@ -154,7 +155,7 @@ class KernelScope(Magics):
             progress=None if wanted.get("quiet") or not self.progress else Progress(),
             warn=False,
         )
-        self._deliver(wanted, result, [bpftrace_run.loss(result)])
+        self._deliver(wanted, result, [losses.loss(receipt_of(result))])
         return result
 
     @cell_magic

@@ -113,6 +113,6 @@ def test_a_cell_of_it_binds_its_tables_and_refuses_what_does_not_go_with_it() ->
         assert shell.user_ns["one"]["comm"].tolist() == ["bpftrace"]
         refused = shell.run_cell(f"%%bpftrace --comm x\n{cell}").error_in_exec
         assert isinstance(refused, ParameterError)
-        assert "nothing like --comm" in str(refused)
+        assert "no option --comm" in str(refused)
     finally:
         InteractiveShell.clear_instance()
