@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from kernelscope.analysis import measure, readings, stack_tree
 from kernelscope.analysis import percentiles as analysis
-from kernelscope.analysis import readings
+from kernelscope.analysis import top as groups
+from kernelscope.tables.attrs import receipt_of
 
 if TYPE_CHECKING:
     from kernelscope.comparison import Comparison
@@ -37,8 +39,8 @@ class Accessor:
     def top(
         self, n: int = 10, by: str | Sequence[str] | None = None, value: str | None = None
     ) -> pd.DataFrame:
-        """Return the largest groups and the rest as "other"; see `analysis.top`."""
-        return analysis.top(self._df, n, by, value)
+        """Return the largest groups and the rest as "other"; see `analysis.top.top`."""
+        return groups.top(self._df, n, by, value)
 
     def plot(self, kind: str | None = None, **options: Any) -> Figure:
         """Return the table's picture, or one of the given kind.
@@ -76,7 +78,7 @@ class Accessor:
         heading = title or "Stacks"
         if save is not None:
             flamegraph.save(self._df, Path(save), value, heading)
-        return flamegraph.draw(self._df, value or flamegraph.value_of(self._df), heading)
+        return flamegraph.draw(self._df, value or stack_tree.value_of(self._df), heading)
 
     def rate(self, every: Any = "1s", by: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Return events in each bin of time: time, `by`, count, per_s; see `timeline.rate`."""
@@ -184,12 +186,12 @@ class Accessor:
     @property
     def receipt(self) -> dict[str, Any]:
         """What was measured, where and at what cost; empty where the table carries none."""
-        return dict(self._df.attrs.get("kernelscope") or {})
+        return dict(receipt_of(self._df))
 
     @property
     def lost(self) -> int:
         """How many events the run lost."""
-        return analysis.lost_events(self._df)
+        return measure.lost_events(self._df)
 
     def __repr__(self) -> str:
         name = self.receipt.get("name", "a table")

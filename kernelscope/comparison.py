@@ -23,8 +23,10 @@ import pandas as pd
 
 from kernelscope.analysis import bootstrap, percentiles, readings
 from kernelscope.analysis.bootstrap import Numbers, Sample
-from kernelscope.analysis.percentiles import Measure
+from kernelscope.analysis.measure import Measure, NothingMeasuredError, measured, unknown_column
+from kernelscope.analysis.top import top
 from kernelscope.errors import AnalysisError
+from kernelscope.tables.attrs import receipt_of
 
 if TYPE_CHECKING:
     from kernelscope.plotting.figure import Figure
@@ -164,7 +166,7 @@ def _check(before: pd.DataFrame, after: pd.DataFrame, confidence: float, toleran
         raise AnalysisError(f"confidence is {confidence}", hint="give a share, such as 0.95")
     if not 0 <= tolerance < 1:
         raise AnalysisError(f"tolerance is {tolerance}", hint="give a share, such as 0.05")
-    names = [(table.attrs.get("kernelscope") or {}).get("name") for table in (before, after)]
+    names = [receipt_of(table).get("name") for table in (before, after)]
     if None not in names and names[0] != names[1]:
         raise AnalysisError(
             f"{names[0]} and {names[1]} measure different things",
@@ -174,13 +176,11 @@ def _check(before: pd.DataFrame, after: pd.DataFrame, confidence: float, toleran
 
 def _measure(before: pd.DataFrame, after: pd.DataFrame, column: str | None) -> Measure | None:
     try:
-        measure = percentiles.measured(before, column)
-    except AnalysisError as error:
-        if column is None and error.message.startswith("the table has no durations"):
-            return None
-        raise
+        measure = measured(before, column)
+    except NothingMeasuredError:
+        return None
     if measure.low not in after.columns:
-        raise percentiles.unknown_column(after, measure.low)
+        raise unknown_column(after, measure.low)
     return measure
 
 
@@ -256,8 +256,7 @@ def _moved(
     """Return how many events a second each key had before and after, the largest moves first."""
     try:
         tables = [
-            percentiles.top(table, max(1, len(table)), by) if len(table) else None
-            for table in (before, after)
+            top(table, max(1, len(table)), by) if len(table) else None for table in (before, after)
         ]
     except AnalysisError:
         if by is not None:

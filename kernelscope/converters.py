@@ -12,12 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from kernelscope.units import NANOSECONDS
+
 _SECONDS = {
-    "ns": 1e-9,
-    "us": 1e-6,
+    **{unit: size / 1e9 for unit, size in NANOSECONDS.items()},
     "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
     "": 1.0,
     "m": 60.0,
     "min": 60.0,

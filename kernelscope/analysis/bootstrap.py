@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope.analysis.percentiles import Measure
+from kernelscope.analysis.measure import Measure
+from kernelscope.tables.attrs import receipt_of
 
 Numbers = npt.NDArray[np.float64]
 
@@ -186,7 +187,7 @@ def _clean(table: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 def duration(table: pd.DataFrame) -> float:
     """Return how many seconds a capture took, by its receipt or its events."""
-    receipt = table.attrs.get("kernelscope") or {}
+    receipt = receipt_of(table)
     return float(receipt.get("duration_s") or 0) or _span(table) or 1.0
 
 

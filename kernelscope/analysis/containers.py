@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kernelscope.analysis.percentiles import names
+from kernelscope.analysis.measure import column_names
 from kernelscope.errors import AnalysisError
+from kernelscope.tables.attrs import receipt_of
 
 # docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, /docker/ID, pods' /ID
 _CONTAINER = re.compile(r"(?:^|[/-])(?P<id>[0-9a-f]{64})(?:\.scope)?(?:/|$)")
@@ -34,8 +36,8 @@ def with_cgroups(df: pd.DataFrame, pid: str = "pid", proc: Path = Path("/proc"))
 
     Raises AnalysisError where there is no such column, or the capture is another machine's.
     """
-    names(df, pid)
-    receipt = df.attrs.get("kernelscope") or {}
+    column_names(df, pid)
+    receipt = receipt_of(df)
     host = receipt.get("host") or platform.node()
     if receipt.get("recorded") and host != platform.node():
         raise AnalysisError(
@@ -53,7 +55,7 @@ def with_cgroups(df: pd.DataFrame, pid: str = "pid", proc: Path = Path("/proc"))
     return result
 
 
-def _ended(receipt: dict[str, Any]) -> float:
+def _ended(receipt: Mapping[str, Any]) -> float:
     """Return when the capture ended, in seconds of the wall's clock."""
     if not receipt.get("started"):
         return float("inf")

@@ -16,9 +16,11 @@ import pandas as pd
 from pandas.api import types
 
 from kernelscope import converters
-from kernelscope.analysis import percentiles, readings
-from kernelscope.analysis.percentiles import UNITS
+from kernelscope.analysis import readings
+from kernelscope.analysis.measure import column_names
 from kernelscope.errors import AnalysisError
+from kernelscope.tables.attrs import receipt_of
+from kernelscope.units import UNITS
 
 _DIRECTIONS = ("nearest", "backward", "forward")
 
@@ -64,15 +66,15 @@ def join(
 
 
 def _keys(df: pd.DataFrame, other: pd.DataFrame, on: str | Sequence[str] | None) -> list[str]:
-    keys = percentiles.names(df, on)
-    percentiles.names(other, on)
+    keys = column_names(df, on)
+    column_names(other, on)
     if not keys and not (_timed(df) and _timed(other)):
         raise AnalysisError("the tables have no times to join by", hint='give `on`, such as "pid"')
     return keys
 
 
 def _name_of(other: pd.DataFrame, df: pd.DataFrame) -> str:
-    names = [(table.attrs.get(readings.KEY) or {}).get("name") for table in (other, df)]
+    names = [receipt_of(table).get("name") for table in (other, df)]
     return str(names[0]) if names[0] and names[0] != names[1] else "other"
 
 

@@ -1,4 +1,4 @@
-"""Percentiles with their error bounds, and the largest groups. DataFrame in, DataFrame out.
+"""Percentiles with their error bounds. DataFrame in, DataFrame out.
 
 A percentile is the nearest-rank one: p90 of n events is the value of rank ceil(0.9 n), counted
 from the smallest. Of single events it is exact; of a histogram it lies within its bucket's bounds.
@@ -10,7 +10,6 @@ Of a map that was read at intervals the last reading counts, which holds what al
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,39 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api import types
 
 from kernelscope.analysis import readings
-from kernelscope.errors import AnalysisError, did_you_mean
+from kernelscope.analysis.measure import Measure, column_names, lost_events, measured
+from kernelscope.errors import AnalysisError
 
 MAX_LOST = 0.1
-UNITS = ("ns", "us", "ms", "s", "bytes")
-
-_LOW = re.compile(r"(?P<base>\w+)_low(?P<unit>_[a-z]+)?\Z")
-_DURATION = re.compile(r"\w+_(?:ns|us|ms|s)\Z")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a table measures: a column of values, or a histogram's two columns of bounds.
-
-    low, high: column names; the same one for single events. unit: of the values, "" for none.
-    """
-
-    name: str
-    low: str
-    high: str
-    unit: str
-
-    @property
-    def base(self) -> str:
-        """The name without its unit."""
-        return self.name.removesuffix(f"_{self.unit}")
-
-    @property
-    def is_histogram(self) -> bool:
-        """Whether rows are buckets [low, high) with a count."""
-        return self.low != self.high
 
 
 def percentiles(
@@ -77,7 +49,7 @@ def percentiles(
     df = readings.last(df)
     measure = measured(df, column)
     wanted = _checked_quantiles(q)
-    groups = names(df, by)
+    groups = column_names(df, by)
     lost = lost_events(df)
     _refuse_loss(df, measure, lost, max_lost)
     rows = []
@@ -90,128 +62,6 @@ def percentiles(
     result = pd.DataFrame(rows, columns=[*groups, *numbers]).astype(dict.fromkeys(numbers, float))
     result.attrs.update(df.attrs)
     return result
-
-
-def measured(df: pd.DataFrame, column: str | None = None) -> Measure:
-    """Return what a table measures; `column` chooses where there are several.
-
-    Raises AnalysisError where the column is not there or holds no numbers, or none stands out.
-    """
-    found = {measure.name: measure for measure in _histograms(df)}
-    if column is None:
-        if not found:
-            names = [str(name) for name in df.columns if _DURATION.match(str(name))]
-            found = {name: _single(name) for name in names if _is_number(df[name])}
-        if len(found) == 1:
-            return next(iter(found.values()))
-        raise AnalysisError(
-            "which column is meant?" if found else "the table has no durations and no histogram",
-            hint=f"give one of: {', '.join(found or _numbers(df))}",
-            column=None,
-        )
-    for measure in found.values():
-        if column in (measure.name, measure.low, measure.high, measure.base):
-            return measure
-    if column not in df.columns:
-        raise unknown_column(df, column)
-    if not _is_number(df[column]):
-        raise AnalysisError(
-            f"{column} holds no numbers",
-            hint=f"the columns with numbers are: {', '.join(_numbers(df)) or 'none'}",
-            column=column,
-        )
-    return _single(column)
-
-
-def top(
-    df: pd.DataFrame,
-    n: int = 10,
-    by: str | Sequence[str] | None = None,
-    value: str | None = None,
-) -> pd.DataFrame:
-    """Return the `n` largest groups, and one row "other" for the rest where there is one.
-
-    by: columns to group by; without, the first column of text. value: the column that is added up;
-    without, "count" where there is such a column, else the number of rows.
-
-    The result has the columns of `by`, the value ("count" for a number of rows) and "share", of
-    all, 0 to 1. In the row "other", columns of numbers hold <NA>; where `by` has no text, its
-    columns become text. Raises AnalysisError for an unknown column.
-    """
-    df = readings.last(df)
-    groups = names(df, by) or _first_text(df)
-    if n < 1:
-        raise AnalysisError(f"n is {n}", hint="give how many rows to keep, 1 or more", column=None)
-    if value is None and "count" in df.columns:
-        value = "count"
-    if value is not None and not _is_number(df[measured(df, value).low]):
-        raise unknown_column(df, value)
-    grouped = df.groupby(groups, sort=False, dropna=False, observed=True)
-    totals = grouped.size() if value is None else grouped[value].sum()
-    name = value or "count"
-    table = totals.rename(name).sort_values(ascending=False, kind="stable").reset_index()
-    whole = table[name].sum()
-    result = _with_other(table, groups, name, n)
-    result["share"] = result[name] / whole if whole else 0.0
-    result.attrs.update(df.attrs)
-    return result
-
-
-def lost_events(df: pd.DataFrame) -> int:
-    """Return how many events the run lost, by the table's receipt; 0 where it has none."""
-    receipt = df.attrs.get("kernelscope") or {}
-    return sum(int(number) for number in (receipt.get("lost") or {}).values())
-
-
-def unknown_column(df: pd.DataFrame, column: str) -> AnalysisError:
-    """Return the error for a column that the table does not have."""
-    names = [str(name) for name in df.columns]
-    close = did_you_mean(column, names)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}"
-    return AnalysisError(f"the table has no column {column!r}", hint=hint, column=column)
-
-
-# --- columns -------------------------------------------------------------------------------------
-
-
-def _histograms(df: pd.DataFrame) -> Iterator[Measure]:
-    names = [str(name) for name in df.columns]
-    for name in names:
-        match = _LOW.match(name)
-        if match is None:
-            continue
-        base, unit = match["base"], match["unit"] or ""
-        if f"{base}_high{unit}" in names and "count" in names:
-            yield Measure(f"{base}{unit}", name, f"{base}_high{unit}", unit.removeprefix("_"))
-
-
-def _single(name: str) -> Measure:
-    unit = name.rpartition("_")[2]
-    return Measure(name, name, name, unit if unit in UNITS else "")
-
-
-def _is_number(column: pd.Series[Any]) -> bool:
-    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
-
-
-def _numbers(df: pd.DataFrame) -> list[str]:
-    return [str(name) for name in df.columns if _is_number(df[name])]
-
-
-def _first_text(df: pd.DataFrame) -> list[str]:
-    for name in df.columns:
-        if types.is_string_dtype(df[name]):
-            return [str(name)]
-    raise AnalysisError("the table has no column of text", hint="give `by`", column=None)
-
-
-def names(df: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
-    """Return the columns that `by` names, as a list. Raises AnalysisError for an unknown one."""
-    names = [by] if isinstance(by, str) else list(by or ())
-    for name in names:
-        if name not in df.columns:
-            raise unknown_column(df, name)
-    return names
 
 
 def _groups(df: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
@@ -296,15 +146,3 @@ class _Ranked:
 def _rank(percent: float, total: int) -> int:
     """Return ceil(percent / 100 * total), at least 1, without a float's rounding."""
     return max(1, math.ceil(Fraction(str(percent)) * total / 100))
-
-
-def _with_other(table: pd.DataFrame, by: list[str], value: str, n: int) -> pd.DataFrame:
-    if len(table) <= n:
-        return table
-    texts = [name for name in by if not types.is_integer_dtype(table[name])] or by
-    result = table.head(n).copy()
-    other: dict[str, Any] = {name: "other" if name in texts else pd.NA for name in by}
-    other[value] = table[value].iloc[n:].sum()
-    kinds: dict[Any, Any] = {name: "str" if name in texts else "Int64" for name in by}
-    last = pd.DataFrame({name: [item] for name, item in other.items()})
-    return pd.concat([result.astype(kinds), last.astype(kinds)], ignore_index=True)

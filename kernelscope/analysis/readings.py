@@ -14,13 +14,12 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-KEY = "kernelscope"  # of DataFrame.attrs: where the receipt is
-MARK = "readings"
+from kernelscope.tables.attrs import KEY, READINGS, receipt_of
 
 
 def growing(df: pd.DataFrame) -> dict[str, str]:
     """Return the columns that grow from reading to reading: {"count": "sum"}; empty without."""
-    return dict((df.attrs.get(KEY) or {}).get(MARK) or {})
+    return dict(receipt_of(df).get(READINGS) or {})
 
 
 def last(df: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def begins(times: pd.Series[Any], df: pd.DataFrame) -> pd.Series[Any]:
     """Return the reading before each one; before the first, the run's start."""
     at = pd.Series(times.unique()).sort_values(ignore_index=True)
     before = at.shift()
-    started = (df.attrs.get(KEY) or {}).get("started")
+    started = receipt_of(df).get("started")
     first = pd.Timestamp(str(started)) if started else at.iloc[0] - at.diff().median()
     before.iloc[0] = first if pd.notna(first) and first < at.iloc[0] else at.iloc[0]
     return times.map(dict(zip(at, before, strict=True))).astype(times.dtype)
@@ -72,6 +71,6 @@ def begins(times: pd.Series[Any], df: pd.DataFrame) -> pd.Series[Any]:
 
 def _unmarked(made: pd.DataFrame, df: pd.DataFrame) -> pd.DataFrame:
     made = made.copy(deep=False)
-    receipt = {name: item for name, item in df.attrs[KEY].items() if name != MARK}
+    receipt = {name: item for name, item in receipt_of(df).items() if name != READINGS}
     made.attrs = {**df.attrs, KEY: receipt}
     return made

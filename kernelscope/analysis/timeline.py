@@ -9,7 +9,7 @@ a twentieth longer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from pandas.api import types
 
 from kernelscope import converters
 from kernelscope.analysis import percentiles, readings
+from kernelscope.analysis.measure import column_names, measured
 from kernelscope.errors import AnalysisError
+from kernelscope.tables.attrs import receipt_of
 
 _SLIVER = 0.05  # of a bin: so little is added to the last one
 _MOST_BINS = 1_000_000
@@ -36,7 +38,7 @@ def rate(
     that the bin covers). Raises AnalysisError for a table without times, or an unknown column.
     """
     df, bins = _binned(df, every)
-    groups = percentiles.names(df, by)
+    groups = column_names(df, by)
     weight = df["count"] if "count" in df.columns else pd.Series(1, index=df.index)
     keys = [bins.place.rename("_bin"), *(df[name] for name in groups)]
     counted = weight.groupby(keys, dropna=False, observed=True).sum().rename("count")
@@ -75,8 +77,8 @@ def over_time(
     Raises AnalysisError for a table without times, an unknown column, or where too much was lost.
     """
     binned, bins = _binned(df, every)
-    measure = percentiles.measured(binned, column)
-    groups = ["time", *percentiles.names(binned, by)]
+    measure = measured(binned, column)
+    groups = ["time", *column_names(binned, by)]
     binned = binned[binned[measure.low].notna()]
     binned = binned.assign(time=bins.begins[bins.place[binned.index].to_numpy()])
     binned.attrs.update(df.attrs if not readings.growing(df) else {})
@@ -95,7 +97,7 @@ def over_time(
 class _Bins:
     """begins: when each bin begins. seconds: what it covers. place: the bin of each row."""
 
-    def __init__(self, times: pd.Series[Any], every: float, receipt: dict[str, Any]) -> None:
+    def __init__(self, times: pd.Series[Any], every: float, receipt: Mapping[str, Any]) -> None:
         first, last = times.min(), times.max()
         started = receipt.get("started")
         if started and pd.Timestamp(str(started)) <= first:
@@ -135,4 +137,4 @@ def _binned(df: pd.DataFrame, every: Any) -> tuple[pd.DataFrame, _Bins]:
     df = readings.increments(df).reset_index(drop=True)
     if not len(df):
         raise AnalysisError("the table has no rows", hint="trace for longer, or something busier")
-    return df, _Bins(df["time"], length, df.attrs.get(readings.KEY) or {})
+    return df, _Bins(df["time"], length, receipt_of(df))

@@ -18,15 +18,15 @@ from typing import Any
 
 import pandas as pd
 
-from kernelscope.analysis import percentiles, readings
+from kernelscope.analysis import readings, stack_tree
+from kernelscope.analysis.measure import measured, unknown_column
 from kernelscope.errors import AnalysisError
 from kernelscope.io import tabular
 from kernelscope.io.tabular import PathLike
-from kernelscope.plotting import flamegraph
+from kernelscope.tables.attrs import KEY, receipt_of
 from kernelscope.tables.results import by_name
+from kernelscope.units import NANOSECONDS
 
-_TO_US = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
-_TO_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 # A slice is named by the first of these that its table has.
 _NAMES = ("syscall", "operation", "path", "function", "reason", "signal", "comm")
 _PLACE = ("time", "pid", "tid", "comm")
@@ -60,11 +60,11 @@ def to_chrome_trace(
     starts = [table["time"].min() for table in tables.values() if len(table)]
     epoch = min(starts) if starts else pd.Timestamp(0, tz="UTC")
     events = [e for name, table in tables.items() for e in _slices(name, table, epoch, duration)]
-    receipts = {name: table.attrs.get(tabular.KEY, {}) for name, table in tables.items()}
+    receipts = {name: receipt_of(table) for name, table in tables.items()}
     document = {
         "traceEvents": [*_process_names(tables.values()), *events],
         "displayTimeUnit": "ns",
-        "otherData": {"epoch": epoch.isoformat(), tabular.KEY: receipts},
+        "otherData": {"epoch": epoch.isoformat(), KEY: receipts},
     }
     text = json.dumps(document, default=str).encode()
     packed = gzip.compress(text) if str(path).endswith(".gz") else text
@@ -72,7 +72,7 @@ def to_chrome_trace(
 
 
 def _title(table: pd.DataFrame) -> str:
-    return str((table.attrs.get(tabular.KEY) or {}).get("name", "events"))
+    return str(receipt_of(table).get("name", "events"))
 
 
 def _slices(
@@ -105,14 +105,14 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 def _durations(table: pd.DataFrame, column: str | None) -> list[float] | list[None]:
     """Return how long each event took, in microseconds; None for tables that do not say."""
     try:
-        measure = percentiles.measured(table, column)
+        measure = measured(table, column)
     except AnalysisError:
         if column is not None:
             raise
         return [None] * len(table)
-    if measure.is_histogram or measure.unit not in _TO_US:
+    if measure.is_histogram or measure.unit not in NANOSECONDS:
         return [None] * len(table)
-    return [value * _TO_US[measure.unit] for value in table[measure.low].fillna(0.0)]
+    return [value * (NANOSECONDS[measure.unit] / 1e3) for value in table[measure.low].fillna(0.0)]
 
 
 def _numbers(table: pd.DataFrame, column: str) -> list[int]:
@@ -140,25 +140,25 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None) -> Path
     default the one that the probe says.
     A process's name is the root frame. Raises AnalysisError where the table has no stacks.
     """
-    kinds = flamegraph.stack_columns(df)
+    kinds = stack_tree.stack_columns(df)
     if not kinds:
         raise AnalysisError(
             "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
         )
     df = readings.last(df)
-    value = value or flamegraph.value_of(df)
+    value = value or stack_tree.value_of(df)
     if value not in df.columns and value != "count":
-        raise percentiles.unknown_column(df, value)
+        raise unknown_column(df, value)
     profile = _Profile()
     unit = value.rpartition("_")[2]
-    scale = _TO_NS.get(unit, 1)
-    profile.message(1, _value_type(profile, value.removesuffix(f"_{unit}"), unit in _TO_NS))
+    scale = NANOSECONDS.get(unit, 1)
+    profile.message(1, _value_type(profile, value.removesuffix(f"_{unit}"), unit in NANOSECONDS))
     amounts = df[value].tolist() if value in df.columns else [1] * len(df)
     columns = [df[name].astype("str").tolist() for name in ("comm", *kinds) if name in df.columns]
     for amount, *parts in zip(amounts, *columns, strict=True):
         frames = [frame for part in parts for frame in part.split(";") if frame]
         profile.sample(frames, round(amount * scale))
-    return tabular.write_file(path, gzip.compress(profile.finish(df.attrs.get(tabular.KEY) or {})))
+    return tabular.write_file(path, gzip.compress(profile.finish(receipt_of(df))))
 
 
 def _value_type(profile: _Profile, name: str, is_time: bool) -> bytes:

@@ -37,8 +37,8 @@ import pyarrow.parquet
 
 from kernelscope.errors import ExportError
 from kernelscope.io import arrow_types
+from kernelscope.tables.attrs import KEY, receipt_of
 
-KEY = "kernelscope"
 _CATEGORIES = b"kernelscope.categories"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIDECAR_VERSION = 1
@@ -211,7 +211,7 @@ def _table(frame: pd.DataFrame, path: PathLike) -> pa.Table:
 
 def _with_receipt(frame: pd.DataFrame, path: PathLike) -> pa.Table:
     table = _table(frame, path)
-    added = {KEY.encode(): json.dumps(frame.attrs.get(KEY, {})).encode()}
+    added = {KEY.encode(): json.dumps(receipt_of(frame)).encode()}
     if known := arrow_types.categories(table):
         added[_CATEGORIES] = json.dumps(known, default=str).encode()
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **added})
@@ -226,7 +226,7 @@ def _write_sidecar(frame: pd.DataFrame, target: Path, notes: Mapping[str, Any]) 
     if target.exists() and not target.is_file():
         return  # a pipe or a terminal has no place beside it
     head = {"version": _SIDECAR_VERSION, "file": target.name, "escaped": []}
-    whole = {**head, **notes, "receipt": frame.attrs.get(KEY, {})}
+    whole = {**head, **notes, "receipt": receipt_of(frame)}
     text = json.dumps(whole, indent=2, default=str) + "\n"
     _write(sidecar(target), lambda file: file.write(text.encode("utf-8")))
 

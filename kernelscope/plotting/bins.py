@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope.analysis import percentiles
-from kernelscope.analysis.percentiles import Measure, measured
+from kernelscope.analysis.measure import Measure, measured
+from kernelscope.analysis.top import top
 from kernelscope.plotting import figure
 
 Numbers = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.Data
     if not by:
         yield "events", df
         return
-    names = percentiles.top(df, limit, by=by)[by].tolist()
+    names = top(df, limit, by=by)[by].tolist()
     texts = df[by].astype("str")
     for name in names[:limit]:
         yield figure.shortened(str(name), 24), df[texts == str(name)]

@@ -19,9 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from pandas.api import types
 
+from kernelscope import units
 from kernelscope.analysis import percentiles as analysis
-from kernelscope.analysis import readings
-from kernelscope.analysis.percentiles import Measure, measured, unknown_column
+from kernelscope.analysis import readings, stack_tree
+from kernelscope.analysis.measure import Measure, measured, unknown_column
+from kernelscope.analysis.top import top as top_of
 from kernelscope.errors import AnalysisError, ProbeNotFoundError
 from kernelscope.plotting import artists, bins, figure
 from kernelscope.plotting import flamegraph as flames
@@ -30,6 +32,7 @@ from kernelscope.plotting.bins import Numbers
 from kernelscope.plotting.figure import INK, PALETTE, Figure
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot
+from kernelscope.tables.attrs import receipt_of
 
 _TIME_BINS = 60
 _CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)  # in percent
@@ -45,7 +48,7 @@ def histogram(
     """
     df = readings.last(df)
     measure = measured(df, x)
-    result, axes = figure.new(df, title or figure.label_of(measure.name, measure.unit))
+    result, axes = figure.new(df, title or units.label_of(measure.name, measure.unit))
     groups = list(bins.series(df, by, top))
     parts = [bins.buckets(group, measure) for _, group in groups]
     edges = bins.edges(parts, measure)
@@ -55,7 +58,7 @@ def histogram(
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("events")
-    axes.set_xlabel(figure.label_of(measure.name, measure.unit))
+    axes.set_xlabel(units.label_of(measure.name, measure.unit))
     figure.readable(axes.xaxis, measure.unit)
     figure.readable(axes.yaxis, "")
     if len(groups) == 1:
@@ -71,7 +74,7 @@ def percentiles(
     """Return the percentiles as a curve, its bounds as a band; the tail takes half of the axis."""
     df = readings.last(df)
     measure = measured(df, column)
-    label = figure.label_of(measure.name, measure.unit)
+    label = units.label_of(measure.name, measure.unit)
     result, axes = figure.new(df, title or f"Percentiles of {label}")
     groups = list(bins.series(df, by, top))
     draw_curves(axes, groups, measure)
@@ -95,7 +98,7 @@ def draw_curves(axes: Axes, groups: Iterable[tuple[str, pd.DataFrame]], measure:
     axes.set_xticklabels(["0", "50", "90", "99", "99.9", "99.99", "99.999"])
     axes.set_xlim(right=max(2.1, axes.dataLim.x1 + 0.1))
     axes.set_xlabel("percentile")
-    axes.set_ylabel(figure.label_of(measure.name, measure.unit))
+    axes.set_ylabel(units.label_of(measure.name, measure.unit))
     figure.readable(axes.yaxis, measure.unit)
 
 
@@ -107,12 +110,12 @@ def heatmap(df: pd.DataFrame, x: str = "time", y: str | None = None, *, title: s
     df = readings.increments(df)
     measure = measured(df, y)
     times = _times(df, x)
-    result, axes = figure.new(df, title or f"{figure.label_of(measure.name, measure.unit)} by time")
+    result, axes = figure.new(df, title or f"{units.label_of(measure.name, measure.unit)} by time")
     low, high, count = bins.buckets(df, measure)
     if len(low):
         _draw_cells(result, axes, (bins.seconds(times, times), low, high, count), measure)
     _time_axis(axes, times)
-    axes.set_ylabel(figure.label_of(measure.name, measure.unit))
+    axes.set_ylabel(units.label_of(measure.name, measure.unit))
     axes.grid(visible=False)
     return result
 
@@ -129,10 +132,10 @@ def bars(
 
     value: the column that is added up; without, "count", else the number of rows.
     """
-    table = analysis.top(df, top, by=x or None, value=value or None)
+    table = top_of(df, top, by=x or None, value=value or None)
     name, keys = str(table.columns[-2]), list(table.columns[:-2])
-    unit = name.rpartition("_")[2] if name.rpartition("_")[2] in analysis.UNITS else ""
-    label, write = figure.label_of(name, unit), figure.text_in(unit)
+    unit = units.unit_of(name)
+    label, write = units.label_of(name, unit), units.text_in(unit)
     heading = title or f"{label} by {' and '.join(keys)}"
     result, axes = figure.new(df, heading, height=1.7 + 0.3 * max(3, min(top, len(table))))
     if len(table) > top:
@@ -177,7 +180,7 @@ def timeseries(
         _time_axis(result.axes[0], readings.begins(times, df))
         return result
     measure = measured(df, y) if y else Measure("events a second", "", "", "")
-    label = figure.label_of(measure.name, measure.unit)
+    label = units.label_of(measure.name, measure.unit)
     result, axes = figure.new(df, title or f"{label} over time")
     last = float(bins.seconds(times, times).max()) if len(df) else 0.0
     edges = np.linspace(0, max(last, 1e-6), _TIME_BINS + 1)
@@ -264,7 +267,7 @@ _DRAWN: dict[str, Callable[[pd.DataFrame, Plot], Figure]] = {
 
 
 def _proposed(df: pd.DataFrame) -> list[Plot]:
-    receipt = df.attrs.get("kernelscope") or {}
+    receipt = receipt_of(df)
     if "plots" in receipt:
         plots = [each if isinstance(each, Plot) else Plot(**each) for each in receipt["plots"]]
     else:
@@ -277,7 +280,7 @@ def _proposed(df: pd.DataFrame) -> list[Plot]:
 
 
 def _by_shape(df: pd.DataFrame) -> Iterator[Plot]:
-    if flames.stack_columns(df):
+    if stack_tree.stack_columns(df):
         yield Plot("flamegraph")
     try:
         measure = measured(df).name
@@ -313,7 +316,7 @@ def _mark_percentiles(axes: Axes, df: pd.DataFrame, measure: Measure) -> None:
         found = analysis.percentiles(df, measure.name)
     except AnalysisError:
         return
-    write, parts = figure.text_in(measure.unit), []
+    write, parts = units.text_in(measure.unit), []
     for index, (_, row) in enumerate(found.iterrows()):
         artists.mark(axes, row.iloc[-3], index)
         parts.append(f"p{row['q']:g} {write(row.iloc[-3])}")

@@ -9,7 +9,6 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kernelscope.analysis import readings
-from kernelscope.analysis.percentiles import UNITS
+from kernelscope import units
+from kernelscope.analysis import stack_tree
+from kernelscope.analysis.stack_tree import Node, tree, value_of
 from kernelscope.errors import AnalysisError
 from kernelscope.io import tabular
 from kernelscope.plotting import figure
-from kernelscope.probe import catalogue
-
-STACKS = ("user_stack", "kernel_stack")  # outermost first
+from kernelscope.tables.attrs import KEY, receipt_of
 
 _WIDTH_INCHES = 12.0
 _ROW_INCHES = 0.24
@@ -37,79 +35,7 @@ _CHARACTER_INCHES = _FONT_POINTS * 0.602 / 72  # DejaVu Sans Mono's advance
 _COLOURS = {"comm": "#BDBDBD", "user_stack": "#56B4E9", "kernel_stack": "#E69F00"}
 MORE, FEWER = "#E66101", "#5E3C99"  # of PuOr, which all eyes tell apart
 _SAME = np.array(to_rgb("#F2F2F2"))
-_SPEEDSCOPE_UNITS = {
-    "ns": "nanoseconds",
-    "us": "microseconds",
-    "ms": "milliseconds",
-    "s": "seconds",
-    "bytes": "bytes",
-}
 _NAMES = {"comm": "process", "user_stack": "program", "kernel_stack": "kernel"}
-
-
-@dataclass
-class Node:
-    """A function in one place of the stacks: how many samples were in it, or in what it called."""
-
-    name: str
-    kind: str
-    count: int = 0
-    children: dict[tuple[str, str], Node] = field(default_factory=dict)
-    rates: tuple[float, float] | None = None  # of a difference: a second before, and after
-
-    def child(self, kind: str, name: str) -> Node:
-        """Return the child of that name, made where there is none."""
-        return self.children.setdefault((kind, name), Node(name, kind))
-
-
-def value_of(df: pd.DataFrame) -> str:
-    """Return the column that a table's flame graph adds up, as its probe says: "total_us".
-
-    Without one it is "count", and "value" of bpftrace's maps.
-    """
-    name = (df.attrs.get(tabular.KEY) or {}).get("probe")
-    plots = catalogue.find(name).plots if name in catalogue.names() else ()
-    wide = [p.value for p in plots if p.kind == "flamegraph" and p.value in df.columns]
-    if not wide and "count" not in df.columns and "value" in df.columns:
-        return "value"
-    return wide[0] if wide else "count"
-
-
-def tree(df: pd.DataFrame, value: str = "count") -> Node:
-    """Return the tree of a table with user_stack or kernel_stack (or another *stack) columns.
-
-    Of a table that was read at intervals, the last reading has all.
-    """
-    df = readings.last(df)
-    kinds = stack_columns(df)
-    if not kinds:
-        raise AnalysisError(
-            "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
-        )
-    counts = df[value].tolist() if value in df.columns else [1] * len(df)
-    names = [("comm", df["comm"].tolist())] if "comm" in df.columns else []
-    names += [(kind, df[kind].tolist()) for kind in kinds]
-    root = Node("all", "comm")
-    for row, count in enumerate(counts):
-        _add(root, int(count), [(kind, str(column[row])) for kind, column in names])
-    return root
-
-
-def stack_columns(df: pd.DataFrame) -> list[str]:
-    """Return the columns of folded stacks: user before kernel, then any other."""
-    known = [name for name in STACKS if name in df.columns]
-    others = [str(n) for n in df.columns if str(n).endswith("stack") and n not in known]
-    return known + [name for name in others if pd.api.types.is_string_dtype(df[name])]
-
-
-def _add(root: Node, count: int, parts: list[tuple[str, str]]) -> None:
-    node = root
-    node.count += count
-    for kind, folded in parts:
-        for name in [folded] if kind == "comm" else folded.split(";"):
-            if name:
-                node = node.child(kind, name)
-                node.count += count
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -128,7 +54,7 @@ def save(
     """
     target = Path(path)
     value = value or value_of(df)
-    receipt = df.attrs.get(tabular.KEY) or {}
+    receipt = receipt_of(df)
     writers: dict[str, Callable[[], str]] = {
         ".html": lambda: page(data(tree(df, value)), title, receipt=receipt),
         ".folded": lambda: folded(tree(df, value)),
@@ -184,7 +110,9 @@ def page(
 
 def folded(root: Node) -> str:
     """Return one line for each stack: "outer;inner 12"."""
-    lines = (f"{';'.join(each.name for each in path)} {own}" for path, own in _stacks(root))
+    lines = (
+        f"{';'.join(each.name for each in path)} {own}" for path, own in stack_tree.paths(root)
+    )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -192,10 +120,10 @@ def speedscope(
     root: Node, title: str, value: str = "count", receipt: Mapping[str, Any] | None = None
 ) -> str:
     """Return the stacks in speedscope's own format, as one sampled profile."""
-    unit = _SPEEDSCOPE_UNITS.get(value.rpartition("_")[2], "none")
+    unit = units.LONG_NAMES.get(units.unit_of(value), "none")
     frames: dict[str, int] = {}
     samples, weights = [], []
-    for path, own in _stacks(root):
+    for path, own in stack_tree.paths(root):
         samples.append([frames.setdefault(each.name, len(frames)) for each in path])
         weights.append(own)
     profile = {
@@ -207,24 +135,12 @@ def speedscope(
             "$schema": "https://www.speedscope.app/file-format-schema.json",
             "name": title,
             "exporter": "kernelscope",
-            tabular.KEY: dict(receipt or {}),
+            KEY: dict(receipt or {}),
             "shared": {"frames": [{"name": name} for name in frames]},
             "profiles": [profile],
         },
         default=str,
     )
-
-
-def _stacks(root: Node) -> Iterator[tuple[tuple[Node, ...], int]]:
-    """Yield every path below the root that samples ended in, and how many did."""
-    left: list[tuple[tuple[Node, ...], Node]] = [((), root)]
-    while left:
-        path, node = left.pop()
-        own = node.count - sum(child.count for child in node.children.values())
-        if own > 0 and path:
-            yield path, own
-        children = sorted(node.children.values(), key=lambda child: child.name, reverse=True)
-        left += [((*path, child), child) for child in children]
 
 
 # --- the picture ---------------------------------------------------------------------------------
@@ -278,8 +194,8 @@ def _part(kind: str) -> str:
 
 
 def _whole_text(value: str, whole: int) -> str:
-    unit = value.rpartition("_")[2]
-    amount = figure.text_in(unit)(whole) if unit in UNITS else f"{whole:,} samples"
+    unit = units.unit_of(value)
+    amount = units.text_in(unit)(whole) if unit else f"{whole:,} samples"
     return f"all: {amount}"
 
 

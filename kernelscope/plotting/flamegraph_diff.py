@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelscope.analysis import bootstrap
-from kernelscope.analysis.percentiles import UNITS
+from kernelscope import units
+from kernelscope.analysis import stack_tree
+from kernelscope.analysis.stack_tree import Node
 from kernelscope.errors import AnalysisError
 from kernelscope.io import tabular
 from kernelscope.io.tabular import PathLike
-from kernelscope.plotting import figure, flamegraph
+from kernelscope.plotting import flamegraph
 from kernelscope.plotting.figure import Figure
-from kernelscope.plotting.flamegraph import FEWER, MORE, Node
-
-_FINE = 1_000_000  # widths are whole numbers: of millionths a second
+from kernelscope.plotting.flamegraph import FEWER, MORE
 
 
 def difference(
@@ -37,8 +36,8 @@ def difference(
     page with zoom and search, where each box says its rates), or .svg, .png, .pdf. Raises
     AnalysisError where a table has no stacks or for another name; ExportError.
     """
-    value = value or flamegraph.value_of(after)
-    root = tree(before, after, value)
+    value = value or stack_tree.value_of(after)
+    root = stack_tree.difference(before, after, value)
     assert root.rates is not None
     before_text, after_text = (_amount(rate, value) for rate in root.rates)
     root.name = f"all: {before_text} a second before, {after_text} after"
@@ -51,29 +50,8 @@ def difference(
 
 def _amount(number: float, value: str) -> str:
     """Return a column's amount as text: with its unit where its name ends in one."""
-    unit = value.rpartition("_")[2]
-    return figure.text_in(unit)(number) if unit in UNITS else f"{number:,.4g}"
-
-
-def tree(before: pd.DataFrame, after: pd.DataFrame, value: str = "count") -> Node:
-    """Return one tree of both, whose nodes know their rates before and after."""
-    return _merged(
-        (flamegraph.tree(before, value), flamegraph.tree(after, value)),
-        (bootstrap.duration(before), bootstrap.duration(after)),
-    )
-
-
-def _merged(pair: tuple[Node | None, Node | None], seconds: tuple[float, float]) -> Node:
-    one = pair[0] or pair[1]
-    assert one is not None
-    first, second = (
-        node.count / length if node else 0.0 for node, length in zip(pair, seconds, strict=True)
-    )
-    made = Node(one.name, one.kind, round((first + second) / 2 * _FINE), rates=(first, second))
-    inner = [node.children if node else {} for node in pair]
-    for key in {**inner[0], **inner[1]}:
-        made.children[key] = _merged((inner[0].get(key), inner[1].get(key)), seconds)
-    return made
+    unit = units.unit_of(value)
+    return units.text_in(unit)(number) if unit else f"{number:,.4g}"
 
 
 def _save(result: Figure, root: Node, path: Path, title: str) -> None:

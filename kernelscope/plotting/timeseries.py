@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kernelscope.analysis import percentiles, readings
+from kernelscope import units
+from kernelscope.analysis import readings
+from kernelscope.analysis import top as groups
 from kernelscope.plotting import artists, bins, figure
 from kernelscope.plotting.figure import Figure
 
@@ -31,8 +33,8 @@ def amount_of(df: pd.DataFrame, y: str | None) -> str | None:
 
 def timeseries(df: pd.DataFrame, amount: str, by: str, top: int, title: str) -> Figure:
     """Return how much a second was added, of the largest groups and of all others together."""
-    unit = amount.rpartition("_")[2] if amount.rpartition("_")[2] in percentiles.UNITS else ""
-    label = "events" if amount == "count" else figure.label_of(amount, unit)
+    unit = units.unit_of(amount)
+    label = "events" if amount == "count" else units.label_of(amount, unit)
     result, axes = figure.new(df, title or f"{label} a second over time")
     steps = readings.increments(df)
     edges = _edges(df)
@@ -58,7 +60,7 @@ def _groups(
     if not by:
         yield "events", steps
         return
-    found = percentiles.top(steps, top, by=by, value=amount)
+    found = groups.top(steps, top, by=by, value=amount)
     names = [str(name) for name in found[by].tolist()][:top]
     texts = steps[by].astype("str")
     for name in names:

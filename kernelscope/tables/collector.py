@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelscope.analysis import readings as readings_of
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.frames import Frame
@@ -21,6 +20,7 @@ from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import column_kinds as kinds
 from kernelscope.tables import printk
 from kernelscope.tables.assemble import amounts, finished
+from kernelscope.tables.attrs import KEY, READINGS
 from kernelscope.tables.decoder import Decoder
 from kernelscope.tables.plan import PRINTK, RECORDS, Plan, plans
 from kernelscope.tables.rows import map_rows, record_rows
@@ -227,7 +227,7 @@ class Collector:
         time = Column("time", "time")
         decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
         frame = finished(plan.columns, {**decoded, **data})
-        frame.attrs[readings_of.KEY] = {readings_of.MARK: amounts(plan.columns)}
+        frame.attrs[KEY] = {READINGS: amounts(plan.columns)}
         return frame
 
     def decode(

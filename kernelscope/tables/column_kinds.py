@@ -23,8 +23,7 @@ from kernelscope.tables.histogram import slot_bounds
 from kernelscope.tables.records import Array
 from kernelscope.tables.stacks import Stacks
 from kernelscope.tables.strings import Values, as_bytes, c_strings, spell
-
-NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+from kernelscope.units import NANOSECONDS
 
 _AF_INET, _AF_INET6 = 2, 10
 

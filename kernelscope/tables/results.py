@@ -92,11 +92,3 @@ def with_name(path: Path, name: str, end: str | None = None) -> Path:
 
 def _title(name: str, table: pd.DataFrame) -> str:
     return f"{name}: {len(table):,} row{'' if len(table) == 1 else 's'}"
-
-
-def receipt_of(result: pd.DataFrame | Tables) -> Mapping[str, Any]:
-    """Return the receipt that a run's result carries."""
-    made: Mapping[str, Any] = (
-        result.receipt if isinstance(result, Tables) else result.attrs["kernelscope"]
-    )
-    return made

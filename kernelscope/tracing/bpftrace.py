@@ -31,6 +31,7 @@ from kernelscope.errors import (
     RunError,
 )
 from kernelscope.protocol.losses import Loss
+from kernelscope.tables.attrs import KEY
 from kernelscope.tables.results import Tables
 from kernelscope.tracing import bpftrace_output, losses
 from kernelscope.tracing.progress import Progress
@@ -212,7 +213,7 @@ def _tables(script: str, traced: _Traced, *, warn: bool) -> Tables:
     output.lost += sum(int(number) for number in re.findall(r"Lost (\d+) events", errors))
     receipt = {**_receipt(script, traced, output), "warnings": complaints}
     for name, table in output.tables.items():
-        table.attrs["kernelscope"] = {**receipt, "table": name}
+        table.attrs[KEY] = {**receipt, "table": name}
     found = Tables(output.tables, receipt)
     message = losses.loss_message(receipt)
     if warn and message is not None:

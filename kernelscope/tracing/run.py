@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kernelscope.errors import LostEventsWarning
 from kernelscope.protocol.probe_folder import PACKAGE
+from kernelscope.tables.attrs import KEY, receipt_of
 from kernelscope.tables.results import Tables
 from kernelscope.text import facts_html
 from kernelscope.tracing import losses, receipt, request
@@ -283,11 +284,7 @@ class Run(Stoppable):
         tables = self._stream.tables(chosen)
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
-            table.attrs["kernelscope"] = {
-                **made,
-                **table.attrs.get("kernelscope", {}),
-                "table": name,
-            }
+            table.attrs[KEY] = {**made, **receipt_of(table), "table": name}
         if chosen is not None:
             if chosen not in tables:
                 raise request.unknown_table(chosen, list(tables))

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelscope.errors import KernelScopeError
-from kernelscope.tables.results import Results, receipt_of
+from kernelscope.tables.attrs import receipt_of
+from kernelscope.tables.results import Results
 from kernelscope.tracing import receipt
 from kernelscope.tracing.run import Run, Stoppable
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernelscope.tables.results import Tables, receipt_of
+from kernelscope.tables.attrs import receipt_of
+from kernelscope.tables.results import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,6 +10,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kernelscope.tables.attrs import receipt_of
 from kernelscope.tables.results import Tables
 
 if TYPE_CHECKING:
@@ -49,7 +50,5 @@ def _plain(result: pd.DataFrame | Tables | Comparison, printer: Any, _cycle: boo
 
 
 def _receipt(result: pd.DataFrame | Tables | Comparison) -> Mapping[str, Any] | None:
-    if isinstance(result, Tables):
-        return result.receipt
-    table = result if hasattr(result, "attrs") else result.tables[1]  # a comparison's later one
-    return table.attrs.get("kernelscope")
+    captures: tuple[pd.DataFrame, ...] | None = getattr(result, "tables", None)
+    return receipt_of(captures[1] if captures else result)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope.analysis import percentiles
+from kernelscope.analysis import percentiles, top
 from kernelscope.errors import AnalysisError
 from kernelscope.tables.histogram import slot_bounds
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_answered_is_refused(column: str | None, q: float, messag
 def test_top_adds_up_and_puts_the_rest_together() -> None:
     frame = pd.DataFrame({"comm": list("aabbcd"), "count": [1, 2, 10, 10, 4, 3]})
 
-    found = percentiles.top(frame, 2)
+    found = top.top(frame, 2)
 
     assert found["comm"].tolist() == ["b", "c", "other"]
     assert found["count"].tolist() == [20, 4, 6]
@@ -149,7 +149,7 @@ def test_top_adds_up_and_puts_the_rest_together() -> None:
 def test_top_counts_rows_where_nothing_is_to_be_added() -> None:
     frame = pd.DataFrame({"pid": [4, 4, 9], "comm": ["x", "x", "y"]})
 
-    found = percentiles.top(frame, 5, by=["pid", "comm"])
+    found = top.top(frame, 5, by=["pid", "comm"])
 
     assert found.to_dict("list") == {
         "pid": [4, 9],
@@ -162,15 +162,15 @@ def test_top_counts_rows_where_nothing_is_to_be_added() -> None:
 def test_the_other_row_has_no_number_for_a_key_of_numbers() -> None:
     frame = pd.DataFrame({"pid": [4, 9, 11], "comm": ["x", "y", "z"]})
 
-    found = percentiles.top(frame, 1, by=["pid", "comm"])
+    found = top.top(frame, 1, by=["pid", "comm"])
 
     assert found["comm"].tolist() == ["x", "other"]
     assert pd.isna(found["pid"].iloc[1])
-    assert percentiles.top(frame, 1, by="pid")["pid"].tolist() == ["4", "other"]
+    assert top.top(frame, 1, by="pid")["pid"].tolist() == ["4", "other"]
 
 
 def test_results_carry_the_receipt_on() -> None:
     frame = events([1, 2, 3], lost=0)
 
     assert percentiles.percentiles(frame).attrs == frame.attrs
-    assert percentiles.top(frame, by="pid").attrs == frame.attrs
+    assert top.top(frame, by="pid").attrs == frame.attrs

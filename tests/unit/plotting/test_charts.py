@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
-from kernelscope.plotting import charts, figure, flamegraph
+from kernelscope.plotting import charts, figure
 from kernelscope.plotting.figure import Figure
 
 
@@ -216,7 +217,7 @@ def test_the_percentile_curve_reaches_only_as_far_as_the_events_go(events: pd.Da
 
 
 def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
-    root = flamegraph.tree(stacks)
+    root = stack_tree.tree(stacks)
 
     app = root.child("comm", "app")
     assert (root.count, app.count) == (12, 7)

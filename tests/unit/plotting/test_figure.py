@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from kernelscope.plotting import bins, figure
+from kernelscope import units
+from kernelscope.plotting import bins
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from kernelscope.plotting import bins, figure
     ],
 )
 def test_numbers_are_written_as_people_read_them(value: float, unit: str, shown: str) -> None:
-    assert figure.text_in(unit)(value) == shown
+    assert units.text_in(unit)(value) == shown
 
 
 def test_a_notebook_shows_a_figure_without_pyplot() -> None:

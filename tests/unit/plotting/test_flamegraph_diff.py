@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from kernelscope import accessor
+from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import flamegraph_diff
 from kernelscope.plotting.flamegraph import share_of_change
@@ -27,7 +28,7 @@ BEFORE, AFTER = stacks(1, same=100, gone=30, fewer=40), stacks(2, same=200, new=
 
 
 def test_rates_are_compared_whatever_the_captures_lengths() -> None:
-    main = flamegraph_diff.tree(BEFORE, AFTER).children["user_stack", "main"]
+    main = stack_tree.difference(BEFORE, AFTER).children["user_stack", "main"]
     rates = {name: node.rates for (_, name), node in main.children.items()}
 
     assert rates == {"same": (100, 100), "gone": (30, 0), "fewer": (40, 20), "new": (0, 30)}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from kernelscope.probe.model import Column
 from kernelscope.tables import column_kinds as kinds
 from kernelscope.tables.histogram import slot_bounds
+from kernelscope.units import NANOSECONDS
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -79,7 +80,7 @@ class Grid:
 
 def _divisor(column: Column) -> float:
     if column.kind == "duration":
-        return float(kinds.NANOSECONDS[column.unit or "ns"])
+        return float(NANOSECONDS[column.unit or "ns"])
     return 1000.0 if column.kind == "float" else 1.0
 
 

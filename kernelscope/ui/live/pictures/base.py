@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.artist import Artist
 
-from kernelscope.analysis import percentiles
+from kernelscope import units
 from kernelscope.plotting import artists, figure
 from kernelscope.plotting.theme import LIGHT, Theme
 from kernelscope.ui.live.counting.aggregate import Reducer
@@ -328,9 +328,7 @@ class Bars(Picture):
     def make(self, reducer: Reducer) -> None:
         """Make the artists."""
         value = reducer.shape.value or reducer.shape.amount or "events"
-        self.unit = (
-            value.rpartition("_")[2] if value.rpartition("_")[2] in percentiles.UNITS else ""
-        )
+        self.unit = units.unit_of(value)
         room = (self.canvas.size[1] - TOP - self.margins[1]) // 20
         self.shown = max(1, min(self.top, room))
         self.ceiling = Ceiling()

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import flamegraph
 from kernelscope.plotting.theme import Theme
@@ -126,7 +127,7 @@ class Screen:
             collector.columns(view.table),
         )
         try:
-            text = flamegraph.data(flamegraph.tree(frame, self._value(view)))
+            text = flamegraph.data(stack_tree.tree(frame, self._value(view)))
         except AnalysisError:
             return
         shown = f'<div hidden id="{self._id}" data-theme="{theme.name}">{html.escape(text)}</div>'

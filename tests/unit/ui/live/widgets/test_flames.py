@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from kernelscope.accessor import register
+from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import flamegraph
 
@@ -23,7 +24,7 @@ register()
 
 
 def test_folded_lines_are_the_stacks_with_their_own_samples():
-    text = flamegraph.folded(flamegraph.tree(STACKS))
+    text = flamegraph.folded(stack_tree.tree(STACKS))
 
     assert sorted(text.splitlines()) == [
         "dd;main 2",
@@ -33,7 +34,7 @@ def test_folded_lines_are_the_stacks_with_their_own_samples():
 
 
 def test_speedscope_has_every_stack_with_its_weight():
-    made = json.loads(flamegraph.speedscope(flamegraph.tree(STACKS), "CPU"))
+    made = json.loads(flamegraph.speedscope(stack_tree.tree(STACKS), "CPU"))
     (profile,) = made["profiles"]
     names = [frame["name"] for frame in made["shared"]["frames"]]
     stacks = {
@@ -46,7 +47,7 @@ def test_speedscope_has_every_stack_with_its_weight():
 
 
 def test_the_page_holds_the_tree_and_a_functions_name_cannot_end_its_script():
-    text = flamegraph.page(flamegraph.data(flamegraph.tree(STACKS)), "CPU <time>")
+    text = flamegraph.page(flamegraph.data(stack_tree.tree(STACKS)), "CPU <time>")
     start = text.index('type="application/json">') + len('type="application/json">')
     held = text[start : text.index("</script>", start)]
     tree = json.loads(held)
