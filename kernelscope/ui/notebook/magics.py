@@ -16,7 +16,7 @@ from traitlets import Float as FloatTrait
 from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, search
-from kernelscope.tables.results import receipt_of
+from kernelscope.tables.attrs import receipt_of
 from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
 from kernelscope.ui import help, listing, messages, parser
