@@ -116,16 +116,16 @@ int kprobe__vfs_read(struct pt_regs *ctx, struct file *file) {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_comes_out_the_same_with_the_lean_and_the_whole_header(name: str) -> None:
+def test_lean_and_full_header_give_the_same_bytecode(name: str) -> None:
     assert call("compile_cases", "with_both_headers", PROGRAMS[name]) == [True, 1]
 
 
-def test_the_second_compilation_comes_from_the_cache_without_clang() -> None:
+def test_the_second_compilation_comes_from_the_cache() -> None:
     found = call("compile_cases", "second_compilation", PROGRAMS["perf buffer"])
     assert found == {"cached": True, "libbcc_loaded": False, "ring_bytes": 1 << 20}
 
 
-def test_a_damaged_entry_is_compiled_again() -> None:
+def test_a_damaged_cache_entry_is_compiled_again() -> None:
     found = call("compile_cases", "around_damage", PROGRAMS["stacks"])
     assert found == {"first": False, "after_damage": False, "then": True}
 
@@ -140,18 +140,18 @@ def test_a_damaged_entry_is_compiled_again() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_changes_the_program_changes_the_key(change: dict[str, object]) -> None:
+def test_each_change_of_the_program_changes_the_cache_key(change: dict[str, object]) -> None:
     assert (
         call("compile_cases", "cached_after_change", PROGRAMS["reserved record"], change) is False
     )
 
 
-def test_numbers_that_are_patched_in_do_not_change_the_key() -> None:
+def test_parameters_do_not_change_the_cache_key() -> None:
     change = {"params": {"pid": 7}, "ring_bytes": 1 << 20}
     assert call("compile_cases", "cached_after_change", PROGRAMS["reserved record"], change)
 
 
-def test_a_typing_error_is_reported_at_its_line() -> None:
+def test_reports_a_typing_error_at_its_line() -> None:
     source = "int f(void *ctx) {\n    return bpf_ktime_get_nss();\n}\n"
     error = call("compile_cases", "refusal", source)
     assert error["class"] == "CompileError"
@@ -159,19 +159,19 @@ def test_a_typing_error_is_reported_at_its_line() -> None:
     assert error["details"]["text"] == "    return bpf_ktime_get_nss();"
 
 
-def test_an_error_on_which_clang_would_exit_is_caught() -> None:
+def test_catches_an_error_on_which_clang_exits() -> None:
     source = "int f(void *ctx) { char a[600]; bpf_probe_read(a, 600, ctx); return a[5]; }"
     error = call("compile_cases", "refusal", source)
     assert error["class"] == "CompileError"
     assert "512 bytes" in error["message"]
 
 
-def test_without_the_kernels_types_the_requirement_is_named() -> None:
+def test_names_the_requirement_without_btf() -> None:
     error = call("compile_cases", "refusal", PROGRAMS["stacks"], "/nonexistent/btf")
     assert (error["class"], error["details"]) == ("RequirementError", {"requirement": "btf"})
 
 
-def test_the_verifiers_refusal_is_traced_to_the_line_of_c() -> None:
+def test_a_verifier_error_has_its_line_of_c() -> None:
     source = """BPF_HASH(seen, u32);
 int f(void *ctx) {
     u32 key = 1;
@@ -186,7 +186,7 @@ int f(void *ctx) {
     assert "if (!p)" in error["hint"]
 
 
-def test_a_record_is_described_as_clang_lays_it_out() -> None:
+def test_record_layouts_match_clangs() -> None:
     source = """
 struct in_t { u16 port; u32 addr; };
 struct data_t { u8 a; struct in_t in[2]; union { u64 l; u8 b[3]; } u; u32 f:3; u32 g:9; u64 z; };
@@ -214,7 +214,7 @@ int f(void *ctx) {
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
-def test_lean_structs_of_this_kernel_have_the_offsets_that_clang_gives() -> None:
+def test_lean_structs_have_the_kernels_offsets() -> None:
     text = call("compile_cases", "random_structs", 29, 211)
     assert text.count("_Static_assert") > 211
     command = ["clang", "-target", "bpf", "-w", "-x", "c", "-fsyntax-only", "-"]
@@ -222,6 +222,6 @@ def test_lean_structs_of_this_kernel_have_the_offsets_that_clang_gives() -> None
     assert done.returncode == 0, done.stderr[:2000]
 
 
-def test_symbols_are_whole_again_after_a_compilation() -> None:
+def test_kallsyms_is_complete_after_a_compilation() -> None:
     before, after = call("compile_cases", "symbols_around", PROGRAMS["stacks"])
     assert before == after > 100_000

@@ -29,53 +29,53 @@ def maker() -> HeaderMaker:
     return HeaderMaker(blob.read(), Macros.load("x86_64"), Helpers.parse(HELPERS))
 
 
-def test_only_what_a_program_names_is_there(maker: HeaderMaker) -> None:
+def test_contains_only_what_the_program_names(maker: HeaderMaker) -> None:
     text = maker.lean("int f(struct task_struct *t) { return t->pid; }")
     assert "unsigned int pid;" in text
     assert "tgid" not in text
     assert "unused_t" not in text
 
 
-def test_names_in_comments_and_strings_ask_for_nothing(maker: HeaderMaker) -> None:
+def test_ignores_names_in_comments_and_strings(maker: HeaderMaker) -> None:
     assert "tgid" not in maker.lean('struct task_struct *t; // tgid\nchar *s = "tgid";')
 
 
-def test_macros_bring_what_they_mention(maker: HeaderMaker) -> None:
+def test_macros_include_what_they_mention(maker: HeaderMaker) -> None:
     text = maker.lean("int f(u32 d) { return MAJOR(d) + S_ISREG(d); }")
     for name in ("MAJOR", "MINORBITS", "S_ISREG", "S_IFMT", "S_IFREG"):
         assert f"#define {name}" in text
 
 
-def test_a_macro_of_the_programs_own_is_not_defined_twice(maker: HeaderMaker) -> None:
+def test_does_not_redefine_the_programs_macro(maker: HeaderMaker) -> None:
     assert "#define ETH_P_IP " not in maker.lean("#define ETH_P_IP 5\nint x = ETH_P_IP;")
 
 
-def test_a_type_of_the_programs_own_is_not_defined_twice(maker: HeaderMaker) -> None:
+def test_does_not_redefine_the_programs_type(maker: HeaderMaker) -> None:
     text = maker.lean("struct task_struct { int mine; };\ntypedef int unused_t;")
     assert "struct task_struct {" not in text
     assert "unused_t" not in text
 
 
-def test_an_enumerator_brings_its_enum(maker: HeaderMaker) -> None:
+def test_an_enumerator_includes_its_enum(maker: HeaderMaker) -> None:
     assert "TCP_CLOSE = 7" in maker.lean("int f(int s) { return s == TCP_CLOSE; }")
 
 
-def test_a_variable_named_as_an_enumerator_does_not(maker: HeaderMaker) -> None:
+def test_a_variable_named_like_an_enumerator_does_not(maker: HeaderMaker) -> None:
     assert "TCP_CLOSE = 7" not in maker.lean("int f(void *c) { int TCP_CLOSE = 1; return 0; }")
 
 
-def test_helpers_that_this_kernel_lacks_are_defined_to_be_refused(maker: HeaderMaker) -> None:
+def test_defines_helpers_that_the_kernel_lacks_so_that_they_are_refused(maker: HeaderMaker) -> None:
     text = maker.lean("")
     assert "BPF_FUNC_old = 1" in text
     assert "#define BPF_FUNC_new 2147483647" in text
     assert "#define BPF_F_TABLE" not in text
 
 
-def test_a_members_own_name_wins_over_an_alias(maker: HeaderMaker) -> None:
+def test_a_real_member_wins_over_an_alias(maker: HeaderMaker) -> None:
     assert "#define d_iname" not in maker.lean("int f(struct dentry *d) { return d->d_iname; }")
 
 
-def test_numbers_of_another_architecture_are_left_out() -> None:
+def test_leaves_out_numbers_of_another_architecture() -> None:
     here, other = Macros.load("x86_64"), Macros.load("riscv64")
     assert here.lines["O_DIRECT"] == "#define O_DIRECT 16384\n"
     assert "O_DIRECT" not in other.lines
@@ -83,7 +83,7 @@ def test_numbers_of_another_architecture_are_left_out() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="compares with x86-64's own numbers")
-def test_numbers_are_those_of_the_operating_system() -> None:
+def test_numbers_match_the_operating_systems() -> None:
     import errno
     import os
     import signal

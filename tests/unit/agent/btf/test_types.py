@@ -44,7 +44,7 @@ def lean(types: btf.Btf, name: str, *members: str) -> str:
     return "".join(emitter.out)
 
 
-def test_a_struct_is_found_with_its_members_places(blob: Blob) -> None:
+def test_finds_a_struct_and_its_members_offsets(blob: Blob) -> None:
     types = blob.read()
     (outer,) = types.find("outer", btf.STRUCT)
     members = {m.name: (m.bit_offset, m.bits) for m in types.members(outer)}
@@ -58,7 +58,7 @@ def test_enumerators_keep_their_signs(blob: Blob) -> None:
     assert types.enumerators(types.index.enumerators["BLUE"]) == [("RED", 0), ("BLUE", -2)]
 
 
-def test_an_index_read_back_is_the_one_that_was_written(blob: Blob) -> None:
+def test_an_index_round_trips(blob: Blob) -> None:
     types = blob.read()
     again = btf.Btf(types.data, btf.Index.load(types.index.dump()))
     assert again.index == types.index
@@ -66,31 +66,31 @@ def test_an_index_read_back_is_the_one_that_was_written(blob: Blob) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\0", b"i\1\0\0\0"])
-def test_a_damaged_index_is_refused(damaged: bytes) -> None:
+def test_refuses_a_damaged_index(damaged: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a BTF index|unmarshal|unpack|bad marshal"):
         btf.Index.load(damaged)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x9f\xeb", b"x" * 64])
-def test_what_is_not_btf_is_refused(data: bytes) -> None:
+def test_refuses_data_that_is_not_btf(data: bytes) -> None:
     with pytest.raises(ValueError, match="not"):
         btf.Btf(data)
 
 
-def test_a_kind_of_type_from_the_future_is_refused(blob: Blob) -> None:
+def test_refuses_an_unknown_kind_of_type(blob: Blob) -> None:
     blob.add(31, "novelty", 4)
     with pytest.raises(ValueError, match="newer"):
         blob.read()
 
 
-def test_members_that_are_not_named_become_padding(blob: Blob) -> None:
+def test_unnamed_members_become_padding(blob: Blob) -> None:
     text = lean(blob.read(), "outer", "last")
     assert "last" in text
     assert "nested" not in text
     assert "char __pad" in text
 
 
-def test_a_tag_that_the_program_takes_is_left_to_it(blob: Blob) -> None:
+def test_does_not_redefine_a_tag_of_the_program(blob: Blob) -> None:
     types = blob.read()
     emitter = Emitter(types, lambda _: True, taken=["inner"])
     emitter.define(types.find("inner"))
@@ -108,7 +108,7 @@ def test_a_tag_that_the_program_takes_is_left_to_it(blob: Blob) -> None:
         (-(1 << 63), "(-9223372036854775807LL-1)"),
     ],
 )
-def test_constants_are_written_in_a_type_that_holds_them(value: int, text: str) -> None:
+def test_constants_have_a_type_that_holds_them(value: int, text: str) -> None:
     assert literal(value) == text
 
 
@@ -117,7 +117,7 @@ def test_constants_are_written_in_a_type_that_holds_them(value: int, text: str) 
     "members",
     [("last",), ("mode",), ("nested", "b"), ("in_union", "flags"), ("first", "next", "a")],
 )
-def test_clang_agrees_with_every_offset_that_was_kept(blob: Blob, members: tuple[str, ...]) -> None:
+def test_clang_confirms_every_written_offset(blob: Blob, members: tuple[str, ...]) -> None:
     types = blob.read()
     (outer,) = types.find("outer", btf.STRUCT)
     checks = [f'_Static_assert(sizeof(struct outer) == {types.sizeof(outer)}, "size");']

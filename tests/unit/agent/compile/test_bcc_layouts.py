@@ -14,15 +14,15 @@ def places(description: str, size: int) -> dict[str, tuple[int, int]]:
     return {f.name: (f.offset, f.size) for f in fields_of(description, size, "value")}
 
 
-def test_a_scalar_goes_by_the_name_it_is_given() -> None:
+def test_a_scalar_has_the_given_name() -> None:
     assert fields_of('"unsigned int"', 4, "key") == (Field("key", "u32", 0, 4),)
 
 
-def test_a_typedef_of_an_array_is_recognised_by_its_size() -> None:
+def test_recognizes_a_typedef_of_an_array_by_its_size() -> None:
     assert fields_of('"char"', 16, "key") == (Field("key", "char", 0, 16, count=16),)
 
 
-def test_padding_is_not_shown() -> None:
+def test_hides_padding() -> None:
     assert places(INNER, 8) == {"port": (0, 2), "addr": (4, 4)}
 
 
@@ -39,24 +39,24 @@ def test_nested_structs_have_dotted_names_and_arrays_indexes() -> None:
     }
 
 
-def test_members_of_a_union_share_their_place() -> None:
+def test_members_of_a_union_share_an_offset() -> None:
     description = '["d", [["u",["", [["l","unsigned long long"], ["b","unsigned char",[4]] ], "union"]] ], "struct_packed"]'
     assert places(description, 8) == {"u.l": (0, 8), "u.b": (0, 4)}
 
 
-def test_bit_fields_have_a_container_and_a_place_in_it() -> None:
+def test_bit_fields_have_a_container_and_a_bit_offset() -> None:
     description = '["ok", [["a","unsigned char", 3], ["b","unsigned char", 6], ["c","unsigned int", 20], ["z","unsigned long long"] ], "struct"]'
     found = {f.name: (f.offset, f.bit_offset, f.bits) for f in fields_of(description, 16, "value")}
     assert found == {"a": (0, 0, 3), "b": (1, 0, 6), "c": (4, 0, 20), "z": (8, 0, 0)}
 
 
-def test_a_packed_struct_with_bit_fields_is_recognised_by_its_size() -> None:
+def test_recognizes_a_packed_struct_with_bit_fields_by_its_size() -> None:
     description = '["pk", [["a","unsigned char"], ["b","unsigned int", 5], ["c","unsigned int", 20], ["d","unsigned long long"] ], "struct"]'
     found = {f.name: (f.offset, f.bit_offset, f.bits) for f in fields_of(description, 13, "value")}
     assert found == {"a": (0, 0, 0), "b": (1, 0, 5), "c": (1, 5, 20), "d": (5, 0, 0)}
 
 
-def test_text_without_a_length_ends_a_record() -> None:
+def test_a_flexible_char_array_ends_a_record() -> None:
     description = '["flex", [["n","unsigned int"], ["t","char"] ], "struct_packed"]'
     assert fields_of(description, 4, "value")[-1] == Field("t", "char", 4, 0, count=0)
 
@@ -77,11 +77,11 @@ def test_a_kernel_struct_without_named_members_is_bytes() -> None:
         ('["d", [["a","int"], ["a","int"] ], "struct_packed"]', 8),
     ],
 )
-def test_what_does_not_fit_is_raw_bytes(description: str, size: int) -> None:
+def test_a_description_that_does_not_fit_gives_raw_bytes(description: str, size: int) -> None:
     assert fields_of(description, size, "value") == (Field("value", "u8", 0, size, count=size),)
 
 
-def test_with_arrays_of_arrays_bit_fields_are_not_trusted() -> None:
+def test_does_not_trust_bit_fields_beside_arrays_of_arrays() -> None:
     description = '["d", [["names","char", [2]], ["f","int", 3] ], "struct"]'
     assert len(fields_of(description, 4, "value")) == 2
     assert len(fields_of(description, 4, "value", grids=True)) == 1

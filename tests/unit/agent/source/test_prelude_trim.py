@@ -41,7 +41,7 @@ def kept(body: str) -> str:
         ("second();", ["SIZE 4", "((x) + SIZE)", "u32 second("], ["struct pair {"]),
     ],
 )
-def test_only_what_is_reached_stays(body: str, there: list[str], gone: list[str]) -> None:
+def test_keeps_only_what_the_program_reaches(body: str, there: list[str], gone: list[str]) -> None:
     text = kept(body)
 
     assert all(part in text for part in there)
@@ -55,14 +55,14 @@ def test_every_line_keeps_its_number() -> None:
     assert all(new in (old, "") for old, new in zip(before, after, strict=True))
 
 
-def test_text_of_another_kind_stays_with_all_that_it_mentions() -> None:
+def test_keeps_other_text_and_what_it_mentions() -> None:
     text = prelude_trim.needed(PRELUDE + "u32 count = SIZE;\n", "int x;")
 
     assert "u32 count = SIZE;" in text
     assert "#define SIZE 4" in text
 
 
-def test_a_program_that_uses_nothing_gets_nothing_of_the_projects_own() -> None:
+def test_a_program_that_uses_nothing_gets_an_empty_prelude() -> None:
     text = prelude_trim.needed(catalogue.prelude(), "int x;")
 
     assert not [line for line in text.splitlines() if line.startswith(("#", "struct", "KS_"))]

@@ -62,14 +62,14 @@ def test_each_call_becomes_a_record_and_keeps_its_lines() -> None:
     ],
     ids=["no literal", "kernel's pointer", "too few", "too many", "inside a call"],
 )
-def test_a_call_that_cannot_be_replaced_leaves_all_to_the_kernel(call: str) -> None:
+def test_one_irreplaceable_call_sends_all_to_the_kernel(call: str) -> None:
     made = rewrite(f'int f(void *c) {{ bpf_trace_printk("ok"); {call}; }}')
     assert made.printk
     assert made.printk_formats == ()
     assert made.rings == ()
 
 
-def test_a_program_that_prints_nothing_gets_no_ring() -> None:
+def test_a_program_that_does_not_print_gets_no_ring() -> None:
     assert PRINTK_TABLE not in rewrite("// bpf_trace_printk\n").text
 
 
@@ -88,18 +88,16 @@ def test_a_program_that_prints_nothing_gets_no_ring() -> None:
         ("%p", _record(0xFFFF888000000000), "0xffff888000000000"),
     ],
 )
-def test_a_line_reads_as_the_kernel_would_write_it(
-    format_text: str, record: bytes, line: str
-) -> None:
+def test_formats_a_line_as_the_kernel_does(format_text: str, record: bytes, line: str) -> None:
     assert _lines([format_text], record) == [line]
 
 
-def test_lines_of_several_calls_stand_in_order_of_time() -> None:
+def test_lines_of_several_calls_are_in_order_of_time() -> None:
     later, sooner = _record(1, site=0, at_ns=9), _record(2, site=1, at_ns=8)
     assert _lines(["a %d", "b %d"], later, sooner) == ["b 2", "a 1"]
 
 
-def test_a_line_says_who_printed_it() -> None:
+def test_a_line_names_the_task_that_printed_it() -> None:
     collector = Collector([LAYOUT], clock=CLOCK, printk_formats=["x"])
     header = {"type": "batch", "table": PRINTK_TABLE, "form": "ring", "stride": 248}
     collector.add(Frame(header, _record()))

@@ -13,12 +13,12 @@ def body(source: str, **options: bool) -> str:
     return "\n".join(done.text.split("\n")[done.prefix_lines :])
 
 
-def test_kernel_includes_are_blanked_and_lines_kept() -> None:
+def test_blanks_kernel_includes_and_keeps_lines() -> None:
     text = '#include <linux/sched.h>\n# include "uapi/x.h"\n#include <bcc/proto.h>\nint x;\n'
     assert blank_includes(text) == "\n\n#include <bcc/proto.h>\nint x;\n"
 
 
-def test_tokens_leave_out_comments_and_keep_strings_whole() -> None:
+def test_tokens_skip_comments_and_keep_strings_whole() -> None:
     tokens = scan('a = "x /* y"; // b\n/* c\nd */ e')
     assert [t.text for t in tokens] == ["a", "=", '"x /* y"', ";", "e"]
 
@@ -35,7 +35,7 @@ def test_a_perf_buffer_becomes_a_ring_that_counts_losses() -> None:
     assert done.counts_losses
 
 
-def test_every_line_of_the_source_stays_on_its_line() -> None:
+def test_every_line_keeps_its_number() -> None:
     source = (
         RECORD + "int f(void *ctx) { struct data_t d = {};\n"
         " events.perf_submit(\n   ctx,\n   &d,\n   sizeof(\n d));\n  MARK; }\n"
@@ -45,7 +45,7 @@ def test_every_line_of_the_source_stays_on_its_line() -> None:
     assert "BPF_PERF_OUTPUT" not in "\n".join(lines)
 
 
-def test_arguments_with_commas_and_brackets_survive() -> None:
+def test_keeps_arguments_with_commas_and_brackets() -> None:
     source = (
         RECORD + "int f(void *ctx) { struct data_t d[2];\n"
         " events.perf_submit(ctx, &d[g(1, 2)], MIN(sizeof(d[0]), h(3))); return 0; }\n"
@@ -63,31 +63,31 @@ def test_arguments_with_commas_and_brackets_survive() -> None:
         "",
     ],
 )
-def test_a_perf_buffer_stays_where_its_use_is_not_plain(use: str) -> None:
+def test_keeps_a_perf_buffer_whose_use_is_not_plain(use: str) -> None:
     done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
     assert done.substituted == ()
     assert "BPF_PERF_OUTPUT(events)" in done.text
 
 
-def test_a_perf_buffer_used_by_a_macro_stays() -> None:
+def test_keeps_a_perf_buffer_used_by_a_macro() -> None:
     source = RECORD + "#define SEND(d) events.perf_submit(ctx, &d, sizeof(d))\n"
     assert rewrite(source).substituted == ()
 
 
-def test_perf_buffers_stay_when_asked_to() -> None:
+def test_keeps_perf_buffers_on_request() -> None:
     source = (
         RECORD + "int f(void *ctx) { struct data_t d; events.perf_submit(ctx, &d, sizeof(d)); }"
     )
     assert rewrite(source, ring_buffers=False).rings == ()
 
 
-def test_what_comments_and_strings_mention_is_left_alone() -> None:
+def test_does_not_change_comments_and_strings() -> None:
     source = '// events.perf_submit(ctx, &d, 8)\nchar *s = "BPF_PERF_OUTPUT(events)";\n'
     assert body(source) == source
     assert rewrite(source).tables == {}
 
 
-def test_reserving_counts_what_found_no_room() -> None:
+def test_a_failed_reservation_counts_as_lost() -> None:
     source = (
         "struct e { u64 a; };\nBPF_HASH(h);\nBPF_RINGBUF_OUTPUT(r, 8);\n"
         "int f(void *ctx) { struct e *p = r.ringbuf_reserve(sizeof(struct e)); }\n"
@@ -98,12 +98,12 @@ def test_reserving_counts_what_found_no_room() -> None:
     assert done.substituted == ()
 
 
-def test_a_ring_used_inside_a_call_is_not_said_to_be_counted() -> None:
+def test_a_ring_used_inside_a_call_does_not_count_losses() -> None:
     source = "BPF_RINGBUF_OUTPUT(r, 8);\nint f(void *c) { u64 d; g(r.ringbuf_output(&d, 8, 0)); }"
     assert not rewrite(source).counts_losses
 
 
-def test_a_member_of_the_rings_name_casts_no_doubt_on_its_counts() -> None:
+def test_a_member_with_the_rings_name_does_not_stop_the_counting() -> None:
     source = (
         "struct e { u32 r; };\nBPF_RINGBUF_OUTPUT(r, 8);\n"
         "int f(void *c) { struct e d = {}; d.r = 1; r.ringbuf_output(&d, sizeof(d), 0); return 0; }"
@@ -117,7 +117,7 @@ def test_each_parameter_has_an_index_and_a_constant() -> None:
     assert f"{PARAM_MAGIC + 1:#x} ll" in done.text
 
 
-def test_the_macro_named_in_a_definition_is_no_parameter() -> None:
+def test_a_macros_own_definition_is_not_a_parameter() -> None:
     assert rewrite("", "#define KS_PARAM(name) 0\n").params == {}
 
 
@@ -135,12 +135,12 @@ def test_the_macro_named_in_a_definition_is_no_parameter() -> None:
         ),
     ],
 )
-def test_the_type_of_records_is_judged_from_the_text(use: str, kind: tuple[str, bool]) -> None:
+def test_finds_the_type_of_records(use: str, kind: tuple[str, bool]) -> None:
     done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
     assert done.records["events"] == kind
 
 
-def test_a_record_may_come_in_as_a_parameter() -> None:
+def test_finds_the_type_of_a_record_passed_as_a_parameter() -> None:
     source = (
         RECORD + "static int send(void *ctx, struct data_t *d) {\n"
         " return events.perf_submit(ctx, d, sizeof(*d)); }\n"
@@ -165,7 +165,7 @@ def test_a_record_may_come_in_as_a_parameter() -> None:
         ("BPF_HASH(h);", ""),
     ],
 )
-def test_histograms_are_told_apart(source: str, kind: str) -> None:
+def test_recognizes_the_scale_of_a_histogram(source: str, kind: str) -> None:
     assert rewrite(source).histograms["h"] == kind
 
 
@@ -179,11 +179,11 @@ def test_histograms_are_told_apart(source: str, kind: str) -> None:
         ("BPF_ARRAY(h, u64)", False),
     ],
 )
-def test_a_table_says_whether_its_text_states_a_size(declared: str, sized: bool) -> None:
+def test_recognizes_whether_a_table_states_its_size(declared: str, sized: bool) -> None:
     assert rewrite(declared + ";").tables["h"].sized is sized
 
 
-def test_printing_is_noticed() -> None:
+def test_recognizes_a_program_that_prints() -> None:
     source = 'int f(void *c) { bpf_trace_printk("x"); }'
     assert rewrite(source, ring_buffers=False).printk
     assert not rewrite("// bpf_trace_printk\n").printk

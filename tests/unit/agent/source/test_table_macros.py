@@ -32,18 +32,18 @@ def expanded(text: str, prelude: str = PRELUDE) -> str:
     return spelt(expand(text, prelude))
 
 
-def test_a_macro_that_calls_a_method_is_expanded() -> None:
+def test_expands_a_macro_that_calls_a_method() -> None:
     assert expanded("KS_ADD(bytes, &k, size);") == spelt(
         "({ u64 *ks_sum = bytes.lookup(&k); if (ks_sum) lock_xadd(ks_sum, (u64)(size)); });"
     )
 
 
-def test_a_macro_of_such_a_macro_is_expanded_to_the_end() -> None:
+def test_expands_nested_macros_completely() -> None:
     assert expanded("KS_COUNT(calls, &call);") == expanded("KS_ADD(calls, &call, 1);")
     assert "KS_" not in expand("KS_COUNT(calls, &call);", PRELUDE)
 
 
-def test_a_macro_that_calls_no_method_is_left_to_the_preprocessor() -> None:
+def test_leaves_other_macros_to_the_preprocessor() -> None:
     text = "int x = KS_TWICE(2) + KS_NONE();"
     assert expand(text, PRELUDE) == text
 
@@ -52,28 +52,28 @@ def test_a_method_may_be_a_parameter() -> None:
     assert expanded("KS_OF(tasks, delete);") == spelt("tasks.delete(0);")
 
 
-def test_an_argument_may_be_such_a_macro() -> None:
+def test_an_argument_may_be_a_table_macro() -> None:
     inner = expanded("KS_OF(tasks, lookup)")
     assert expanded("KS_ADD(t, &k, KS_OF(tasks, lookup));") == expanded(f"KS_ADD(t, &k, {inner});")
 
 
-def test_two_in_one_line_are_both_expanded() -> None:
+def test_expands_two_macros_on_one_line() -> None:
     both = expanded("KS_OF(a, b); KS_OF(c, d);")
     assert both == spelt("a.b(0); c.d(0);")
 
 
-def test_commas_in_brackets_part_no_arguments() -> None:
+def test_commas_in_brackets_do_not_separate_arguments() -> None:
     text = "KS_OF(tasks, lookup(&(struct key){1, 2}, f(3, 4)))"
     assert expanded(text) == spelt("tasks.lookup(&(struct key){1, 2}, f(3, 4))(0)")
 
 
-def test_an_argument_that_is_named_as_a_parameter_is_put_in_once() -> None:
+def test_an_argument_named_like_a_parameter_is_substituted_once() -> None:
     assert expanded("KS_ADD(key, table, amount);") == spelt(
         "({ u64 *ks_sum = key.lookup(table); if (ks_sum) lock_xadd(ks_sum, (u64)(amount)); });"
     )
 
 
-def test_every_line_of_the_text_stays_on_its_line() -> None:
+def test_every_line_keeps_its_number() -> None:
     text = "int a;\nKS_ADD(t,\n  &k,\n  1);\nint b;\nKS_COUNT(t, &k);\nint c;\n"
     lines = expand(text, PRELUDE).split("\n")
     assert [lines.index(f"int {name};") for name in "abc"] == [0, 4, 6]
@@ -98,22 +98,22 @@ def test_a_comment_in_the_arguments_hides_nothing() -> None:
         "#define MINE(t) KS_ADD(t, &k, 1)\n",
     ],
 )
-def test_what_is_no_whole_call_is_left_for_clang_to_judge(text: str) -> None:
+def test_leaves_an_incomplete_call_to_clang(text: str) -> None:
     assert expand(text, PRELUDE) == text
 
 
-def test_a_macro_that_calls_itself_comes_to_an_end() -> None:
+def test_stops_expanding_a_recursive_macro() -> None:
     prelude = "#define KS_LOOP(t) t.next(KS_LOOP(t))\n"
     assert expand("KS_LOOP(a);", prelude).count("a.next(") <= 16
 
 
-def test_a_text_without_macros_is_the_same_object() -> None:
+def test_returns_a_text_without_macros_unchanged() -> None:
     text = "int f(void *ctx) { return 0; }"
     assert expand(text, PRELUDE) is text
 
 
 @pytest.mark.parametrize("name", catalogue.names())
-def test_no_table_macro_is_left_in_a_probe(name: str) -> None:
+def test_no_probe_keeps_a_table_macro(name: str) -> None:
     """What calls a method in its definition must not be called in what BCC sees."""
     prelude = catalogue.prelude()
     definitions = re.findall(

@@ -54,14 +54,14 @@ def test_a_kernel_address_belongs_to_the_function_before_it(
     assert symbols.resolve(address) == frame
 
 
-def test_a_kernel_that_hides_its_addresses_names_nothing(tmp_path: Path) -> None:
+def test_a_kernel_that_hides_its_addresses_has_no_names(tmp_path: Path) -> None:
     path = tmp_path / "kallsyms"
     path.write_text("0000000000000000 T _text\n0000000000000000 t do_one\n")
     assert KernelSymbols(path).resolve(0xFFFFFFFF81000000) == ("", 0xFFFFFFFF81000000, "")
     assert KernelSymbols(tmp_path / "none").resolve(1 << 63) == ("", 1 << 63, "")
 
 
-def test_an_address_behind_a_functions_end_has_no_name() -> None:
+def test_an_address_after_a_functions_end_has_no_name() -> None:
     table = FunctionTable([(100, 10, "short"), (200, 0, "sizeless"), (300, 10, "last")])
     assert table.find(99) is None
     assert table.find(109) == ("short", 9)
@@ -70,7 +70,7 @@ def test_an_address_behind_a_functions_end_has_no_name() -> None:
     assert table.find(310) is None
 
 
-def test_of_several_names_the_plainest_is_taken() -> None:
+def test_prefers_the_plainest_of_several_names() -> None:
     table = FunctionTable([(8, 4, "__libc_read"), (8, 4, "read"), (8, 4, "__read")])
     assert table.find(9) == ("read", 1)
 
@@ -83,11 +83,11 @@ def test_of_several_names_the_plainest_is_taken() -> None:
         ("_Znonsense", "_Znonsense"),
     ],
 )
-def test_cpp_names_read_as_in_their_source(symbol: str, source: str) -> None:
+def test_demangles_cpp_names(symbol: str, source: str) -> None:
     assert demangle(symbol) == source
 
 
-def test_a_memory_map_is_read_by_its_executable_lines() -> None:
+def test_reads_the_executable_lines_of_a_memory_map() -> None:
     text = (
         "55d0c0000000-55d0c0010000 r--p 00000000 fe:00 77 /usr/bin/a b\n"
         "55d0c0010000-55d0c0020000 r-xp 00010000 fe:00 77 /usr/bin/a b (deleted)\n"
@@ -111,7 +111,7 @@ def test_no_text_in_a_jit_map_is_an_error(text: str) -> None:
         assert name.isprintable()
 
 
-def test_lines_of_a_jit_map_that_are_not_well_formed_are_left_out() -> None:
+def test_skips_malformed_lines_of_a_jit_map() -> None:
     text = "7f00 20 main.go: hot path\n0x7f20 0x10 py::run\nbad\n7f40 xyz no\n7f50 10 \x1b[31m\n"
     assert process_symbols._parse_jit(text) == [
         (0x7F00, 0x20, "main.go: hot path"),
@@ -119,7 +119,7 @@ def test_lines_of_a_jit_map_that_are_not_well_formed_are_left_out() -> None:
     ]
 
 
-def test_this_process_finds_its_own_vdso_by_name() -> None:
+def test_names_functions_in_the_vdso() -> None:
     process = Process(os.getpid(), ModuleFiles())
     process.observe()
     maps = process_symbols._parse(Path("/proc/self/maps").read_text())
@@ -132,7 +132,7 @@ def test_this_process_finds_its_own_vdso_by_name() -> None:
     assert process.resolve(vdso.start + start) == (*(found._table.find(start) or ()), "[vdso]")
 
 
-def test_a_file_that_is_no_elf_file_names_nothing(tmp_path: Path) -> None:
+def test_a_file_that_is_not_elf_has_no_names(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(b"\x7fELF" + bytes(range(256)) * 4)
     with path.open("rb") as file:
@@ -171,12 +171,12 @@ def ring_record(payload: bytes, flags: int = 0) -> bytes:
     return struct.pack("=II", len(payload) | flags, 0) + payload + padding
 
 
-def test_stacks_are_seen_in_records_of_one_length() -> None:
+def test_finds_stacks_in_records_of_one_length() -> None:
     records = [struct.pack("=IHi", 0, 0, stack) for stack in (5, 6, 5, -14)]
     assert stacks_seen("ring", b"".join(map(ring_record, records)), 24) == {(0, 5), (0, 6)}
 
 
-def test_stacks_are_seen_in_records_of_mixed_lengths() -> None:
+def test_finds_stacks_in_records_of_mixed_lengths() -> None:
     data = (
         ring_record(struct.pack("=IHi", 0, 0, 5))
         + ring_record(b"short")
@@ -190,7 +190,7 @@ def test_records_that_end_before_the_stack_id_have_none() -> None:
     assert stacks_seen("ring", ring_record(bytes(0)) * 3, 8) == set()
 
 
-def test_stacks_are_seen_in_perf_records() -> None:
+def test_finds_stacks_in_perf_records() -> None:
     raw = struct.pack("=IHi2x", 0, 0, 5)
     head = struct.pack("=IIQIII", 1, 1, 0, 0, 0, len(raw))
     sample = struct.pack("=IHH", 9, 0, 8 + len(head) + len(raw)) + head + raw
@@ -198,7 +198,7 @@ def test_stacks_are_seen_in_perf_records() -> None:
     assert stacks_seen("perf", lost + sample + lost) == {(0, 5)}
 
 
-def test_a_large_map_is_not_looked_through_again_at_once() -> None:
+def test_does_not_read_a_large_map_again_at_once() -> None:
     field = Field("stack_id", "s32", 0, 4)
     layout = Layout("t", "hash", key=(field,), key_size=4, value_size=8)
     resolver = StackResolver({}, [layout])
