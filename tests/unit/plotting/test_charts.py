@@ -334,7 +334,7 @@ def test_a_probes_description_decides_for_its_table(
 def test_a_group_that_a_parameter_left_out_is_not_missed(buckets: pd.DataFrame) -> None:
     buckets.attrs = receipt(probe="runqlat", table="latency")
 
-    assert charts.default(buckets).get_suptitle() == "Wait for a CPU"
+    assert charts.default(buckets).get_suptitle() == "Run queue latency"
 
 
 def test_the_default_takes_a_title_of_ones_own(buckets: pd.DataFrame) -> None:

@@ -52,7 +52,7 @@ def filled(shape: Shape = SHAPE, factor: int = 1) -> Reducer:
 
 def drawn(kind: str, reducer: Reducer, **how) -> np.ndarray:
     label = "comm" if kind == "bars" else ""
-    made = PICTURES[kind](reducer, "Wait for a CPU", label=label, **how)
+    made = PICTURES[kind](reducer, "Run queue latency", label=label, **how)
     made.update(reducer, 60, 0.0)
     return pixels(made)
 
