@@ -143,10 +143,10 @@ def measure(notebook: Notebook, probe: str, view: str, rate: int, seconds: float
         try:
             notebook.pictures(_SETTLE_S)
             cpu, begun = notebook.cpu_s(), time.monotonic()
-            events = int(notebook.do("print(seen.panel.tracks[0].tracer.engine.counted)"))
+            events = int(notebook.do("print(seen.panel.tracks[0].tracer.counter.counted)"))
             sizes = notebook.pictures(seconds)
             took, spent = time.monotonic() - begun, notebook.cpu_s() - cpu
-            counted = int(notebook.do("print(seen.panel.tracks[0].tracer.engine.counted)"))
+            counted = int(notebook.do("print(seen.panel.tracks[0].tracer.counter.counted)"))
             said = notebook.do(
                 "from kernelscope.ui.live.widgets import status\n"
                 "print(status.facts(seen.panel.tracks[0].tracer).text())"

@@ -34,7 +34,7 @@ def sample(page: live_page.Page, cell: int, begun: float) -> dict[str, float]:
     shown, agent = page.lab.output(cell), page.agent()
     said = status(shown).inner_text()
     lost = re.search(r"([\d,]+) (lost|LOST)", said)
-    rate = re.search(r"([\d.]+) of [\d.]+ frames a second", said)
+    rate = re.search(r"([\d.]+) of [\d.]+ frames per second", said)
     heap = page.lab.page.evaluate("performance.memory.usedJSHeapSize")
     return {
         "s": round(time.monotonic() - begun, 1),

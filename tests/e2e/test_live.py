@@ -70,12 +70,12 @@ def test_bars_move_under_a_load(lab: Lab):
     assert becomes(lambda: events(shown) >= OPENS, within_s=20)
     assert becomes(lambda: shown.locator("img").screenshot() != before, within_s=20)
     expect(status(shown)).to_contain_text("0 lost")
-    expect(status(shown)).to_contain_text("frames a second")
+    expect(status(shown)).to_contain_text("frames per second")
 
 
 def test_the_latest_rows_can_be_searched(lab: Lab):
     shown = view(lab, "files")
-    shown.locator("select").nth(2).select_option(label="Opens: the latest rows")
+    shown.locator("select").nth(2).select_option(label="Opens: latest rows")
     open_some()
     shown.get_by_placeholder("filter rows by words").fill(NAME)
 
@@ -103,9 +103,9 @@ def test_buttons_answer_and_tables_are_kept_while_a_cell_runs(lab: Lab):
     expect(status(shown)).to_contain_text("running")
     press(shown, "save")
     press(shown, "CSV")
-    expect(shown.locator(".kernelscope-said")).to_contain_text("wrote ")
+    expect(shown.locator(".kernelscope-message")).to_contain_text("wrote ")
     press(shown, "to DataFrame")
-    expect(shown.locator(".kernelscope-said")).to_contain_text(f"{OPENS} rows of opens")
+    expect(shown.locator(".kernelscope-message")).to_contain_text(f"{OPENS} rows of opens")
     press(shown, "stop")
     expect(status(shown)).to_contain_text("opensnoop stopped")
     expect(lab.cell(NUMBERS["busy"]).locator(".jp-InputPrompt").first).to_have_text("[*]:")

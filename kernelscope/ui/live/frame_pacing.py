@@ -1,18 +1,18 @@
-"""When the next frame is drawn: as often as asked, as the processor's share and the page allow."""
+"""When the next frame is drawn: at the requested rate, within a CPU budget and the page's pace."""
 
 from __future__ import annotations
 
 from collections import deque
 
 CPU_SHARE = 0.3
-GROUP = 5  # frames that are acknowledged together: one message back for each would be a flood
-_UNANSWERED = 2  # groups that may be under way
+GROUP = 5  # frames acknowledged together: a message back for each would be too many
+_UNANSWERED = 2  # groups sent and not yet acknowledged
 _PATIENCE_S = 2.0
 _RATE_S = 3.0
 
 
-class Pace:
-    """Decides on frames; an event is never its business. Times are in seconds of one clock."""
+class FramePacer:
+    """Decides when to draw; it drops frames, never events. Times are in seconds of one clock."""
 
     def __init__(self, wanted: float = 10.0, share: float = CPU_SHARE) -> None:
         self.wanted = wanted
@@ -22,56 +22,56 @@ class Pace:
         self.seen_at: float | None = None
         self._answered = 0
         self._next = 0.0
-        self._drawn: deque[float] = deque()
+        self._drawn_at: deque[float] = deque()
 
     @property
     def group(self) -> int:
-        """The number that the page sends back when it has got this frame."""
+        """The number that the page sends back when it has received this frame."""
         return self.frames // GROUP
 
-    def wait(self, now: float) -> float:
+    def seconds_left(self, now: float) -> float:
         """Return the seconds until the next frame is due."""
         return max(0.0, self._next - now)
 
     def allows(self, now: float) -> bool:
-        """Return whether to draw the frame that is due; counts it as dropped where not."""
+        """Return whether to draw the frame that is due; count it as dropped if not."""
         if self._is_behind(now):
             self.dropped += 1
             self._next = now + 1 / self.wanted
             return False
         return True
 
-    def drew(self, begun: float, now: float, cpu_s: float) -> None:
-        """Take note of a frame: when it was begun and sent, and what it cost."""
+    def drawn(self, start: float, now: float, cpu_s: float) -> None:
+        """Record a frame: when it was started and sent, and its CPU time."""
         self.frames += 1
         period = max(1 / self.wanted, cpu_s / self.share)
-        late = begun - self._next
-        if late >= period:  # something else took the time: begin the beat anew
-            self.dropped += int(late * self.wanted) if self._drawn else 0
-            self._next = begun
+        late = start - self._next
+        if late >= period:  # something else took the time: count from here
+            self.dropped += int(late * self.wanted) if self._drawn_at else 0
+            self._next = start
         self._next += period
-        self._drawn.append(now)
+        self._drawn_at.append(now)
 
-    def rest(self, now: float) -> None:
-        """Take note that there was nothing to draw."""
+    def skipped(self, now: float) -> None:
+        """Record that there was nothing to draw."""
         self._next = now + 1 / self.wanted
 
     def answered(self, group: int, now: float) -> None:
-        """Take note that the page has got a group's frames."""
+        """Record that the page has received a group's frames."""
         self._answered = max(self._answered, group)
         self.seen_at = now
 
-    def reached(self, now: float) -> float:
-        """Return the frames a second of late."""
-        while self._drawn and self._drawn[0] < now - _RATE_S:
-            self._drawn.popleft()
-        if len(self._drawn) < 2:
+    def rate(self, now: float) -> float:
+        """Return the frames per second of the last three seconds."""
+        while self._drawn_at and self._drawn_at[0] < now - _RATE_S:
+            self._drawn_at.popleft()
+        if len(self._drawn_at) < 2:
             return 0.0
-        return (len(self._drawn) - 1) / max(self._drawn[-1] - self._drawn[0], 1e-9)
+        return (len(self._drawn_at) - 1) / max(self._drawn_at[-1] - self._drawn_at[0], 1e-9)
 
     def _is_behind(self, now: float) -> bool:
-        """A page that answered before and now does not is slow; after a while, try once more."""
+        """Return whether the page, which answered before, is late; after a while, try again."""
         if self.seen_at is None or self.group - self._answered <= _UNANSWERED:
             return False
-        last = self._drawn[-1] if self._drawn else 0.0
+        last = self._drawn_at[-1] if self._drawn_at else 0.0
         return now - max(last, self.seen_at) < _PATIENCE_S

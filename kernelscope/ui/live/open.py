@@ -1,21 +1,19 @@
-"""Opens live views in a notebook: for the magic, for `kernelscope.live` and for `Run.live`.
+"""Opens live views in a notebook, for the magic and for `kernelscope.live`.
 
-One cell has one view: running it again ends the one before. Everything else that ends a view is in
-`panel.py` (nobody looks any more) and in the agent (the notebook's process is gone).
+Each cell has one view: running the cell again ends the view before. A view also ends when no page
+shows it (`widgets/panel.py`), and its probes end with the notebook's process (the agent).
 """
 
 from __future__ import annotations
 
-import argparse
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from kernelscope import converters
-from kernelscope.errors import KernelScopeError, ParameterError
+from kernelscope.errors import ParameterError
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
 from kernelscope.tracing import option_groups, options
@@ -23,14 +21,16 @@ from kernelscope.tracing.replay import PacedReplay
 from kernelscope.tracing.run import Run
 from kernelscope.tracing.session import Session, default_session
 from kernelscope.ui import parser as command_line
-from kernelscope.ui.live.pictures.base import SIZE
+from kernelscope.ui.live import view_options
+from kernelscope.ui.live.pictures import SIZE
 from kernelscope.ui.live.tracer import Tracer
-from kernelscope.ui.live.views import KINDS
+from kernelscope.ui.live.view_options import ViewOptions
+from kernelscope.ui.live.views import kinds
 from kernelscope.ui.live.widgets.panel import Panel
 from kernelscope.ui.live.widgets.track import Track
 from kernelscope.ui.progress import in_notebook
 
-# What `%ebpf live` without a name shows: a first look at the machine.
+# What `%ebpf live` shows without a name: an overview of the machine.
 DASHBOARD = (
     ("syscount", "bars", "syscall"),
     ("syscount", "bars", "comm"),
@@ -40,44 +40,28 @@ DASHBOARD = (
     ("tcplife", "table", ""),
 )
 _USAGE = f"""Usage: %ebpf live [NAME...] [options]   (until stopped, or for --duration)
-       %ebpf live FILE.ksr... [options] (a recording, as it went on)
+       %ebpf live FILE.ksr... [options] (a recording, at its original speed)
 
-Shows probes while they run; without a name, a first look at the whole machine.
+Show probes while they run. Without a name: an overview of the whole machine.
 
-  --window TIME     What is in view: 10s to 10m (60s)
-  --refresh N       Frames a second (10)
-  --view KIND       {", ".join(KINDS)}
+  --window TIME     Time in view, from 5s to 10m (60s)
+  --refresh N       Frames per second (10)
+  --view KIND       {", ".join(kinds())}
   --theme THEME     {" or ".join(THEMES)}
-  --size WxH        Of each picture, in pixels ({SIZE[0]}x{SIZE[1]})
-  --speed N         Of a recording: how many times as fast as it was (1)
+  --size WxH        Size of each picture in pixels ({SIZE[0]}x{SIZE[1]})
+  --speed N         Speed of a recording, relative to the original (1)
   -o, --out NAME    Bind the view to this name
 
-All options of a run, and of the probes themselves: %ebpf NAME --help
+The options of a run and of each probe work too: %ebpf NAME --help
 """
 _TILE = (460, 230)
-_LEAST, _MOST = (320, 200), (2000, 1200)
 
 _views: dict[str, LiveView] = {}
 _lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a view looks: window in seconds, frames a second, theme, view's kind, size in pixels.
-
-    speed: how fast a recording goes on.
-    """
-
-    window_s: float = 60
-    rate: float = 10
-    theme: str = "light"
-    kind: str | None = None
-    size: tuple[int, int] = SIZE
-    speed: float = 1
-
-
 class LiveView:
-    """The handle on a live view. The last line of a cell shows it; `stop` and `close` end it."""
+    """A live view. The last line of a cell shows it; `stop` and `close` end it."""
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
@@ -85,16 +69,16 @@ class LiveView:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs that are in view, as far as they have begun."""
+        """The runs in view that have started."""
         return [t.tracer.run for t in self.panel.tracks if t.tracer.run is not None]
 
     @property
     def running(self) -> bool:
-        """Whether anything is attached, or about to be."""
+        """Whether a probe is attached or about to be."""
         return self.panel.running
 
     def stop(self) -> None:
-        """End the probes; the picture stays, and "start" begins anew."""
+        """End the probes. The picture stays; the start button starts them again."""
         self.panel.stop()
 
     def close(self) -> None:
@@ -102,7 +86,7 @@ class LiveView:
         self.panel.close()
 
     def _ipython_display_(self) -> None:
-        """Show it, but not a second time below the cell that made it."""
+        """Show it, but not a second time below the cell that created it."""
         if self._shown:
             self._shown = False
             return
@@ -126,41 +110,28 @@ def live(
     session: Session | None = None,
     **given: Any,
 ) -> LiveView:
-    """Show probes while they run; without a name, a first look at the whole machine.
+    """Show probes while they run. Without a name: an overview of the whole machine.
 
-    names: a run that has started already, or the names of probes or of recordings (FILE.ksr, which
-    play `speed` times as fast as they were recorded); each below the other on one time axis.
-    window: what is in view, in seconds or as "10m" (at most ten minutes). refresh: frames per
+    names: probes, one run that was started before, or recordings (FILE.ksr), which are replayed at
+    `speed` times their original speed; several are shown one below the other on one time axis.
+    window: the time in view, in seconds or as "10m" (at most ten minutes). refresh: frames per
     second. view: "distribution", "heatmap", "percentiles", "bars", "throughput", "table" or
-    "flamegraph"; by default the probe's own.
-    given: options as `run` has them; it traces until stopped unless `duration` is given.
+    "flamegraph"; by default the probe's own. given: options as in `run`; without `duration` it
+    traces until stopped.
     Raises ParameterError, also outside a notebook, and ProbeNotFoundError.
     """
-    look = _looked(window, refresh, view, theme, size, speed)
-    runs = [name for name in names if isinstance(name, Run)]
+    how = view_options.checked(window, refresh, view, theme, size, speed)
+    session = session or default_session()
+    runs = [each for each in names if isinstance(each, Run)]
     if runs:
-        return _of_run(runs[0], look, [*names[1:], *given])
-    shown = [name for name in names if isinstance(name, str)]
-    return _open(session or default_session(), shown, given, look)
-
-
-def _of_run(run: Run, look: Look, others: Sequence[object]) -> LiveView:
-    """Show a run that has started already."""
-    if others:
-        raise ParameterError(
-            f"{others[0]}: a run that has started is shown alone, with the options it has",
-            hint="show probes in a view of their own",
-            name=str(others[0]),
-        )
-    _require_notebook()
-    tracer = Tracer(default_session(), run.name, dict(run.request.parameters), run=run)
-    return _show([Track(tracer, look.size, kind=look.kind)], look, default_session())
+        return _open_run(session, runs[0], [*names[1:], *given], how)
+    return _open(session, [str(name) for name in names], given, how)
 
 
 def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveView:
     """Serve `%ebpf live [NAME...] [options]`."""
     tokens = command_line.split(line)
-    look, rest = _look_of(tokens)
+    how, rest = view_options.parse(tokens)
     recordings = [token for token in rest if _is_recording(token)]
     rest = [token for token in rest if token not in recordings]
     parsed = command_line.parse(rest, catalogue.find, prog="%ebpf live")
@@ -169,48 +140,63 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
     for name in (*options.FILES, "bg"):
         if name in wanted:
             raise ParameterError(
-                f"--{name} does not go with a live view",
-                hint="its save button writes files, and other cells run anyway",
+                f"--{name} cannot be combined with a live view",
+                hint="the view's save button writes files, and other cells can run meanwhile",
                 name=name,
             )
     given = {k: v for k, v in parsed.given.items() if k not in ("out", "quiet")}
     shown = [*recordings, *(str(name) for name in names)]
-    made = _open(session, shown, given if recordings else {**defaults, **given}, look)
+    view = _open(session, shown, given if recordings else {**defaults, **given}, how)
     if "out" in wanted:
-        _bind(str(wanted["out"]), made)
-    return made
+        _bind(str(wanted["out"]), view)
+    return view
 
 
 def usage() -> str:
-    """Return what `%ebpf live --help` shows."""
+    """Return the text of `%ebpf live --help`."""
     return _USAGE
 
 
-def _open(session: Session, names: Sequence[str], given: dict[str, Any], look: Look) -> LiveView:
+def _open_run(session: Session, run: Run, others: Sequence[object], how: ViewOptions) -> LiveView:
+    """Open a view of a run that was started before."""
+    if others:
+        raise ParameterError(
+            f"{others[0]}: a view of a run takes no other probes and no options of a run",
+            hint="open a second view",
+            name=str(others[0]),
+        )
+    _require_notebook()
+    tracer = Tracer(session, run.name, dict(run.request.parameters), run=run)
+    return _show([Track(tracer, how.size, kind=how.kind)], how, session)
+
+
+def _open(
+    session: Session, names: Sequence[str], given: dict[str, Any], how: ViewOptions
+) -> LiveView:
     _require_notebook()
     if not names:
         if given:
-            raise ParameterError("which probe? There are options and no name", name="probe")
+            raise ParameterError("options need the name of a probe", name="probe")
         tracers = {name: Tracer(session, name) for name, _, _ in DASHBOARD}
         tiles = [
             Track(tracers[name], _TILE, kind=kind, label=label, bare=True)
             for name, kind, label in DASHBOARD
         ]
-        return _show(tiles, replace(look, rate=min(look.rate, 2)), session, columns=2)
+        return _show(tiles, replace(how, rate=min(how.rate, 2)), session, columns=2)
     if any(_is_recording(name) for name in names):
-        return _show(_recorded(session, names, given, look), look, session)
+        return _show(_recorded(session, names, given, how), how, session)
     probes = [catalogue.find(name) for name in names]
     shares: Mapping[str, Mapping[str, Any]] = {names[0]: given}
     if len(names) > 1:
         found = option_groups.probes_of(list(names), probes)
         shares = option_groups.shared_out(given, found, where="magic")
-    for probe in probes:  # what is wrong with an option is said by the cell, not by a thread
+    for probe in probes:  # the cell raises errors in options; a thread could not
         session.request(probe, None, shares[probe.name], where="magic")
     tracks = [
-        Track(Tracer(session, probe.name, shares[probe.name]), look.size, kind=look.kind)
+        Track(Tracer(session, probe.name, shares[probe.name]), how.size, kind=how.kind)
         for probe in probes
     ]
-    return _show(tracks, look, session)
+    return _show(tracks, how, session)
 
 
 def _is_recording(name: str) -> bool:
@@ -218,54 +204,55 @@ def _is_recording(name: str) -> bool:
 
 
 def _recorded(
-    session: Session, names: Sequence[str], given: Mapping[str, Any], look: Look
+    session: Session, names: Sequence[str], given: Mapping[str, Any], how: ViewOptions
 ) -> list[Track]:
     """Return the tracks of recordings. Raises ParameterError and RecordingError."""
     wrong = [name for name in names if not _is_recording(name)] or list(given)
     if wrong:
         raise ParameterError(
-            f"{wrong[0]}: recordings go on as they were, without other probes and options",
-            hint="look at probes in a view of their own",
+            f"{wrong[0]}: recordings cannot be combined with probes or with options of a run",
+            hint="open a second view for the probes",
             name=wrong[0],
         )
     tracks = []
     for name in names:
-        begin = partial(_begin_recording, Path(name), look.speed)
-        subject = PacedReplay(Path(name)).request.name
-        tracks.append(Track(Tracer(session, subject, begin=begin), look.size, kind=look.kind))
+        open_run = partial(_replay, Path(name), how.speed)
+        recorded_name = PacedReplay(Path(name)).request.name
+        tracer = Tracer(session, recorded_name, open_run=open_run)
+        tracks.append(Track(tracer, how.size, kind=how.kind))
     return tracks
 
 
-def _begin_recording(path: Path, speed: float) -> Run:
+def _replay(path: Path, speed: float) -> Run:
     paced = PacedReplay(path, speed)
     return Run(paced, paced.request, recorded=True)
 
 
-def _show(tracks: list[Track], look: Look, session: Session, columns: int = 1) -> LiveView:
+def _show(tracks: list[Track], how: ViewOptions, session: Session, columns: int = 1) -> LiveView:
     from IPython.display import display
 
     def add() -> Track:
-        return Track(Tracer(session, "", window_s=look.window_s), look.size)
+        return Track(Tracer(session, "", window_s=how.window_s), how.size)
 
     panel = Panel(
         tracks,
-        window_s=look.window_s,
-        rate=look.rate,
-        theme=look.theme,
+        window_s=how.window_s,
+        rate=how.rate,
+        theme=how.theme,
         columns=columns,
         add=add if columns == 1 else None,
-        busy=_cell_runs,
+        busy=_cell_is_running,
         bind=_bind,
     )
-    made = LiveView(panel)
+    view = LiveView(panel)
     watch(_shell())
-    _take_place(made)
-    panel.begin()
+    _replace_view_of_cell(view)
+    panel.start()
     display(panel.widget)  # type: ignore[no-untyped-call]
-    return made
+    return view
 
 
-def _take_place(made: LiveView) -> None:
+def _replace_view_of_cell(view: LiveView) -> None:
     """End the view that this cell showed before."""
     cell = _cell()
     with _lock:
@@ -275,10 +262,10 @@ def _take_place(made: LiveView) -> None:
                 del _views[name]
             elif not other.running:
                 del _views[name]
-        _views[cell or f"view {id(made)}"] = made
+        _views[cell or f"view {id(view)}"] = view
 
 
-# --- the notebook around -------------------------------------------------------------------------
+# --- the notebook --------------------------------------------------------------------------------
 
 
 def _shell() -> Any:
@@ -297,7 +284,7 @@ def _require_notebook() -> None:
 
 
 def _cell() -> str:
-    """Return the id of the cell that runs; "" where the page does not send one."""
+    """Return the id of the running cell; "" where the page does not send one."""
     shell = _shell()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     metadata = parent.get("metadata", {})
@@ -311,71 +298,14 @@ def _bind(name: str, value: Any) -> None:
 _running = threading.Event()
 
 
-def _cell_runs() -> bool:
+def _cell_is_running() -> bool:
     return _running.is_set()
 
 
 def watch(shell: Any) -> None:
-    """Learn from now on whether a cell runs in the kernel's main thread, as it does now."""
+    """Track from now on whether the kernel's main thread runs a cell, as it does now."""
     if not getattr(shell, "_kernelscope_watched", False):
         shell._kernelscope_watched = True
         shell.events.register("pre_run_cell", lambda *_: _running.set())
         shell.events.register("post_run_cell", lambda *_: _running.clear())
         _running.set()
-
-
-# --- what is asked for ---------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ParameterError(message.removeprefix("argument "), name="live")
-
-
-def _look_of(tokens: Sequence[str]) -> tuple[Look, list[str]]:
-    parser = _Parser(prog="%ebpf live", add_help=False, allow_abbrev=False)
-    parser.add_argument("--window", default="60")
-    parser.add_argument("--refresh", default="10")
-    parser.add_argument("--view")
-    parser.add_argument("--theme", default="light")
-    parser.add_argument("--speed", default="1")
-    parser.add_argument("--size", default=f"{SIZE[0]}x{SIZE[1]}")
-    found, rest = parser.parse_known_args(tokens)
-    try:
-        width, height = (int(part) for part in found.size.split("x"))
-    except ValueError:
-        raise ParameterError(f"--size {found.size}: is not like 600x300", name="size") from None
-    size = width, height
-    look = _looked(found.window, found.refresh, found.view, found.theme, size, found.speed)
-    return look, rest
-
-
-def _looked(
-    window: Any,
-    refresh: Any,
-    view: str | None,
-    theme: str,
-    size: tuple[int, int] = SIZE,
-    speed: Any = 1,
-) -> Look:
-    """Check how a view is to look. Raises ParameterError."""
-    try:
-        window_s, rate, times = converters.run_time(window), float(refresh), float(speed)
-    except (ValueError, KernelScopeError) as error:
-        raise ParameterError(
-            f"window {window}, refresh {refresh}, speed {speed}: {error}", name="window"
-        ) from None
-    checks = {
-        f"window {window}: must be from 5 s to 10 min": 5 <= window_s <= 600,
-        f"refresh {refresh}: must be from 0.2 to 30 a second": 0.2 <= rate <= 30,
-        f"speed {speed}: must be from 0.01 to 1000": 0.01 <= times <= 1000,
-        f"view {view}: is none of {', '.join(KINDS)}": view is None or view in KINDS,
-        f"theme {theme}: is none of {', '.join(THEMES)}": theme in THEMES,
-        f"size {size}: must be from 320x200 to 2000x1200": all(
-            low <= given <= high for low, given, high in zip(_LEAST, size, _MOST, strict=True)
-        ),
-    }
-    for said, holds in checks.items():
-        if not holds:
-            raise ParameterError(said, name=said.partition(" ")[0])
-    return Look(window_s, rate, theme, view, size, times)

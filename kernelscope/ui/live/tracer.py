@@ -1,7 +1,6 @@
-"""One probe of a live view: started, stopped and started again with other options.
+"""One probe of a live view: started, stopped, and started again with other options.
 
-A Tracer knows nothing of widgets. What goes wrong is kept as text, because it happens in threads
-that have nowhere else to say it.
+No widgets. Errors are kept as text, because they happen in threads that cannot raise to anybody.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.ui import messages
-from kernelscope.ui.live.counting.counter import Engine
+from kernelscope.ui.live.counting.counter import RunCounter
 from kernelscope.ui.live.views import View, offered
 
 if TYPE_CHECKING:
@@ -24,38 +23,38 @@ if TYPE_CHECKING:
     from kernelscope.tracing.run import Run
     from kernelscope.tracing.session import Session
 
-KEPT_BYTES = 64 << 20  # of raw data, for the table of last events and for files
+KEPT_BYTES = 64 << 20  # of raw data, for the table of the latest rows and for files
 _ALL = 1 << 30
 _READ_EVERY_S = 0.1
 _SLOWEST_S = 2.0
 
 
 class Tracer:
-    """A probe with its options, and the run of it that goes on or was the last.
+    """A probe with its options, and its current or last run.
 
-    name: of a probe. given: options as the Python API has them. run: one that goes on already.
-    begin: gives the run in the place of a probe's, as often as it is started: a recording.
+    options: as in the Python API. run: one that is already running. open_run: returns the run
+    instead of the probe, each time it is started; recordings use it.
     """
 
     def __init__(
         self,
         session: Session,
         name: str,
-        given: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         run: Run | None = None,
-        begin: Callable[[], Run] | None = None,
+        open_run: Callable[[], Run] | None = None,
         window_s: float = 60,
     ) -> None:
         self.session = session
         self.name = name
-        self.given = dict(given or {})
-        self.begin = begin
+        self.options = dict(options or {})
+        self.open_run = open_run
         self.window_s = window_s
         self.run: Run | None = None
-        self.engine: Engine | None = None
+        self.counter: RunCounter | None = None
         self.error = ""
-        self.baseline: dict[str, pd.DataFrame] = {}  # what maps had counted when it was cleared
+        self.baseline: dict[str, pd.DataFrame] = {}  # the maps when the view was reset
         self._starting = False
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -63,11 +62,11 @@ class Tracer:
         if run is not None:
             self._follow(run)
 
-    # --- what it is ------------------------------------------------------------------------------
+    # --- state -----------------------------------------------------------------------------------
 
     @property
     def probe(self) -> Probe | None:
-        """The description; None for C of one's own."""
+        """The probe's description; None for a cell's C."""
         try:
             return catalogue.find(self.name)
         except KernelScopeError:
@@ -75,20 +74,20 @@ class Tracer:
 
     @property
     def plots(self) -> tuple[Plot, ...]:
-        """The pictures that the description proposes."""
+        """The plots that the description proposes."""
         return self.probe.plots if self.probe else ()
 
     @property
     def views(self) -> list[View]:
-        """The views there are; none before the first start."""
-        engine = self.engine
-        if engine is None:
+        """The views that fit; none before the first start."""
+        counter = self.counter
+        if counter is None:
             return []
-        return offered({name: r.shape for name, r in engine.reducers.items()}, self.plots)
+        return offered({name: a.shape for name, a in counter.aggregates.items()}, self.plots)
 
     @property
     def state(self) -> str:
-        """One of "starting", "running", "stopped", "ended" (its time was over), "failed"."""
+        """One of "starting", "running", "stopped", "ended" (its duration is over), "failed"."""
         if self._starting:
             return "starting"
         if self.error or (self.run is not None and self.run.state == "failed"):
@@ -99,18 +98,18 @@ class Tracer:
 
     @property
     def problem(self) -> str:
-        """What went wrong, in a few lines; "" where nothing did."""
-        engine, run = self.engine, self.run
+        """The error in a few lines; "" for none."""
+        counter, run = self.counter, self.run
         if self.error:
             return self.error
         if run is not None and run.stream.error is not None:
-            return _said(run.stream.error)
-        return _said(engine.error) if engine is not None and engine.error is not None else ""
+            return _text_of(run.stream.error)
+        return _text_of(counter.error) if counter is not None and counter.error is not None else ""
 
-    # --- what it does ----------------------------------------------------------------------------
+    # --- actions --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Compile and attach in the background; a run that goes on is ended first."""
+        """Compile and attach in the background; the current run is ended first."""
         with self._lock:
             self._number += 1
             number, self._starting, self.error = self._number, True, ""
@@ -119,7 +118,7 @@ class Tracer:
         ).start()
 
     def stop(self) -> None:
-        """End the run; what it counted stays in view."""
+        """End the run; its counts stay."""
         with self._lock:
             self._number += 1
             self._starting = False
@@ -129,83 +128,84 @@ class Tracer:
             run.stop()
 
     def close(self) -> None:
-        """Drop the run at once."""
+        """End the run at once, without its result."""
         self.stop()
         if self.run is not None:
             self.run.close()
 
     def clear(self) -> None:
-        """Begin the window anew."""
-        if self.engine is None or self.run is None:
+        """Start the window again from 0."""
+        if self.counter is None or self.run is None:
             return
         stream = self.run.stream
         if stream.collector is not None:
             self.baseline = {
                 name: stream.collector.latest(name, _ALL)
-                for name in self.engine.reducers
+                for name in self.counter.aggregates
                 if stream.is_map(name)
             }
-        self.engine.clear()
+        self.counter.clear()
 
     def resize(self, window_s: float) -> None:
         """Show a window of that many seconds."""
         self.window_s = window_s
-        if self.engine is not None:
-            self.engine.resize(window_s)
+        if self.counter is not None:
+            self.counter.resize(window_s)
 
     def _start(self, number: int) -> None:
         try:
             if self.run is not None:
                 self.run.close()
-            run = self._asked() if self.begin is None else self.begin().wait_attached()
-        except Exception as error:  # the view shows it; this thread has no cell to raise it in
+            run = self._submit() if self.open_run is None else self.open_run().wait_attached()
+        except Exception as error:  # the view shows it: a thread cannot raise to anybody
             self._fail(number, error)
             return
         with self._lock:
-            if number != self._number:  # stopped, or started anew, meanwhile
+            if number != self._number:  # stopped or started again meanwhile
                 run.close()
                 return
             self._starting = False
         self._follow(run)
 
-    def _asked(self) -> Run:
-        given = {"duration": "inf", **self.given}
-        asked = self.session.request(self.name, None, given)
-        if asked.max_rows is None:
-            asked = dataclasses.replace(asked, max_bytes=KEPT_BYTES)
-        return self.session.submit(asked)
+    def _submit(self) -> Run:
+        request = self.session.request(self.name, None, {"duration": "inf", **self.options})
+        if request.max_rows is None:
+            request = dataclasses.replace(request, max_bytes=KEPT_BYTES)
+        return self.session.submit(request)
 
     def _fail(self, number: int, error: Exception) -> None:
         with self._lock:
             if number == self._number:
-                self._starting, self.error = False, _said(error)
+                self._starting, self.error = False, _text_of(error)
 
     def _follow(self, run: Run) -> None:
-        engine = Engine(run, self.plots, self.window_s)
+        counter = RunCounter(run, self.plots, self.window_s)
         ended = threading.Event()
-        self.engine, self.run, self._ended, self.baseline = engine, run, ended, {}
-        engine.begin()
-        if any(r.shape.is_map for r in engine.reducers.values()):
-            arguments = (run, engine, ended)
+        counter.start()
+        self.counter, self.run, self._ended, self.baseline = counter, run, ended, {}
+        if any(each.shape.is_map for each in counter.aggregates.values()):
             threading.Thread(
-                target=_ask, args=arguments, name="kernelscope-ask", daemon=True
+                target=_read_maps,
+                args=(run, counter, ended),
+                name="kernelscope-read-maps",
+                daemon=True,
             ).start()
 
 
-def _ask(run: Run, engine: Engine, ended: threading.Event) -> None:
-    """Have the maps read again and again, the next time when the last reading is there."""
-    wait_s, asked = _READ_EVERY_S, 0
+def _read_maps(run: Run, counter: RunCounter, ended: threading.Event) -> None:
+    """Request readings of the maps, each after the last one has arrived."""
+    wait_s, requested = _READ_EVERY_S, 0
     while run.running and not ended.wait(wait_s):
-        if engine.readings < asked:
+        if counter.readings < requested:
             wait_s = min(2 * wait_s, _SLOWEST_S)
-            asked = min(asked, engine.readings + 1)
+            requested = min(requested, counter.readings + 1)
             continue
         wait_s = max(_READ_EVERY_S, wait_s * 0.9)
-        asked = engine.readings + 1
+        requested = counter.readings + 1
         run.stream.snapshot()
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     if isinstance(error, KernelScopeError):
         return messages.error_text(error)
     return f"{type(error).__name__}: {error}"

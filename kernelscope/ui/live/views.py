@@ -1,44 +1,84 @@
-"""Which views a run's tables allow, the one that its description proposes first."""
+"""The views that a run's tables allow; the one that its probe's description proposes is first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kernelscope.errors import ParameterError
-from kernelscope.plotting import figure
 from kernelscope.probe.model import Plot
-from kernelscope.ui.live.counting.aggregate import Shape
-
-# A plot's kind in a description -> the view that shows it while it moves.
-_OF_PLOT = {
-    "histogram": "distribution",
-    "heatmap": "heatmap",
-    "percentiles": "percentiles",
-    "bars": "bars",
-    "timeseries": "throughput",
-    "flamegraph": "flamegraph",
-    "table": "table",
-}
-KINDS = tuple(_OF_PLOT.values())
+from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.pictures import PICTURES
+from kernelscope.ui.live.subject import Subject, subject_of
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a table. kind: one of KINDS. label: what bars stand for."""
+    """One way to look at a table.
+
+    kind: one of `kinds()`. entry: its text in the list of views. label: the column that bars stand
+    for, "" for all other kinds.
+    """
 
     kind: str
     table: str
     title: str
+    entry: str
     label: str = ""
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What the list of views needs to know of a kind of view; pictures have the same as methods."""
+
+    plot: str
+    fits: Callable[[Shape], bool]
+    title: Callable[[Subject, str], str]
+    entry: Callable[[Subject, str], str]
+    labels_of: Callable[[Shape], tuple[str, ...]] = lambda _shape: ("",)
+
+
+# The two kinds that widgets show without a picture.
+_FLAMEGRAPH = _Kind(
+    "flamegraph",
+    fits=lambda shape: bool(shape.stacks),
+    title=lambda subject, _: subject.stacks,
+    entry=lambda subject, _: f"{subject.stacks}: flame graph",
+)
+_TABLE = _Kind(
+    "table",
+    fits=lambda _shape: True,
+    title=lambda subject, _: f"{subject.events}: latest rows",
+    entry=lambda subject, _: f"{subject.events}: latest rows",
+)
+
+
+def kinds() -> list[str]:
+    """Return the kinds of views, which are the values of `--view`."""
+    return list(_kinds())
+
+
+def _kinds() -> dict[str, _Kind]:
+    pictures = {
+        name: _Kind(each.plot, each.fits, each.title, each.entry, each.labels_of)
+        for name, each in PICTURES.items()
+    }
+    return {"flamegraph": _FLAMEGRAPH, **pictures, "table": _TABLE}
+
+
 def offered(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> list[View]:
-    """Return every view that the tables allow, without repetition."""
+    """Return every view that the tables allow, each once, and no two with the same entry."""
     found: dict[tuple[str, str, str], View] = {}
     for view in [*_proposed(shapes, plots), *_by_shape(shapes, plots)]:
         found.setdefault((view.kind, view.table, view.label), view)
-    return list(found.values())
+    views = list(found.values())
+    entries = [view.entry for view in views]
+    return [
+        replace(view, entry=f"{view.entry} ({view.table})")
+        if entries.count(view.entry) > 1
+        else view
+        for view in views
+    ]
 
 
 def chosen(views: Sequence[View], kind: str | None, label: str = "") -> View:
@@ -50,58 +90,34 @@ def chosen(views: Sequence[View], kind: str | None, label: str = "") -> View:
     if found:
         return found[0]
     raise ParameterError(
-        f"there is no view {kind!r} of it",
-        hint=f"there are: {', '.join(dict.fromkeys(view.kind for view in views))}",
+        f"no view {kind!r} fits this probe",
+        hint=f"these do: {', '.join(dict.fromkeys(view.kind for view in views))}",
         name="view",
         value=kind,
     )
 
 
 def _proposed(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> Iterator[View]:
+    """Yield the views of a description's plots, with the titles that it gives them."""
+    by_plot = {kind.plot: name for name, kind in _kinds().items()}
     for plot in plots:
-        kind = _OF_PLOT.get(plot.kind, "")
+        kind = by_plot.get(plot.kind, "")
         table = plot.table or next(iter(shapes), "")
-        if table in shapes and kind in _kinds(shapes[table]):
-            label = ""
-            if kind == "bars":
-                labels = shapes[table].labels
-                label = plot.x if plot.x in labels else labels[0]
-            yield View(kind, table, plot.title or _title(kind, shapes[table], label), label)
+        if table not in shapes or not kind or not _kinds()[kind].fits(shapes[table]):
+            continue
+        labels = _kinds()[kind].labels_of(shapes[table])
+        label = plot.x if plot.x in labels else labels[0]
+        view = _view(kind, shapes[table], plots, label)
+        yield replace(view, title=plot.title) if plot.title else view
 
 
 def _by_shape(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> Iterator[View]:
-    for table, shape in shapes.items():
-        named = {p.kind: p.title for p in plots if p.title and p.table in ("", table)}
-        heading = named.get("histogram") or named.get("heatmap") or ""
-        for kind in _kinds(shape):
-            for label in shape.labels if kind == "bars" else ("",):
-                counted = named.get("bars") or named.get("flamegraph") or ""
-                about = counted if kind == "bars" else heading
-                yield View(kind, table, _title(kind, shape, label, about), label)
+    for shape in shapes.values():
+        for name, kind in _kinds().items():
+            for label in kind.labels_of(shape) if kind.fits(shape) else ():
+                yield _view(name, shape, plots, label)
 
 
-def _kinds(shape: Shape) -> list[str]:
-    kinds = ["flamegraph"] if shape.stacks else []
-    if shape.measure is not None:
-        kinds += ["distribution", "heatmap", "percentiles"]
-    if shape.labels:
-        kinds.append("bars")
-    return [*kinds, "throughput", "table"]
-
-
-def _title(kind: str, shape: Shape, label: str, heading: str = "") -> str:
-    """Return a title; heading: what a description calls the same numbers in another view."""
-    measure = shape.measure
-    name = figure.label_of(measure.name, measure.unit) if measure else ""
-    table = shape.table.replace("_", " ")
-    about = heading.removesuffix(" over time") or (table if table == name else f"{table}: {name}")
-    title = {
-        "distribution": about,
-        "heatmap": f"{about} over time",
-        "percentiles": f"{about}: percentiles over time",
-        "bars": f"{heading or table} by {label}",
-        "throughput": f"{table} a second",
-        "flamegraph": f"{table}: stacks",
-        "table": f"{table}: the latest rows",
-    }[kind]
-    return title[:1].upper() + title[1:]
+def _view(name: str, shape: Shape, plots: Sequence[Plot], label: str) -> View:
+    kind, subject = _kinds()[name], subject_of(shape, plots)
+    return View(name, shape.table, kind.title(subject, label), kind.entry(subject, label), label)

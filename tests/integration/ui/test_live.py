@@ -1,4 +1,4 @@
-"""Live views on the real kernel, in a real IPython kernel; this process is the page."""
+"""Live views on the real kernel, in a real IPython kernel; this process plays the page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
 
 
 class Opener:
-    """A process that opens a file so many times when told to."""
+    """A process that opens a file `CALLS` times on request."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-I", "-S", "-c", OPENER]
@@ -71,77 +71,78 @@ def opener() -> Iterator[Opener]:
 
 
 def wait_until(notebook: Notebook, condition: str) -> None:
-    """Let the notebook itself wait: the view goes on while this cell runs."""
+    """Wait inside the notebook: the view keeps running while this cell runs."""
     notebook.do(WAIT.format(condition=condition))
 
 
-def begin(notebook: Notebook, line: str) -> None:
+def start(notebook: Notebook, line: str) -> None:
     notebook.do(f"%ebpf live {line} -o seen\ntracer = seen.panel.tracks[0].tracer")
     wait_until(notebook, "tracer.state == 'running'")
 
 
-def test_every_event_counts_and_can_be_kept(notebook: Notebook, opener: Opener):
-    begin(notebook, f"opensnoop --pid {opener.pid}")
+def test_counts_every_event_and_keeps_the_rows(notebook: Notebook, opener: Opener):
+    start(notebook, f"opensnoop --pid {opener.pid}")
     opener.open_all()
-    wait_until(notebook, f"tracer.engine.counted == {CALLS}")
+    wait_until(notebook, f"tracer.counter.counted == {CALLS}")
 
     assert (
-        notebook.do("print(tracer.engine.events, sum(tracer.run.lost.values()))") == f"{CALLS} 0\n"
+        notebook.do("print(tracer.counter.events, sum(tracer.run.lost.values()))") == f"{CALLS} 0\n"
     )
-    wait_until(notebook, "seen.panel.tracks[0].chosen is not None")  # until it is drawn
+    wait_until(notebook, "seen.panel.tracks[0].chosen is not None")  # set by the first drawing
     notebook.do("seen.panel._name.value = 'kept'\nseen.panel._to_frame()")
     assert notebook.do("print(len(kept), set(kept.path))") == f"{CALLS} {{'/dev/null'}}\n"
     notebook.do("seen.close()")
     assert becomes(lambda: FILES not in maps(), within_s=10)
 
 
-def test_a_map_counts_by_the_difference_of_its_readings(notebook: Notebook, opener: Opener):
-    begin(notebook, f"syscount --pid {opener.pid}")
+def test_counts_a_map_by_the_difference_of_its_readings(notebook: Notebook, opener: Opener):
+    start(notebook, f"syscount --pid {opener.pid}")
     opener.open_all()
-    tops = "tracer.engine.reducers['calls'].tops['syscall'].total"
+    tops = "tracer.counter.aggregates['calls'].tops['syscall'].total"
     wait_until(notebook, f"{tops}.get('openat') == {CALLS}")
 
     assert notebook.do(f"print({tops}['openat'], {tops}['close'])") == f"{CALLS}.0 {CALLS}.0\n"
     notebook.do("seen.panel._clear()")
-    wait_until(notebook, "tracer.engine.readings > 5")
+    wait_until(notebook, "tracer.counter.readings > 5")
     assert notebook.do(f"print({tops}.get('openat'))") == "None\n"
     notebook.do("seen.close()")
 
 
-def test_a_view_writes_nothing_into_other_cells(notebook: Notebook):
-    begin(notebook, "runqlat --by comm --view bars")
+def test_writes_nothing_into_other_cells(notebook: Notebook):
+    start(notebook, "runqlat --by comm --view bars")
     wait_until(notebook, "len(seen.panel.tracks[0].screen.png) > 0")
 
-    assert notebook.do("import time\ntime.sleep(1)\nprint('mine alone')") == "mine alone\n"
+    assert notebook.do("import time\ntime.sleep(1)\nprint('only this')") == "only this\n"
     assert notebook.do("print(seen.panel.tracks[0].screen.png[:4])") == "b'\\x89PNG'\n"
     notebook.do("seen.stop()")
     assert becomes(lambda: WAITS not in maps(), within_s=10)
 
 
-def test_what_goes_wrong_is_said_in_the_view_and_the_others_go_on(notebook: Notebook):
-    begin(notebook, "runqlat")
-    notebook.do("tracer.given = {'by': 'colour'}\ntracer.start()")
-    wait_until(notebook, "'--by colour' in seen.panel.tracks[0].said.value")
+def test_shows_an_error_in_the_view(notebook: Notebook):
+    start(notebook, "runqlat")
+    notebook.do("tracer.options = {'by': 'colour'}\ntracer.start()")
+    wait_until(notebook, "'--by colour' in seen.panel.tracks[0].message.value")
 
     assert notebook.do("print(tracer.state)") == "failed\n"
     notebook.do("seen.close()")
 
 
-def test_a_run_in_the_background_can_be_looked_at(notebook: Notebook, opener: Opener):
-    notebook.do(f"%ebpf opensnoop -d 60 --bg --pid {opener.pid} -o run\nseen = run.live()")
+def test_shows_a_run_that_was_started_in_the_background(notebook: Notebook, opener: Opener):
+    notebook.do(f"%ebpf opensnoop -d 60 --bg --pid {opener.pid} -o run")
+    notebook.do("seen = run.live()")
     notebook.do("tracer = seen.panel.tracks[0].tracer")
     opener.open_all()
-    wait_until(notebook, f"tracer.engine.counted == {CALLS}")
+    wait_until(notebook, f"tracer.counter.counted == {CALLS}")
     notebook.do("run.stop()")
     wait_until(notebook, "tracer.state == 'ended'")
 
     assert notebook.do("print(len(run.result()))") == f"{CALLS}\n"
 
 
-def test_a_killed_notebook_leaves_nothing_attached(tmp_path: Path):
+def test_detaches_when_the_notebook_is_killed(tmp_path: Path):
     made = Notebook(tmp_path)
     try:
-        begin(made, "runqlat opensnoop")
+        start(made, "runqlat opensnoop")
         wait_until(made, "all(t.tracer.state == 'running' for t in seen.panel.tracks)")
         assert {FILES, WAITS} <= maps()
         pid = made.pid
@@ -153,7 +154,7 @@ def test_a_killed_notebook_leaves_nothing_attached(tmp_path: Path):
         made.close()
 
 
-def test_views_are_refused_where_they_could_not_be_shown():
+def test_refuses_a_view_outside_a_notebook():
     code = "import kernelscope; kernelscope.live('runqlat')"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     found = subprocess.run(

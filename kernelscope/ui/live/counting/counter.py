@@ -1,7 +1,7 @@
-"""A run's batches, counted as they come, in a thread of their own.
+"""Counts a run's batches as they arrive, in a thread of its own.
 
-Knows nothing of widgets or of matplotlib. An Engine holds no events: `Run.peek` gives those that
-the run keeps, `Engine.reducers` what has been counted of all of them.
+No widgets and no matplotlib. A RunCounter keeps no events: `Run.peek` returns the rows that the run
+keeps, `RunCounter.aggregates` holds the counts of all events.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kernelscope.ui.live.counting.aggregate import Reducer, shape_of
+from kernelscope.ui.live.counting.aggregate import Aggregate
+from kernelscope.ui.live.counting.shape import shape_of
 
 if TYPE_CHECKING:
     from kernelscope.probe.model import Plot
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _RATE_S = 2.0
 
 
-class Engine:
-    """Counts what one run sends. Safe to use from several threads: hold `lock` to read counts."""
+class RunCounter:
+    """Counts one run's events. Safe to use from several threads: hold `lock` to read counts."""
 
     def __init__(self, run: Run, plots: Sequence[Plot] = (), window_s: float = 60) -> None:
         self.run = run
@@ -33,74 +34,74 @@ class Engine:
         self.readings = 0
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         stream = run.stream
-        self.begun_ns = stream.now_ns()
+        self.start_ns = stream.now_ns()
         clock = stream.attached["clock"]
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
-        self.reducers: dict[str, Reducer] = {}
+        self.aggregates: dict[str, Aggregate] = {}
         for name in stream.names:
             layout, columns = stream.describe(name)
             shape = shape_of(name, columns, plots, is_map=stream.is_map(name))
             histogram = layout.histogram or "log_linear"
-            self.reducers[name] = Reducer(shape, histogram, self.begun_ns, window_s)
-        self._thread = threading.Thread(target=self._pump, name="kernelscope-count", daemon=True)
+            self.aggregates[name] = Aggregate(shape, histogram, self.start_ns, window_s)
+        self._done = threading.Event()
 
-    def begin(self) -> None:
-        """Start to count in the background, until the run's end."""
-        self._thread.start()
+    def start(self) -> None:
+        """Count in the background until the run ends."""
+        threading.Thread(target=self._count, name="kernelscope-count", daemon=True).start()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until everything that the run sent is counted."""
-        self._thread.join(timeout)
+        """Wait until everything that the run sent is counted; also before `start`."""
+        self._done.wait(timeout)
 
     def take(self, batch: Batch) -> None:
         """Count one batch."""
         name = batch.stream.shown(batch.table)
-        reducer = self.reducers[name]
-        frame = batch.frame(reducer.shape.needed)
+        aggregate = self.aggregates[name]
+        frame = batch.frame(aggregate.shape.needed)
         at_ns = batch.at_ns + self._offset_ns if batch.at_ns else self.run.stream.now_ns()
         with self.lock:
-            if reducer.shape.is_map:
-                reducer.take_reading(frame, at_ns)
+            if aggregate.shape.is_map:
+                aggregate.take_reading(frame, at_ns)
                 self.readings += 1
             elif len(frame):
-                reducer.take_records(frame, at_ns)
+                aggregate.take_records(frame, at_ns)
 
     def advance(self) -> None:
-        """Let the window end now; not beyond the run's end."""
+        """Move the window's end to now, or to the run's end."""
         now = self.run.stream.now_ns()
         with self.lock:
-            for reducer in self.reducers.values():
-                reducer.advance(now)
+            for aggregate in self.aggregates.values():
+                aggregate.advance(now)
 
     def clear(self) -> None:
-        """Begin the window anew."""
+        """Start the window again from 0."""
         now = self.run.stream.now_ns()
         with self.lock:
-            self.begun_ns = now
-            for reducer in self.reducers.values():
-                reducer.clear(now)
+            self.start_ns = now
+            for aggregate in self.aggregates.values():
+                aggregate.clear(now)
 
     def resize(self, window_s: float) -> None:
-        """Let the window be that long; counts of ten minutes are there at any time."""
+        """Change the window's length; counts of ten minutes are always kept."""
         now = self.run.stream.now_ns()
         with self.lock:
             self.window_s = window_s
-            for reducer in self.reducers.values():
-                reducer.resize(window_s, now)
+            for aggregate in self.aggregates.values():
+                aggregate.resize(window_s, now)
 
     @property
     def events(self) -> int:
-        """Events since the start or `clear`; of maps, which count the same ones, the most."""
-        return int(_whole([(r.shape.is_map, r.events) for r in self.reducers.values()]))
+        """Events since the start or `clear`; several maps count the same events."""
+        return int(_total([(r.shape.is_map, r.events) for r in self.aggregates.values()]))
 
     @property
     def counted(self) -> int:
-        """Events since the run began."""
-        return int(_whole([(r.shape.is_map, r.counted) for r in self.reducers.values()]))
+        """Events since the run started."""
+        return int(_total([(r.shape.is_map, r.counted) for r in self.aggregates.values()]))
 
     @property
     def rate(self) -> float:
-        """Events a second that came, over the last two or since it was last asked."""
+        """Events per second, over the last two seconds or since the last call."""
         now, counted = time.monotonic(), self.counted
         with self.lock:
             while len(self._marks) > 1 and self._marks[1][0] <= now - _RATE_S:
@@ -109,15 +110,17 @@ class Engine:
             first_at, first = self._marks[0]
         return (counted - first) / (now - first_at) if now > first_at else 0.0
 
-    def _pump(self) -> None:
+    def _count(self) -> None:
         try:
             for batch in self.run:
                 self.take(batch)
-        except Exception as error:  # shown in the view; a thread has nobody else to tell
+        except Exception as error:  # the view shows it: a thread cannot raise to anybody
             self.error = error
+        finally:
+            self._done.set()
 
 
-def _whole(counts: Sequence[tuple[bool, float]]) -> float:
-    """Add up the records' tables; several maps count the same events in several ways."""
+def _total(counts: Sequence[tuple[bool, float]]) -> float:
+    """Add up the tables of records; of maps, which count the same events, take the largest."""
     maps = [count for is_map, count in counts if is_map]
     return sum(count for is_map, count in counts if not is_map) + max(maps, default=0)

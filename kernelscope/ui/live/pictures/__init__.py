@@ -1,1 +1,20 @@
-"""Draws what was counted: matplotlib, no widgets."""
+"""Live pictures: matplotlib, no widgets. A new one is one file and one line in `PICTURES`."""
+
+from __future__ import annotations
+
+from kernelscope.ui.live.pictures.bars import Bars
+from kernelscope.ui.live.pictures.base import SIZE, Picture
+from kernelscope.ui.live.pictures.distribution import Distribution
+from kernelscope.ui.live.pictures.heatmap import Heatmap
+from kernelscope.ui.live.pictures.percentiles import Percentiles
+from kernelscope.ui.live.pictures.throughput import Throughput
+
+__all__ = ["PICTURES", "SIZE", "Picture"]
+
+PICTURES: dict[str, type[Picture]] = {
+    "distribution": Distribution,
+    "heatmap": Heatmap,
+    "percentiles": Percentiles,
+    "bars": Bars,
+    "throughput": Throughput,
+}

@@ -1,4 +1,4 @@
-"""A histogram's slots on a logarithmic axis, in bins of equal width: no comb."""
+"""A histogram's slots in bins of equal width on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import math
 
 import numpy as np
 
-from kernelscope.ui.live.counting.window import Grid, Numbers
+from kernelscope.ui.live.counting.value_grid import Numbers, ValueGrid
 
-LEAST = 2.0**-10  # what has no logarithm is drawn here
+LEAST = 2.0**-10  # values without a logarithm (0 and below) are drawn here
 _PER_OCTAVE = 4
 
 
-class Octaves:
-    """A grid's slots shared out over bins of equal width on a logarithmic axis."""
+class LogBins:
+    """A grid's slots, divided among bins of equal width on a logarithmic axis.
 
-    def __init__(self, grid: Grid) -> None:
+    Slots drawn as they are would look like a comb: log-linear ones differ in width by up to two.
+    """
+
+    def __init__(self, grid: ValueGrid) -> None:
         low, high = np.maximum(grid.edges[:-1], 0), grid.edges[1:]
         first = math.floor(math.log2(max(high[0], LEAST)) * _PER_OCTAVE) - _PER_OCTAVE
         last = math.ceil(math.log2(grid.edges[-1]) * _PER_OCTAVE)
@@ -24,15 +27,15 @@ class Octaves:
         values[0] = 0.0
         overlap = np.minimum(high[:, None], values[1:]) - np.maximum(low[:, None], values[:-1])
         share = np.clip(overlap, 0, None)
-        share[share.sum(axis=1) == 0, -1] = 1  # the slots above all that a u64 can tell apart
+        share[share.sum(axis=1) == 0, -1] = 1  # slots above the range of a u64
         self._shares = share / share.sum(axis=1, keepdims=True)
 
     def counts(self, slots: Numbers) -> Numbers:
-        """Return counts by bin of counts by slot, which stand in the last axis."""
+        """Return counts by bin for counts by slot; slots are the last axis."""
         result: Numbers = np.zeros((*slots.shape[:-1], len(self.edges) - 1))
         used = np.flatnonzero(slots.reshape(-1, slots.shape[-1]).any(axis=0))
         if len(used):
-            # Not by a matrix product: BLAS would wake a thread for each CPU, which then spin.
+            # No matrix product: BLAS would start a thread for each CPU, and those spin.
             bins = np.flatnonzero(self._shares[used].any(axis=0))
             first, last = bins[0], bins[-1] + 1
             shares = self._shares[used, first:last]
@@ -40,6 +43,6 @@ class Octaves:
         return result
 
     def occupied(self, counts: Numbers) -> tuple[float, float] | None:
-        """Return between which edges there is anything; None where there is nothing."""
+        """Return the outer edges of the bins that have counts; None where there are none."""
         there = np.flatnonzero(counts > 1e-9)
         return (self.edges[there[0]], self.edges[there[-1] + 1]) if len(there) else None

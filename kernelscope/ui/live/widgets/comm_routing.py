@@ -1,8 +1,8 @@
-"""Lets a widget's messages be answered in the thread that the page asks for.
+"""Answers a widget's messages in the thread that the page asks for.
 
 JupyterLab sends widgets' messages to a subshell, so that they are answered while a cell runs in
-the main thread. ipykernel (seen in 7.4) sends them on to whichever thread last wrote to the page
-instead: for a cell's widgets, and for threads', that is the main one, which is busy.
+the main thread. ipykernel (seen in 7.4) passes them to the thread that last wrote to the page
+instead. For widgets of cells and of threads, that is the main thread, which is busy.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import ipywidgets as widgets
 _ROUTE = "_reply_subshell_for"
 
 
-def anywhere(*roots: Any) -> None:
-    """Take the messages of these widgets, and of those in them, where the page sends them."""
+def answer_in_subshell(*roots: Any) -> None:
+    """Answer these widgets, and those inside them, in the thread that the page asks for."""
     for widget in _tree(roots):
         if hasattr(widget.comm, _ROUTE):
-            setattr(widget.comm, _ROUTE, _as_asked)
+            setattr(widget.comm, _ROUTE, _as_requested)
 
 
-def _as_asked(_data: object, default: str | None) -> str | None:
+def _as_requested(_data: object, default: str | None) -> str | None:
     return default
 
 

@@ -1,4 +1,4 @@
-"""The controls of one probe, made from its description: parameters, and filters it takes."""
+"""The controls of one probe, built from its description: its parameters and filters."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import ipywidgets as widgets
 
 from kernelscope.probe.model import Parameter, Probe
-from kernelscope.tracing import options
+from kernelscope.tracing import options as run_options
 
 _FILTERS = ("pid", "comm", "uid", "cgroup")
 _TEXT = widgets.Layout(width="190px")
 
 
 class Controls:
-    """One probe's options as widgets. `given` reads them as the Python API has them."""
+    """One probe's options as widgets. `options` reads them as in the Python API."""
 
     def __init__(self, probe: Probe, given: dict[str, Any], changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -23,7 +23,7 @@ class Controls:
         self._defaults: dict[str, Any] = {}
         for parameter in probe.parameters:
             self._add(parameter.name, _of_parameter(parameter), given)
-        for option in options.OPTIONS:
+        for option in run_options.OPTIONS:
             if option.name in _FILTERS and probe.filters != "none":
                 text = _text(option.name, option.metavar.lower(), option.help)
                 self._add(option.name, text, given)
@@ -32,8 +32,8 @@ class Controls:
         self.widget = widgets.Box(list(self._widgets.values()), layout=layout)
 
     @property
-    def given(self) -> dict[str, Any]:
-        """What is not as the probe has it by itself."""
+    def options(self) -> dict[str, Any]:
+        """The options that differ from the probe's defaults."""
         found = dict(self._others)
         for name, widget in self._widgets.items():
             value = widget.value.strip() if isinstance(widget.value, str) else widget.value
@@ -51,7 +51,7 @@ class Controls:
 
 
 def help_of(parameter: Parameter) -> str:
-    """Return what a parameter does, with its range."""
+    """Return a parameter's help, with its range."""
     low, high = parameter.minimum, parameter.maximum
     bounds = [f"at least {low:g}"] if low is not None else []
     bounds += [f"at most {high:g}"] if high is not None else []

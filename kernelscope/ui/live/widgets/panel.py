@@ -1,4 +1,4 @@
-"""The live view: a bar of controls, one or more tracks on one time axis, and a line of status."""
+"""The live view: a bar of controls, one or more probes on one time axis, and a status line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import ipywidgets as widgets
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.plotting.theme import THEMES
-from kernelscope.ui.live.draw_loop import Loop
-from kernelscope.ui.live.frame_pacing import Pace
+from kernelscope.ui.live.draw_loop import DrawLoop
+from kernelscope.ui.live.frame_pacing import FramePacer
 from kernelscope.ui.live.widgets import comm_routing, save, status
 from kernelscope.ui.live.widgets.row_table import kept
 from kernelscope.ui.live.widgets.track import Track
 
 WINDOWS = {"10 s": 10, "30 s": 30, "1 min": 60, "2 min": 120, "5 min": 300, "10 min": 600}
-RATES = {"10 a second": 10, "5 a second": 5, "2 a second": 2, "1 a second": 1}
-_UNSEEN_S = 60.0  # after which nobody looks any more: a page that sleeps answers no sooner
+RATES = {"10 per second": 10, "5 per second": 5, "2 per second": 2, "1 per second": 1}
+_SILENT_S = 60.0  # without an answer, the page is taken for closed; a sleeping one needs as long
 _CLOSED_S = 10.0
-_WAITS = "buttons wait while a cell runs: this page sends them to the kernel's main thread"
+_BUTTONS_WAIT = "buttons wait until the running cell ends (this page has no subshells)"
 
 
 class Panel:
-    """What a person sees and presses. `widget` is to be displayed; `close` ends everything.
+    """The whole view. Display `widget`; `close` ends everything.
 
-    busy: whether the kernel's main thread runs a cell. bind: puts a table into a variable.
+    busy: whether the kernel's main thread runs a cell. bind: assigns a table to a variable.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Panel:
         bind: Callable[[str, Any], None] | None = None,
     ) -> None:
         self.tracks = list(tracks)
-        self.pace = Pace(rate)
+        self.pacer = FramePacer(rate)
         self.theme = THEMES[theme]
         self._columns = columns
         self._add = add
@@ -57,54 +57,54 @@ class Panel:
         self._was_seen = False
         self._hidden_at: float | None = None
         self._make_bar(window_s, rate)
-        self._make_saving()
-        self._said = widgets.HTML()
+        self._make_save_bar()
+        self._message = widgets.HTML()
         self._status = widgets.HTML()
         self._screens = widgets.VBox()
         self._sent = widgets.IntText(0)
         self._seen = widgets.IntText(0)
         self._link = widgets.jsdlink((self._sent, "value"), (self._seen, "value"))
         self._seen.observe(self._answered, "value")
-        bars = [self._bar, self._keeping, self._said]
+        bars = [self._bar, self._save_bar, self._message]
         self.widget = widgets.VBox([*bars, self._screens, self._status])
-        self.widget._view_count = 0  # asks the page to say how often it shows this
+        self.widget._view_count = 0  # the page reports how often it shows this
         self.widget.observe(self._looked_at, "_view_count")
-        self.loop = Loop(self.pace, self._draw, self._report, self._failed)
+        self.loop = DrawLoop(self.pacer, self._draw, self._report, self._failed)
         self._arrange()
-        comm_routing.anywhere(self.widget, self._seen)
+        comm_routing.answer_in_subshell(self.widget, self._seen)
         for track in self.tracks:
             track.tracer.resize(window_s)
 
-    # --- life ------------------------------------------------------------------------------------
+    # --- start and end ---------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start the probes that do not run already, and draw."""
-        self._said.value = ""
+        self._message.value = ""
         self._pause.value = False
         self._shown_at = time.monotonic()
         self._hidden_at = None
-        self.pace.seen_at = None
+        self.pacer.seen_at = None
         for track in self.tracks:
             if track.tracer.name and track.tracer.state not in ("running", "starting"):
                 track.tracer.start()
-        self.loop.begin()
+        self.loop.start()
 
     def stop(self, why: str = "") -> None:
         """End the probes; the picture stays."""
         for track in self.tracks:
             track.tracer.stop()
         if why:
-            self._say(why)
+            self._show_message(why)
 
     def close(self) -> None:
         """End everything at once."""
         for track in self.tracks:
             track.tracer.close()
-        self.loop.end()
+        self.loop.stop()
 
     @property
     def running(self) -> bool:
-        """Whether any probe is attached, or about to be."""
+        """Whether any probe is attached or about to be."""
         return any(track.tracer.state in ("running", "starting") for track in self.tracks)
 
     # --- widgets ---------------------------------------------------------------------------------
@@ -113,27 +113,39 @@ class Panel:
         slim = widgets.Layout(width="84px")
         self._go = widgets.Button(description="stop", icon="stop", layout=slim)
         self._pause = widgets.ToggleButton(
-            description="pause", icon="pause", tooltip="Events still count", layout=slim
+            description="pause",
+            icon="pause",
+            tooltip="Stop drawing; events still count",
+            layout=slim,
         )
         self._reset = widgets.Button(
-            description="reset", icon="undo", tooltip="Begin the window anew", layout=slim
+            description="reset", icon="undo", tooltip="Start again from 0", layout=slim
         )
         wide = widgets.Layout(width="84px")
         self._window = widgets.Dropdown(
-            options=_with(WINDOWS, window_s, "s"), value=window_s, tooltip="Window", layout=wide
+            options=_with(WINDOWS, window_s, "s"),
+            value=window_s,
+            tooltip="Time in view",
+            layout=wide,
         )
         self._rate = widgets.Dropdown(
-            options=_with(RATES, rate, "a second"),
+            options=_with(RATES, rate, "per second"),
             value=rate,
-            tooltip="Frames",
+            tooltip="Frames per second",
             layout=widgets.Layout(width="112px"),
         )
         self._dark = widgets.ToggleButton(
-            self.theme.name == "dark", description="dark", icon="adjust", layout=slim
+            self.theme.name == "dark",
+            description="dark",
+            icon="adjust",
+            tooltip="Dark pictures",
+            layout=slim,
         )
-        self._keep = widgets.ToggleButton(description="save", icon="download", layout=slim)
+        self._keep = widgets.ToggleButton(
+            description="save", icon="download", tooltip="Save the view", layout=slim
+        )
         more = widgets.Button(
-            description="add", icon="plus", tooltip="One more probe below", layout=slim
+            description="add", icon="plus", tooltip="Add a probe below", layout=slim
         )
         shown = [self._go, self._pause, self._reset, self._window, self._rate, self._dark]
         shown += [self._keep, *([more] if self._add else [])]
@@ -147,25 +159,33 @@ class Panel:
         self._dark.observe(self._themed, "value")
         self._keep.observe(self._opened, "value")
 
-    def _make_saving(self) -> None:
+    def _make_save_bar(self) -> None:
         slim = widgets.Layout(width="84px")
         buttons = []
         for kind in ("CSV", "Parquet", "PNG"):
             button = widgets.Button(
-                description=kind, tooltip="Into the notebook's folder", layout=slim
+                description=kind, tooltip="Write a file in the notebook's folder", layout=slim
             )
             button.on_click(self._guarded(partial(self._save, kind.lower())))
             buttons.append(button)
         self._name = widgets.Text(
             "live", description="variable", layout=widgets.Layout(width="180px")
         )
-        frame = widgets.Button(description="to DataFrame", layout=widgets.Layout(width="110px"))
+        frame = widgets.Button(
+            description="to DataFrame",
+            tooltip="Assign the rows in view to the variable",
+            layout=widgets.Layout(width="110px"),
+        )
         frame.on_click(self._guarded(self._to_frame))
-        code = widgets.Button(description="copy as code", layout=widgets.Layout(width="110px"))
+        code = widgets.Button(
+            description="show code",
+            tooltip="Show the code of this view, to copy",
+            layout=widgets.Layout(width="110px"),
+        )
         code.on_click(self._guarded(self._show_code))
         shown = [*buttons, *([self._name, frame] if self._bind else []), code]
         layout = widgets.Layout(display="none", flex_flow="row wrap")
-        self._keeping = widgets.HBox(shown, layout=layout)
+        self._save_bar = widgets.HBox(shown, layout=layout)
 
     def _arrange(self) -> None:
         rows = []
@@ -175,26 +195,26 @@ class Panel:
         self._screens.children = rows
 
     def _guarded(self, act: Callable[[], None]) -> Callable[[Any], None]:
-        """Return a button's function that shows what went wrong in the view."""
+        """Return a button's callback that shows errors in the view."""
 
         def acted(_: Any) -> None:
             try:
                 act()
             except KernelScopeError as error:
                 hint = f". {error.hint}" if error.hint else ""
-                self._say(f"{error.message}{hint}", wrong=True)
+                self._show_message(f"{error.message}{hint}", wrong=True)
             except Exception as error:
                 self._failed(error)
 
         return acted
 
-    # --- what the person does --------------------------------------------------------------------
+    # --- the user's actions ----------------------------------------------------------------------
 
     def _start_or_stop(self) -> None:
         if self.running:
             self.stop()
         else:
-            self.begin()
+            self.start()
         self._show_state()
 
     def _clear(self) -> None:
@@ -214,13 +234,13 @@ class Panel:
             track.tracer.resize(float(change["new"]))
 
     def _paced(self, change: dict[str, Any]) -> None:
-        self.pace.wanted = float(change["new"])
+        self.pacer.wanted = float(change["new"])
 
     def _themed(self, change: dict[str, Any]) -> None:
         self.theme = THEMES["dark" if change["new"] else "light"]
 
     def _opened(self, change: dict[str, Any]) -> None:
-        self._keeping.layout.display = None if change["new"] else "none"
+        self._save_bar.layout.display = None if change["new"] else "none"
 
     def _save(self, kind: str) -> None:
         written = []
@@ -234,34 +254,34 @@ class Panel:
                     written.append(save.write_picture(track.tracer, view.kind, png, Path.cwd()))
             else:
                 written.append(save.write_table(track.tracer, view.table, kind, Path.cwd()))
-        self._say("\n".join(f"wrote {path}" for path in written) or "there is nothing to save yet")
+        self._show_message("\n".join(f"wrote {path}" for path in written) or "nothing to save yet")
 
     def _to_frame(self) -> None:
         name = self._name.value.strip()
         if not name.isidentifier():
-            self._say(f"{name!r} is not a variable's name", wrong=True)
+            self._show_message(f"{name!r} is not a valid variable name", wrong=True)
             return
-        said = []
+        lines = []
         for number, track in enumerate(self.tracks):
             if track.chosen is None or self._bind is None:
                 continue
             frame = kept(track.tracer, track.chosen.table)
             each = name if number == 0 else f"{name}_{track.tracer.name}"
             self._bind(each, frame)
-            said.append(f"{each}: {len(frame):,} rows of {track.chosen.table}")
-        self._say("\n".join(said) or "there is nothing to keep yet")
+            lines.append(f"{each}: {len(frame):,} rows of {track.chosen.table}")
+        self._show_message("\n".join(lines) or "no rows to keep yet")
 
     def _show_code(self) -> None:
         shown = [track for track in self.tracks if track.tracer.name]
         kinds = {id(track): track.chosen.kind if track.chosen else "" for track in shown}
-        self._say("\n\n".join(save.code(t.tracer, kinds[id(t)]) for t in shown))
+        self._show_message("\n\n".join(save.code(t.tracer, kinds[id(t)]) for t in shown))
 
-    # --- what the loop does ----------------------------------------------------------------------
+    # --- called by the draw loop -----------------------------------------------------------------
 
     def _draw(self, now: float) -> bool:
         drawn = [track.draw(self.theme, now) for track in self.tracks]
-        if any(drawn) and self.pace.group != self._sent.value:
-            self._sent.value = self.pace.group
+        if any(drawn) and self.pacer.group != self._sent.value:
+            self._sent.value = self.pacer.group
         return any(drawn)
 
     def _report(self, now: float) -> None:
@@ -272,8 +292,8 @@ class Panel:
         found = [status.facts(tracer) for tracer in tracers]
         frames = ""
         if self.running and not self.loop.paused:
-            frames = status.frames_text(self.pace.reached(now), self.pace.wanted, self.pace.dropped)
-        note = _WAITS if self._in_main else ""
+            frames = status.frames_text(self.pacer.rate(now), self.pacer.wanted, self.pacer.dropped)
+        note = _BUTTONS_WAIT if self._in_main else ""
         lines = status.text(found, paused=self.loop.paused, frames=frames, note=note)
         shown = _status_html(lines, lost=any(each.lost for each in found))
         if shown != self._status.value:
@@ -287,16 +307,16 @@ class Panel:
             self._go.icon = "stop" if word == "stop" else "play"
 
     def _failed(self, error: Exception) -> None:
-        self._say(f"{type(error).__name__}: {error}", wrong=True)
+        self._show_message(f"{type(error).__name__}: {error}", wrong=True)
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
-        self._said.value = status.message(text, wrong=wrong)
+    def _show_message(self, text: str, *, wrong: bool = False) -> None:
+        self._message.value = status.message(text, wrong=wrong)
 
-    # --- whether anybody looks -------------------------------------------------------------------
+    # --- whether a page shows it -----------------------------------------------------------------
 
     def _answered(self, change: dict[str, Any]) -> None:
         self._in_main = threading.current_thread() is threading.main_thread()
-        self.pace.answered(int(change["new"]), time.monotonic())
+        self.pacer.answered(int(change["new"]), time.monotonic())
 
     def _looked_at(self, change: dict[str, Any]) -> None:
         count = change["new"]
@@ -306,17 +326,17 @@ class Panel:
             self._hidden_at = time.monotonic()
 
     def _stop_unseen(self, now: float) -> None:
-        """Stop what no page shows: the notebook is closed, the output or its cell is gone."""
+        """Stop a view that no page shows: the notebook, the output or the cell is closed."""
         if not self.running:
             return
         if self._busy() and self._in_main is not False:
-            self._shown_at = now  # answers wait behind the cell
+            self._shown_at = now  # answers wait until the cell ends
             return
-        last = max(self._shown_at, self.pace.seen_at or 0.0)
+        last = max(self._shown_at, self.pacer.seen_at or 0.0)
         closed = self._hidden_at is not None and now - self._hidden_at > _CLOSED_S
-        silent = not self.loop.paused and now - last > _UNSEEN_S
+        silent = not self.loop.paused and now - last > _SILENT_S
         if closed or silent:
-            self.stop("stopped, because no page showed it any more")
+            self.stop("stopped: no page shows this view any more")
 
 
 def _with(known: Mapping[str, float], value: float, unit: str) -> list[tuple[str, float]]:

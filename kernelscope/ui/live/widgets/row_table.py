@@ -1,4 +1,4 @@
-"""The latest rows of a table, as rows to look at and as a table to keep."""
+"""The latest rows of a table, as HTML and as a DataFrame to keep."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from kernelscope.probe.model import Column
 
 SHOWN = 100
-_LOOKED_AT = 2000  # records that sorting and filtering look through
+_SEARCHED = 2000  # records that are sorted and filtered
 _CELL = 80
-_NOT_ADDED = ("min", "max", "first", "last")
+_NOT_ADDITIVE = ("min", "max", "first", "last")
 
 
 def latest(tracer: Tracer, table: str) -> pd.DataFrame:
-    """Return the latest records of a table, the newest first; of a map, what it counted."""
+    """Return a table's latest records, the newest first; of a map, its counts."""
     if tracer.run is None or tracer.run.stream.collector is None:
         return pd.DataFrame()
-    frame = tracer.run.stream.collector.latest(table, _LOOKED_AT)
+    frame = tracer.run.stream.collector.latest(table, _SEARCHED)
     if tracer.run.stream.is_map(table):
         return since(frame, tracer.baseline.get(table), tracer.run.stream.describe(table)[1])
     return frame[::-1]
 
 
 def arranged(frame: pd.DataFrame, sort: str = "", words: str = "") -> pd.DataFrame:
-    """Return the rows that hold all the words, sorted by a column, "-" before it for the largest.
+    """Return the rows that contain all words, sorted by a column; "-" before it: largest first.
 
-    A word is looked for in every column as it is shown, without regard to case.
+    A word may be in any column, in any case.
     """
     for word in words.lower().split():
         columns = [frame[name].astype("str").str.lower() for name in frame.columns]
@@ -51,7 +51,7 @@ def arranged(frame: pd.DataFrame, sort: str = "", words: str = "") -> pd.DataFra
 
 
 def as_html(frame: pd.DataFrame, theme: Theme, size: tuple[int, int], title: str) -> str:
-    """Return the first rows as a table that scrolls in a box of that size."""
+    """Return the first rows as an HTML table that scrolls in a box of that size."""
     width, height = size
     shown = frame.head(SHOWN)
     numbers = {str(n) for n in frame.columns if pd.api.types.is_numeric_dtype(frame[n])}
@@ -71,12 +71,12 @@ def as_html(frame: pd.DataFrame, theme: Theme, size: tuple[int, int], title: str
         + "</tr>"
         for row in _texts(shown)
     )
-    said = f"{min(len(frame), SHOWN):,} of {len(frame):,} rows" if len(frame) else "nothing yet"
+    summary = f"{min(len(frame), SHOWN):,} of {len(frame):,} rows" if len(frame) else "no rows yet"
     return (
         f'<div style="width:{width}px;height:{height}px;overflow:auto;background:{theme.face};'
         f'color:{theme.ink};font:12px monospace;line-height:18px">'
         f'<div style="padding:6px 12px;position:sticky;left:0"><b style="font-family:sans-serif;'
-        f'font-size:16px">{html.escape(title)}</b> &nbsp;{said}</div>'
+        f'font-size:16px">{html.escape(title)}</b> &nbsp;{summary}</div>'
         f'<table style="border-spacing:0;margin:0 4px"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -100,12 +100,12 @@ def since(
 ) -> pd.DataFrame:
     """Return what a map counted since an earlier reading of it.
 
-    Amounts are the difference; the least, the largest, the first and the last stay as they are,
-    because a map does not say what they were in between.
+    Sums are subtracted. Minimum, maximum, first and last value stay as they are: they cannot be
+    known for the time in between.
     """
     if before is None or not len(before):
         return frame
-    amounts = [column.name for column in columns if _is_added(column)]
+    amounts = [column.name for column in columns if _is_additive(column)]
     keys = [
         name
         for column in columns
@@ -127,12 +127,12 @@ def since(
     return result
 
 
-def _is_added(column: Column) -> bool:
-    return is_amount(column) and column.name.partition("_")[0] not in _NOT_ADDED
+def _is_additive(column: Column) -> bool:
+    return is_amount(column) and column.name.partition("_")[0] not in _NOT_ADDITIVE
 
 
 def _belongs(name: str, column: Column) -> bool:
-    """Whether a DataFrame's column comes of that one: a slot has two."""
+    """Return whether a DataFrame's column holds that column: a slot has two."""
     if column.kind != "slot":
         return name == column.name
     base = column.name.removesuffix(f"_{column.unit}")
@@ -140,9 +140,9 @@ def _belongs(name: str, column: Column) -> bool:
 
 
 def kept(tracer: Tracer, table: str) -> pd.DataFrame:
-    """Return a table to keep: the window's records that there still are, or what a map counted.
+    """Return a table to keep: the window's records that are still there, or a map's counts.
 
-    Its `attrs` hold the receipt. Raises the run's error where it failed before it began.
+    Its `attrs` hold the receipt. Raises the run's error where it failed before it started.
     """
     run = tracer.run
     if run is None:
@@ -151,12 +151,12 @@ def kept(tracer: Tracer, table: str) -> pd.DataFrame:
     frame: pd.DataFrame = found[table] if isinstance(found, Tables) else found
     if run.stream.is_map(table):
         return since(frame, tracer.baseline.get(table), run.stream.describe(table)[1])
-    engine = tracer.engine
-    if engine is None or "time" not in frame.columns:
+    counter = tracer.counter
+    if counter is None or "time" not in frame.columns:
         return frame
     newest = frame["time"].max()
-    window = pd.Timedelta(engine.window_s, "s")
-    begun = max(pd.Timestamp(engine.begun_ns, tz="UTC"), newest - window)
-    result: pd.DataFrame = frame[frame["time"] >= begun].reset_index(drop=True)
+    window = pd.Timedelta(counter.window_s, "s")
+    start = max(pd.Timestamp(counter.start_ns, tz="UTC"), newest - window)
+    result: pd.DataFrame = frame[frame["time"] >= start].reset_index(drop=True)
     result.attrs.update(frame.attrs)
     return result

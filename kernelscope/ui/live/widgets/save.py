@@ -1,4 +1,4 @@
-"""What a live view leaves behind: files beside the notebook, and the lines that ask anew."""
+"""What a live view saves: files in the notebook's folder, and code that runs it again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kernelscope.ui.live.widgets.row_table import kept
 
 
 def file_name(tracer: Tracer, kind: str, suffix: str) -> str:
-    """Return a name that no earlier file has: "runqlat-latency-20260101-120000.csv"."""
+    """Return a file's name with the time in it: "runqlat-latency-20260101-120000.csv"."""
     return f"{tracer.name}-{kind}-{datetime.now():%Y%m%d-%H%M%S}.{suffix}"
 
 
@@ -37,30 +37,30 @@ def write_picture(tracer: Tracer, kind: str, png: bytes, folder: Path) -> Path:
 
 
 def code(tracer: Tracer, view: str = "") -> str:
-    """Return the lines that look at the same again, and that measure it."""
-    words = _words(tracer, tracer.given)
-    arguments = [repr(tracer.name), *(f"{k}={_plain(v)!r}" for k, v in tracer.given.items())]
-    seen = f" --view {view}" if view else ""
+    """Return the lines that show the same view again, and that measure the same."""
+    words = _words(tracer, tracer.options)
+    arguments = [repr(tracer.name), *(f"{k}={_plain(v)!r}" for k, v in tracer.options.items())]
+    kind = f" --view {view}" if view else ""
     return "\n".join(
         [
-            " ".join(["%ebpf live", tracer.name, *words]) + seen,
+            " ".join(["%ebpf live", tracer.name, *words]) + kind,
             " ".join(["%ebpf", tracer.name, *words]),
             f"kernelscope.run({', '.join(arguments)})",
         ]
     )
 
 
-def _words(tracer: Tracer, given: Mapping[str, Any]) -> list[str]:
+def _words(tracer: Tracer, chosen: Mapping[str, Any]) -> list[str]:
     probe = tracer.probe
     own = {p.name: options.flag_of(p) for p in probe.parameters} if probe else {}
     common = {option.name: option.flags[-1] for option in options.OPTIONS}
     words = []
-    for name, value in given.items():
+    for name, value in chosen.items():
         flag = own.get(name) or common.get(name, f"--{name}")
         words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
     return words
 
 
 def _plain(value: Any) -> Any:
-    """Return a number as a number: the widgets hold text."""
+    """Return a number as a number: widgets hold text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value

@@ -1,4 +1,4 @@
-"""What one view is shown on: a picture, replaced as a whole, rows, or a flame graph's page."""
+"""Shows one view: a picture that is replaced, a table of rows, or a flame graph's page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import flamegraph
 from kernelscope.plotting.theme import Theme
-from kernelscope.ui.live.counting.counter import Engine
-from kernelscope.ui.live.pictures.base import PICTURES, Picture
+from kernelscope.ui.live.counting.counter import RunCounter
+from kernelscope.ui.live.pictures import PICTURES, Picture
 from kernelscope.ui.live.tracer import Tracer
 from kernelscope.ui.live.views import View
 from kernelscope.ui.live.widgets import comm_routing, row_table
@@ -21,14 +21,14 @@ from kernelscope.ui.live.widgets import comm_routing, row_table
 _ROWS_EVERY_S = 0.5
 _FLAMES_EVERY_S = 1.0
 _NEWEST_FIRST = "(newest first)"
-_BLANK = bytes.fromhex(  # one pixel that is transparent, until there is a picture
+_BLANK = bytes.fromhex(  # one transparent pixel, until there is a picture
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
     "0000000b4944415478da6360600000000300012b094d840000000049454e44ae426082"
 )
 
 
 class Screen:
-    """Shows the view of a tracer; bare: without controls of rows. One thread calls `draw`."""
+    """Shows a tracer's view; bare: without the controls of the table. One thread calls `draw`."""
 
     def __init__(self, tracer: Tracer, size: tuple[int, int], *, bare: bool = False) -> None:
         self.tracer = tracer
@@ -41,7 +41,7 @@ class Screen:
             format="png",
             width=size[0],
             height=size[1],
-            # In a narrower page the whole picture is shown smaller.
+            # A narrower page shows the whole picture smaller.
             layout=widgets.Layout(**self._fixed, max_width="100%", object_fit="contain"),
         )
         self._rows = widgets.HTML()
@@ -53,22 +53,24 @@ class Screen:
         self._flames = widgets.HTML()
         self._samples = widgets.HTML()
         layout = widgets.Layout(min_height=self._fixed["height"])
-        self.widget = widgets.VBox([self._image], layout=layout)  # which most views stay with
+        self.widget = widgets.VBox([self._image], layout=layout)
         self.widget.layout.min_width = self._fixed["width"]
-        comm_routing.anywhere(self._sort, self._down, self._words)
+        comm_routing.answer_in_subshell(self._sort, self._down, self._words)
         self._drawn: tuple[int, View, str] | None = None
         self._picture: Picture | None = None
         self._next = 0.0
 
-    def draw(self, engine: Engine, view: View, theme: Theme, window_s: float, now: float) -> None:
-        """Bring the view up to date, and send it to the page."""
-        drawn = (id(engine), view, theme.name)
+    def draw(
+        self, counter: RunCounter, view: View, theme: Theme, window_s: float, now: float
+    ) -> None:
+        """Draw the current counts, and send them to the page."""
+        drawn = (id(counter), view, theme.name)
         if drawn != self._drawn:
-            self._build(engine, view, theme)
+            self._build(counter, view, theme)
             self._drawn, self._next = drawn, 0.0
         if self._picture is not None:
-            with engine.lock:
-                self._picture.update(engine.reducers[view.table], window_s, now)
+            with counter.lock:
+                self._picture.update(counter.aggregates[view.table], window_s, now)
             self.png = self._picture.png()
             self._image.value = self.png
         elif now >= self._next:
@@ -79,12 +81,14 @@ class Screen:
                 self._draw_flames(view, theme)
                 self._next = now + _FLAMES_EVERY_S
 
-    def _build(self, engine: Engine, view: View, theme: Theme) -> None:
+    def _build(self, counter: RunCounter, view: View, theme: Theme) -> None:
         self._picture = None
         if view.kind in PICTURES:
-            reducer = engine.reducers[view.table]
+            aggregate = counter.aggregates[view.table]
             make = PICTURES[view.kind]
-            self._picture = make(reducer, view.title, label=view.label, size=self.size, theme=theme)
+            self._picture = make(
+                aggregate, view.title, label=view.label, size=self.size, theme=theme
+            )
             children = [self._image]
         elif view.kind == "table":
             columns = [str(name) for name in row_table.latest(self.tracer, view.table).columns]
@@ -105,8 +109,8 @@ class Screen:
         )
         self._rows.value = row_table.as_html(frame, theme, self.size, view.title)
 
-    # The page is loaded once and reads new samples out of a hidden element beside it, so that its
-    # zoom, its search and what the mouse is over stay while the samples come.
+    # The page is loaded once and reads new samples from a hidden element beside it, so that its
+    # zoom, its search and the box under the mouse stay while samples arrive.
 
     def _open_flames(self, view: View, theme: Theme) -> None:
         self._id = f"kernelscope-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""One probe's line in a live view: which probe, which view of it, its options, and the screen."""
+"""One probe of a live view: the controls for the probe, its view and its options; its screen."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from kernelscope.ui.live.widgets.screen import Screen
 class Track:
     """A tracer with its widgets.
 
-    kind, label: which view to begin with, None and "" for the probe's own. bare: without a row of
-    controls. acted: called when the person did something that the whole view must know of.
+    kind, label: the view to start with; None and "" for the probe's own. bare: without controls.
+    acted: called after each action that the whole panel must know of.
     """
 
     def __init__(
@@ -42,30 +42,33 @@ class Track:
         self._acted = acted
         self._views: list[View] = []
         self._chosen: View | None = None
-        self._settled: tuple[int, View | None, str, float] | None = None
+        self._drawn_last: tuple[int, View | None, str, float] | None = None
         self._filling = self._wrong = False
         self._controls: Controls | None = None
         self.picker = widgets.Combobox(
             value=tracer.name,
             options=catalogue.names(),
-            placeholder="a probe's name, or a question",
-            tooltip="Which probe: its name, or words to search for (slow disk)",
+            placeholder="a probe's name or a question",
+            tooltip="Probe: its name, or words to search for (slow disk)",
             continuous_update=False,
             layout=widgets.Layout(width="190px"),
         )
         self.view = widgets.Dropdown(
-            options=[], tooltip="What to look at", layout=widgets.Layout(width="300px")
+            options=[], tooltip="View", layout=widgets.Layout(width="340px")
         )
         self.open = widgets.ToggleButton(
-            description="options", icon="sliders", layout=widgets.Layout(width="96px")
+            description="options",
+            icon="sliders",
+            tooltip="Show the probe's options",
+            layout=widgets.Layout(width="96px"),
         )
-        self.said = widgets.HTML()
+        self.message = widgets.HTML()
         self._options = widgets.VBox([], layout=widgets.Layout(display="none"))
         self.row = widgets.HBox([self.picker, self.view, self.open])
-        shown = [self.said, self.screen.widget]
+        shown = [self.message, self.screen.widget]
         shown = shown if bare else [self.row, self._options, *shown]
         self.widget = widgets.VBox(shown, layout=widgets.Layout(flex="0 0 auto"))
-        comm_routing.anywhere(self.widget)
+        comm_routing.answer_in_subshell(self.widget)
         self.picker.observe(self._picked, "value")
         self.view.observe(self._chose, "value")
         self.open.observe(self._opened, "value")
@@ -76,37 +79,37 @@ class Track:
         return self._chosen
 
     def draw(self, theme: Theme, now: float) -> bool:
-        """Bring the screen up to date; False where nothing could have changed."""
-        engine = self.tracer.engine
-        if engine is None or not self._known():
+        """Draw the screen; return False where nothing can have changed."""
+        counter = self.tracer.counter
+        if counter is None or not self._list_views():
             return False
         view = self.chosen
         running = self.tracer.state == "running"
-        settled = (id(engine), view, theme.name, engine.window_s)
-        if view is None or (not running and settled == self._settled and view.kind != "table"):
+        shown = (id(counter), view, theme.name, counter.window_s)
+        if view is None or (not running and shown == self._drawn_last and view.kind != "table"):
             return False
         if running:
-            engine.advance()
-        self.screen.draw(engine, view, theme, engine.window_s, now)
-        self._settled = None if running else settled
+            counter.advance()
+        self.screen.draw(counter, view, theme, counter.window_s, now)
+        self._drawn_last = None if running else shown
         return True
 
     def report(self) -> None:
-        """Show what went wrong, where something did."""
+        """Show the tracer's error, if there is one."""
         problem = self.tracer.problem
         if problem:
-            self.say(problem, wrong=True)
+            self.show_message(problem, wrong=True)
             self._wrong = True
         elif self._wrong:
-            self._wrong, self.said.value = False, ""
+            self._wrong, self.message.value = False, ""
 
-    def say(self, text: str, *, wrong: bool = False) -> None:
+    def show_message(self, text: str, *, wrong: bool = False) -> None:
         """Show a message above the picture."""
         shown = status.message(text, wrong=wrong)
-        if shown != self.said.value:
-            self.said.value = shown
+        if shown != self.message.value:
+            self.message.value = shown
 
-    # --- what the person does --------------------------------------------------------------------
+    # --- the user's actions ----------------------------------------------------------------------
 
     def _picked(self, change: dict[str, Any]) -> None:
         name = str(change["new"]).strip()
@@ -119,16 +122,19 @@ class Track:
             return
         found = search.search(name)
         self.picker.options = [each.name for each in found] or catalogue.names()
-        self.say("\n".join(f"{each.name}: {each.summary}" for each in found) or "nothing found")
+        self.show_message(
+            "\n".join(f"{each.name}: {each.summary}" for each in found)
+            or "no probe fits these words"
+        )
 
     def _become(self, name: str) -> None:
         if name == self.tracer.name:
             return
         self.tracer.stop()
-        self.tracer.name, self.tracer.given, self.tracer.begin = name, {}, None
+        self.tracer.name, self.tracer.options, self.tracer.open_run = name, {}, None
         self._kind, self._label, self._controls = None, "", None
         self._views, self._chosen = [], None
-        self.said.value = ""
+        self.message.value = ""
         if self.open.value:
             self._fill_options()
         self.tracer.start()
@@ -148,29 +154,29 @@ class Track:
     def _fill_options(self) -> None:
         probe = self.tracer.probe
         if probe is None:
-            self._options.children = [widgets.HTML("C of one's own has no options to change here")]
+            self._options.children = [widgets.HTML("A cell's own C has no options to change here.")]
             return
-        if self.tracer.begin is not None:
-            self._options.children = [widgets.HTML("what was recorded cannot be asked anew")]
+        if self.tracer.open_run is not None:
+            self._options.children = [widgets.HTML("The options of a recording cannot be changed.")]
             return
         if self._controls is None:
-            self._controls = Controls(probe, self.tracer.given, self._changed)
-        told = widgets.HTML(f"<small>{html.escape(probe.summary)}</small>")
-        comm_routing.anywhere(self._controls.widget)
-        self._options.children = [told, self._controls.widget]
+            self._controls = Controls(probe, self.tracer.options, self._changed)
+        summary = widgets.HTML(f"<small>{html.escape(probe.summary)}</small>")
+        comm_routing.answer_in_subshell(self._controls.widget)
+        self._options.children = [summary, self._controls.widget]
 
     def _changed(self) -> None:
-        if self._controls is None or self._controls.given == self.tracer.given:
+        if self._controls is None or self._controls.options == self.tracer.options:
             return
-        self.tracer.given = self._controls.given
+        self.tracer.options = self._controls.options
         if self.tracer.state in ("running", "starting", "failed"):
             self.tracer.start()
         self._acted()
 
-    # --- which views there are -------------------------------------------------------------------
+    # --- the list of views ------------------------------------------------------------------------
 
-    def _known(self) -> bool:
-        """Learn the views of a run that has begun, and offer them."""
+    def _list_views(self) -> bool:
+        """Offer the views of a run that has started; return whether there are any."""
         views = self.tracer.views
         if views == self._views or not views:
             return bool(views)
@@ -179,10 +185,10 @@ class Track:
         except ParameterError as error:
             self._kind = None
             first = views[0]
-            self.say(f"{error.message}; {error.hint}", wrong=True)
+            self.show_message(f"{error.message}; {error.hint}", wrong=True)
         self._views, self._chosen, self._filling = views, first, True
         try:
-            self.view.options = [(view.title, place) for place, view in enumerate(views)]
+            self.view.options = [(view.entry, place) for place, view in enumerate(views)]
             self.view.value = views.index(first)
         finally:
             self._filling = False

@@ -1,110 +1,114 @@
-"""When frames are drawn, and which are dropped. Time is given, not measured."""
+"""When frames are drawn, and which are dropped. Time is simulated."""
 
 from __future__ import annotations
 
 import threading
 
-from kernelscope.ui.live.draw_loop import Loop
-from kernelscope.ui.live.frame_pacing import GROUP, Pace
+from kernelscope.ui.live.draw_loop import DrawLoop
+from kernelscope.ui.live.frame_pacing import GROUP, FramePacer
 
 
 def run(
-    pace: Pace, seconds: float, cpu_s: float = 0.01, answers: bool = False, since: float = 100.0
+    pacer: FramePacer,
+    seconds: float,
+    cpu_s: float = 0.01,
+    answers: bool = False,
+    since: float = 100.0,
 ) -> int:
-    """Let time go on in steps of 5 ms; returns how many frames were drawn."""
+    """Simulate time in steps of 5 ms; return the number of frames drawn."""
     drawn, now, end = 0, since, since + seconds
     while now < end:
-        if pace.wait(now) <= 0 and pace.allows(now):
-            pace.drew(now, now + cpu_s, cpu_s)
+        if pacer.seconds_left(now) <= 0 and pacer.allows(now):
+            pacer.drawn(now, now + cpu_s, cpu_s)
             drawn += 1
             if answers:
-                pace.answered(pace.group, now)
+                pacer.answered(pacer.group, now)
         now += 0.005
     return drawn
 
 
-def test_it_keeps_the_beat_that_was_asked_for():
-    pace = Pace(10)
+def test_draws_at_the_requested_rate():
+    pacer = FramePacer(10)
 
-    assert run(pace, 10) in (100, 101)
-    assert 9.5 < pace.reached(110) <= 10.5
-    assert pace.dropped == 0
-
-
-def test_an_expensive_frame_is_drawn_as_often_as_its_share_of_the_processor_allows():
-    pace = Pace(10, share=0.3)
-
-    assert 14 <= run(pace, 10, cpu_s=0.2) <= 16
+    assert run(pacer, 10) in (100, 101)
+    assert 9.5 < pacer.rate(110) <= 10.5
+    assert pacer.dropped == 0
 
 
-def test_a_page_that_does_not_answer_any_more_is_sent_almost_nothing():
-    pace = Pace(10)
-    run(pace, 2, answers=True)
-    before, dropped = pace.frames, pace.dropped
+def test_draws_expensive_frames_within_the_cpu_budget():
+    pacer = FramePacer(10, share=0.3)
 
-    run(pace, 10, since=102)
-    assert pace.frames - before <= 4 * GROUP
-    assert pace.dropped > dropped + 50
+    assert 14 <= run(pacer, 10, cpu_s=0.2) <= 16
 
 
-def test_a_page_that_never_answered_is_not_waited_for():
-    assert run(Pace(10), 5) >= 50
+def test_sends_few_frames_to_a_page_that_stopped_answering():
+    pacer = FramePacer(10)
+    run(pacer, 2, answers=True)
+    before, dropped = pacer.frames, pacer.dropped
+
+    run(pacer, 10, since=102)
+    assert pacer.frames - before <= 4 * GROUP
+    assert pacer.dropped > dropped + 50
 
 
-def test_a_page_that_answers_again_gets_all_frames_again():
-    pace = Pace(10)
-    run(pace, 2, answers=True)
-    run(pace, 10, since=102)
+def test_does_not_wait_for_a_page_that_never_answered():
+    assert run(FramePacer(10), 5) >= 50
 
-    pace.answered(pace.group, 112)
-    assert run(pace, 3, answers=True, since=112) >= 29
+
+def test_sends_all_frames_to_a_page_that_answers_again():
+    pacer = FramePacer(10)
+    run(pacer, 2, answers=True)
+    run(pacer, 10, since=102)
+
+    pacer.answered(pacer.group, 112)
+    assert run(pacer, 3, answers=True, since=112) >= 29
 
 
 class TestLoop:
-    def test_a_frame_that_fails_is_told_and_does_not_end_the_view(self):
-        told, reported = [], threading.Event()
+    def test_reports_a_failed_frame_and_continues(self):
+        errors, reported = [], threading.Event()
 
         def draw(_now: float) -> bool:
             raise ValueError("no such colour")
 
-        loop = Loop(Pace(10), draw, lambda _now: reported.set(), told.append)
-        loop._over.clear()
-        loop.begin()
+        loop = DrawLoop(FramePacer(10), draw, lambda _now: reported.set(), errors.append)
+        loop._ended.clear()
+        loop.start()
         try:
-            while not told:
+            while not errors:
                 loop._thread.join(0.01)
         finally:
-            loop.end()
+            loop.stop()
 
-        assert str(told[0]) == "no such colour"
+        assert str(errors[0]) == "no such colour"
 
-    def test_it_can_begin_again(self):
+    def test_starts_again_after_a_stop(self):
         drawn = threading.Semaphore(0)
 
         def draw(_now: float) -> bool:
             drawn.release()
             return True
 
-        loop = Loop(Pace(30), draw, lambda _now: None, lambda _error: None)
+        loop = DrawLoop(FramePacer(30), draw, lambda _now: None, lambda _error: None)
         for _ in range(2):
-            loop.begin()
+            loop.start()
             assert drawn.acquire(timeout=10)
-            loop.end()
+            loop.stop()
             loop._thread.join(10)
             assert not loop._thread.is_alive()
 
-    def test_a_paused_view_draws_nothing_and_still_reports(self):
+    def test_reports_without_drawing_while_paused(self):
         drawn, reported = [], threading.Semaphore(0)
-        loop = Loop(
-            Pace(30),
+        loop = DrawLoop(
+            FramePacer(30),
             lambda now: bool(drawn.append(now)),
             lambda _now: reported.release(),
             lambda _error: None,
         )
         loop.paused = True
-        loop.begin()
+        loop.start()
         assert reported.acquire(timeout=10)
         assert reported.acquire(timeout=10)
-        loop.end()
+        loop.stop()
 
         assert drawn == []
