@@ -21,7 +21,7 @@ from benchmarks import kept  # noqa: E402
 from benchmarks.figures import BCC, BPFTRACE, KERNELSCOPE  # noqa: E402
 from benchmarks.report import number  # noqa: E402
 from kernelscope.probe import catalogue  # noqa: E402
-from kernelscope.protocol import hook_spec  # noqa: E402
+from kernelscope.protocol import hook_kinds, hook_spec  # noqa: E402
 from kernelscope.tracing import options  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -70,7 +70,7 @@ def kernels() -> str:
     """Return which hooks were seen to work on which kernel, as script/test-kernels recorded it."""
     record = json.loads(KERNELS.read_text(encoding="utf-8"))
     columns = record["hooks"]
-    rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hook_spec.KINDS]
+    rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hook_kinds.names()]
     return probe_pages.table(("Hook", *(f"Linux {series}" for series in columns)), rows)
 
 

@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kernelscope.protocol import hook_spec
+from kernelscope.protocol import hook_kinds, hook_spec
 from kernelscope.protocol.program import Hook
 
-_RETURNS = {"uprobe": "uretprobe", "kprobe": "kretprobe", "fentry": "fexit"}
 _WILDCARD = re.compile(r"[*?]")
 
 
@@ -41,9 +40,11 @@ class Hooks:
         """Yield the hooks at the same functions' ends. Raises ValueError where there are none."""
         for specs in self.each:
             kinds = [hook_spec.split_kind(spec) for spec in specs]
-            if any(kind not in _RETURNS for kind, _ in kinds):
+            if any(not hook_kinds.KINDS[kind].returns for kind, _ in kinds):
                 raise ValueError(f"{specs[0]} has no return: only a function has")
-            yield Hook(function, tuple(f"{_RETURNS[kind]}:{rest}" for kind, rest in kinds))
+            yield Hook(
+                function, tuple(f"{hook_kinds.KINDS[kind].returns}:{rest}" for kind, rest in kinds)
+            )
 
 
 def read(value: object, kinds: Sequence[str]) -> Hooks:

@@ -14,7 +14,7 @@ from vm.counting import attached, count
 from vm.subject import CALLS, DATAGRAM, PAGES, Subject
 
 from kernelscope.errors import AttachError
-from kernelscope.protocol import hook_spec
+from kernelscope.protocol import hook_kinds
 from kernelscope.protocol.program import Filters
 from kernelscope.tracing.agent_client import Agent
 
@@ -151,7 +151,7 @@ def test_a_second_xdp_program_is_told_that_one_is_there(agent: Agent, subject: S
 def test_every_kind_of_hook_is_tested_here() -> None:
     tested = {*EXACT, "rawtracepoint", "tp_btf", "usdt", "software", "profile", "interval"}
     tested |= {"iter", "xdp", "tcx_ingress", "tcx_egress"}
-    assert tested | {"hardware"} == set(hook_spec.KINDS)
+    assert tested | {"hardware"} == set(hook_kinds.names())
 
 
 @pytest.mark.parametrize("kind", ["kprobe", "kretprobe", "fentry", "fexit"])

@@ -13,31 +13,23 @@ from fnmatch import filter as matching
 from itertools import chain
 from pathlib import Path
 
-from kernelscope.agent.attach import hook_availability, tracepoint_fields, user_probe, user_targets
-from kernelscope.agent.attach.hook_availability import KernelView
-from kernelscope.agent.kernel.elf import ElfFile, Symbol
+from kernelscope.agent.attach import hook_availability, tracepoint_fields, user_probe
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
+from kernelscope.agent.kernel.elf import Symbol
 from kernelscope.errors import AttachError, KernelScopeError, TargetError
-from kernelscope.protocol import hook_spec
-from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol import hook_kinds, hook_spec
+from kernelscope.protocol.hook_grammar import ParsedHook
 from kernelscope.protocol.program import Hook
 
 MOST = 400
 _TRIED = 8
 _USER = re.compile(r"(pid:[^:]*|[^:]+):(.+)\Z")
-_ARGUMENTS, _RECORD = 1, 2  # as KS_ARGUMENTS and KS_RECORD of kernelscope.h
-_CONTEXTS = {
-    "rawtracepoint": _ARGUMENTS,
-    "tp_btf": _ARGUMENTS,
-    "fentry": _ARGUMENTS,
-    "fexit": _ARGUMENTS,
-    "tracepoint": _RECORD,
-}
 
 
 def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, ParsedHook]]:
     """Return each hook as this kernel has it, patterns as all that they match.
 
-    Raises as `hook_catalogue.resolve`, and AttachError where nothing or too much matches.
+    Raises as `hook_availability.resolve`, and AttachError where nothing or too much matches.
     """
     wanted = list(wanted)
     plain = hook_availability.resolve(
@@ -71,7 +63,7 @@ def own_params(
     """
     found = []
     for number, (hook, parsed) in zip(numbers(bindings), bindings):
-        own = {"hook_number": number, "hook_context": _CONTEXTS.get(parsed.kind, 0)}
+        own = {"hook_number": number, "hook_context": hook_kinds.KINDS[parsed.kind].context}
         if hook.fields and parsed.kind == "tracepoint" and tracefs is not None:
             own.update(tracepoint_fields.params(hook.fields, parsed, tracefs))
         found.append(own)
@@ -151,12 +143,12 @@ def _matches(spec: str, view: KernelView) -> list[ParsedHook]:
 
 def _user_functions(spec: str, kind: str, rest: str, view: KernelView) -> list[ParsedHook]:
     target, pattern = _of_user(spec, rest)
-    files = user_targets.paths(target, view.target_pid)
+    paths = view.files.paths(target, view.target_pid)
     refused: TargetError | None = None
-    for number, path in enumerate(files):
+    for number, path in enumerate(paths):
         try:
-            with ElfFile(path) as elf:
-                found = _distinct([f for f in elf.named_functions() if matching([f.name], pattern)])
+            named = view.files.elf(path).named_functions()
+            found = _distinct([f for f in named if matching([f.name], pattern)])
         except TargetError as error:  # libc.so is a text file that only linkers read
             refused = refused or error
             continue
@@ -172,7 +164,7 @@ def _user_functions(spec: str, kind: str, rest: str, view: KernelView) -> list[P
                 )
                 for symbol in found
             ]
-    if refused is not None and len(files) == 1:
+    if refused is not None and len(paths) == 1:
         raise refused
     return []
 
@@ -194,9 +186,9 @@ def _obscurity(symbol: Symbol) -> tuple[int, int, str]:
 
 def _usdt_probes(rest: str, view: KernelView) -> list[ParsedHook]:
     target, pattern = _of_user(f"usdt:{rest}", rest)
-    path = user_targets.paths(target, view.target_pid)[0]
+    path = view.files.paths(target, view.target_pid)[0]
     wanted = pattern if ":" in pattern else f"*:{pattern}"
-    listed = matching(user_probe.names("usdt", path), wanted)
+    listed = matching(user_probe.names("usdt", view.files.elf(path)), wanted)
     return [hook_spec.parse(f"usdt:{target}:{name}") for name in listed]
 
 

@@ -12,12 +12,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent.attach import bpf_links, bytecode, task_tree
-from kernelscope.agent.btf import ids
+from kernelscope.agent.attach import bytecode, task_tree
+from kernelscope.agent.attach.kinds import attacher_of
 from kernelscope.agent.kernel import syscalls, task_storage
 from kernelscope.errors import AttachError, RunError, did_you_mean
-from kernelscope.protocol import hook_spec
-from kernelscope.protocol.hook_spec import ParsedHook, current_is_subject
+from kernelscope.protocol import hook_kinds, hook_spec
+from kernelscope.protocol.hook_grammar import ParsedHook
 from kernelscope.protocol.program import Filters, Hook, Program
 
 if TYPE_CHECKING:
@@ -31,29 +31,6 @@ _PER_CPU = (
 )
 _LOG_SIZE = 16 << 20
 _PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h
-_PROG_TYPES = {
-    "tracepoint": syscalls.PROG_TYPE_TRACEPOINT,
-    "rawtracepoint": syscalls.PROG_TYPE_RAW_TRACEPOINT,
-    "tp_btf": syscalls.PROG_TYPE_TRACING,
-    "fentry": syscalls.PROG_TYPE_TRACING,
-    "fexit": syscalls.PROG_TYPE_TRACING,
-    "kprobe": syscalls.PROG_TYPE_KPROBE,
-    "kretprobe": syscalls.PROG_TYPE_KPROBE,
-    "uprobe": syscalls.PROG_TYPE_KPROBE,
-    "uretprobe": syscalls.PROG_TYPE_KPROBE,
-    "usdt": syscalls.PROG_TYPE_KPROBE,
-    "profile": syscalls.PROG_TYPE_PERF_EVENT,
-    "interval": syscalls.PROG_TYPE_PERF_EVENT,
-    "software": syscalls.PROG_TYPE_PERF_EVENT,
-    "hardware": syscalls.PROG_TYPE_PERF_EVENT,
-    **{kind: known.program_type for kind, known in bpf_links.KINDS.items()},
-}
-_ATTACH_TYPES = {
-    "tp_btf": syscalls.TRACE_RAW_TP,
-    "fentry": syscalls.TRACE_FENTRY,
-    "fexit": syscalls.TRACE_FEXIT,
-    **{kind: known.attach_type for kind, known in bpf_links.KINDS.items()},
-}
 _LONGEST_JUMP = 32767
 
 
@@ -108,10 +85,10 @@ def load(
             _refusal, hook=hook, parsed=parsed, source_lines=source_lines, guard=guard
         )
         try:
-            target = program_target(parsed)
+            target = attacher_of(parsed).target(parsed)
             key = hook.function, target, code
             if key not in variants:
-                whole = with_verdict(code, parsed)
+                whole = _observe_only(code, parsed)
                 variants[key] = _load_one(whole, target, obj, hook.function, explain)
                 taken = hook.function in loaded.programs
                 name = f"{hook.function} ({parsed.spec})" if taken else hook.function
@@ -193,9 +170,10 @@ def _code(
     return bytecode.with_params(code, obj.params, params)
 
 
-def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
-    """Return the code as a hook of that kind may run it. Raises AttachError."""
-    if hook.kind not in bpf_links.KINDS:
+def _observe_only(code: bytes, hook: ParsedHook) -> bytes:
+    """Return the code with the return value that lets everything pass. Raises AttachError."""
+    verdict = attacher_of(hook).verdict
+    if verdict is None:
         return code
     if len(code) // 8 > _LONGEST_JUMP:
         raise AttachError(
@@ -204,24 +182,24 @@ def with_verdict(code: bytes, hook: ParsedHook) -> bytes:
             hook=hook.spec,
             matches=[],
         )
-    return bytecode.with_verdict(code, bpf_links.KINDS[hook.kind].verdict)
+    return bytecode.with_verdict(code, verdict)
 
 
 def _guard(
     hook: ParsedHook, filters: Filters, exclude: Sequence[int], tree_fd: int | None
 ) -> bytes:
-    if hook.kind in bpf_links.KINDS and filters != Filters() and not filters.tree_in_code:
+    kind = hook_kinds.KINDS[hook.kind]
+    if kind.filters == "none" and filters != Filters() and not filters.tree_in_code:
         raise AttachError(
-            f"{hook.spec!r} fires for no process, so the run cannot be held to one",
-            hint="Leave out --pid, --comm, --uid, --cgroup and --tree;"
-            " test in the C what the hook gives.",
+            f"{hook.spec!r} has no process context: --pid, --comm, --uid, --cgroup and --tree"
+            " cannot be used with it",
+            hint="Leave them out, and test in the C what the hook gives.",
             hook=hook.spec,
             matches=[],
         )
-    # A clock: whose turn it happens to be must not stop it.
-    if hook.kind == "interval" or hook.kind in bpf_links.KINDS:
+    if kind.filters != "process":
         return b""
-    left_out = exclude if current_is_subject(hook) else ()
+    left_out = exclude if hook_spec.current_is_subject(hook) else ()
     if filters.tree_in_code:
         tree_fd = None
     return bytecode.prologue(filters, left_out, pid_namespace(), tree_fd)
@@ -232,25 +210,6 @@ def pid_namespace() -> tuple[int, int] | None:
     """Return the device and inode of this process's pid namespace, None for the machine's own."""
     own = Path("/proc/self/ns/pid").stat()
     return None if own.st_ino == _PID_INIT_INO else (own.st_dev, own.st_ino)
-
-
-def program_target(hook: ParsedHook) -> tuple[int, int, int]:
-    """Return a hook's program type, expected attach type and BTF id. Raises AttachError."""
-    identifier: int | None = 0
-    if hook.kind == "tp_btf":
-        identifier = ids.tracepoint(hook.name)
-    elif hook.kind in ("fentry", "fexit"):
-        identifier = ids.function(hook.name)
-    elif hook.kind == "iter":
-        identifier = ids.iterator(hook.name)
-    if identifier is None:
-        what = {"tp_btf": "tracepoint", "iter": "iterator"}.get(hook.kind, "function")
-        raise AttachError(
-            f"the kernel's type information knows no {what} {hook.name!r}",
-            hook=hook.spec,
-            matches=[],
-        )
-    return _PROG_TYPES[hook.kind], _ATTACH_TYPES.get(hook.kind, 0), identifier
 
 
 def _load_one(
@@ -292,8 +251,8 @@ def _refusal(
         log = error.log or os.strerror(code)
         place = len(guard) // 8
         return verifier_error(hook.function, log, source_lines, place)
-    if os.geteuid() == 0 and parsed.kind in _ATTACH_TYPES:
-        hint = f"The agent is root: it is this kernel that takes no {parsed.kind} programs."
+    if os.geteuid() == 0 and attacher_of(parsed).attach_type:
+        hint = f"The agent is root: this kernel takes no {parsed.kind} programs."
     else:
         hint = "Loading programs needs CAP_BPF and CAP_PERFMON, or root."
     return AttachError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelscope.errors import AttachError, did_you_mean
-from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.hook_grammar import ParsedHook
 
 _FIELD = re.compile(
     r"^\s*field:(?P<type>[^;]*?)(?P<name>\w+)(?P<array>\[[^\]]*\])?;"

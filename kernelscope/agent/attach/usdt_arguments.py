@@ -19,10 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelscope.agent.attach import user_probe
-from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
+from kernelscope.agent.kernel.elf import UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec
-from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.hook_grammar import ParsedHook
 from kernelscope.protocol.program import Program
 
 _READS_ARGUMENTS = "bpf_usdt_readarg"
@@ -72,11 +73,11 @@ class Argument:
         )
 
 
-def prepare(program: Program) -> Program:
+def prepare(program: Program, view: KernelView) -> Program:
     """Return the program with the C that reads its USDT probes' arguments in its prelude.
 
-    A probe that is not to be found is left for `hook_catalogue.resolve` to name. Raises AttachError
-    where an argument's place cannot be told.
+    A probe that is not found is left for `hook_availability.resolve` to report. Raises AttachError
+    where the place of an argument is ambiguous.
     """
     if _READS_ARGUMENTS not in program.source:
         return program
@@ -84,17 +85,16 @@ def prepare(program: Program) -> Program:
     for hook in program.hooks:
         parsed = [hook_spec.parse(spec) for spec in hook.any_of]
         probes = [p for p in parsed if p.kind == "usdt"]
-        notes.setdefault(hook.function, []).extend(_first_found(probes, program.target_pid))
+        notes.setdefault(hook.function, []).extend(_first_found(probes, view))
     text = "".join(arguments_text(function, found) for function, found in notes.items())
     return dataclasses.replace(program, prelude=f"{program.prelude}\n{text}") if text else program
 
 
-def _first_found(probes: Sequence[ParsedHook], pid: int | None) -> list[UsdtNote]:
+def _first_found(probes: Sequence[ParsedHook], view: KernelView) -> list[UsdtNote]:
     for probe in probes:
         with suppress(AttachError, TargetError):
-            place = user_probe.places(probe, pid)[0]
-            with ElfFile(place.path) as elf:
-                return user_probe.notes_of(elf, probe)
+            place = user_probe.places(probe, view.files, view.target_pid)[0]
+            return user_probe.notes_of(place.file, probe)
     return []
 
 

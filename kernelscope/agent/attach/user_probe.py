@@ -1,50 +1,50 @@
-"""Where a user probe goes: the files, and where in them a symbol or a USDT probe is."""
+"""Where a user probe goes: the open file, and where in it a symbol or a USDT probe is."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kernelscope.agent.attach import user_targets
+from kernelscope.agent.attach.open_files import OpenFiles
 from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
 from kernelscope.errors import AttachError, TargetError, did_you_mean
-from kernelscope.protocol.hook_spec import ParsedHook
+from kernelscope.protocol.hook_grammar import ParsedHook
 
 
 @dataclass(frozen=True)
 class Place:
-    """An instruction in a file. semaphore: the USDT semaphore's file offset, or 0."""
+    """An instruction in an open file. semaphore: the USDT semaphore's file offset, or 0."""
 
-    path: str
+    file: ElfFile
     offset: int
     semaphore: int = 0
 
 
-def places(hook: ParsedHook, pid: int | None = None) -> list[Place]:
+def places(hook: ParsedHook, files: OpenFiles, pid: int | None = None) -> list[Place]:
     """Return where a uprobe, uretprobe or usdt hook goes; pid is the process looked into.
 
     Raises TargetError where there is no such file or process, AttachError (with close matches)
     where it has no such symbol or probe.
     """
-    files = user_targets.paths(hook.target, pid)
+    paths = files.paths(hook.target, pid)
     refused: TargetError | None = None
-    for path in files:
+    for path in paths:
         try:
-            with ElfFile(path) as elf:
-                found = _usdt(elf, hook) if hook.kind == "usdt" else _function(elf, hook)
+            elf = files.elf(path)
+            found = _usdt(elf, hook) if hook.kind == "usdt" else _function(elf, hook)
         except TargetError as error:  # libc.so is a text file that only linkers read
             refused = refused or error
             continue
         if found:
             return found
-    if refused is not None and (len(files) == 1 or hook.address is not None):
+    if refused is not None and (len(paths) == 1 or hook.address is not None):
         raise refused
-    raise _not_found(hook, files)
+    raise _not_found(hook, paths, files)
 
 
 def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
     if hook.address is not None:
-        return [Place(elf.path, elf.file_offset(hook.address))]
+        return [Place(elf, elf.file_offset(hook.address))]
     symbol = elf.symbol(hook.name)
     if symbol is None:
         return []
@@ -62,12 +62,12 @@ def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
             hook=hook.spec,
             matches=[],
         )
-    return [Place(elf.path, elf.file_offset(symbol.address) + hook.offset)]
+    return [Place(elf, elf.file_offset(symbol.address) + hook.offset)]
 
 
 def _usdt(elf: ElfFile, hook: ParsedHook) -> list[Place]:
     notes = notes_of(elf, hook)
-    return [Place(elf.path, note.offset, note.semaphore) for note in notes]
+    return [Place(elf, note.offset, note.semaphore) for note in notes]
 
 
 def notes_of(elf: ElfFile, hook: ParsedHook) -> list[UsdtNote]:
@@ -86,19 +86,18 @@ def notes_of(elf: ElfFile, hook: ParsedHook) -> list[UsdtNote]:
     return notes
 
 
-def names(kind: str, path: str) -> list[str]:
+def names(kind: str, elf: ElfFile) -> list[str]:
     """Return the names of a file's functions, or of its USDT probes as "provider:name"."""
-    with ElfFile(path) as elf:
-        if kind != "usdt":
-            return elf.function_names()
-        return sorted({f"{note.provider}:{note.name}" for note in elf.usdt_notes()})
+    if kind != "usdt":
+        return elf.function_names()
+    return sorted({f"{note.provider}:{note.name}" for note in elf.usdt_notes()})
 
 
-def _not_found(hook: ParsedHook, files: list[str]) -> AttachError:
+def _not_found(hook: ParsedHook, paths: list[str], files: OpenFiles) -> AttachError:
     known: list[str] = []
-    for path in files:
+    for path in paths:
         with suppress(TargetError):
-            known += names(hook.kind, path)
+            known += names(hook.kind, files.elf(path))
     matches = _matches(hook, known)
     what = "USDT probe" if hook.kind == "usdt" else "function"
     if matches:
@@ -106,9 +105,9 @@ def _not_found(hook: ParsedHook, files: list[str]) -> AttachError:
     elif known:
         hint = f"List them with the prefix {hook.kind}:{hook.target}: and the Tab key."
     else:
-        hint = f"It has no {what}s to be found by name."
+        hint = f"It has no {what}s that can be found by name."
     return AttachError(
-        f"{files[0]} has no {what} {hook.name!r}", hint=hint, hook=hook.spec, matches=matches
+        f"{paths[0]} has no {what} {hook.name!r}", hint=hint, hook=hook.spec, matches=matches
     )
 
 

@@ -74,8 +74,6 @@ PERF_FLAG_FD_CLOEXEC = 8
 PERF_EVENT_IOC_ENABLE = 0x2400
 PERF_EVENT_IOC_SET_BPF = 0x40042408
 
-RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # a program: r0 = 0; exit
-
 MS_BIND = 4096
 MS_REC = 16384
 MS_SLAVE = 1 << 19
@@ -197,6 +195,11 @@ def prog_load(
         refused.log = _text(log)
         raise refused from None
     return fd, _text(log)
+
+
+def return_number(number: int) -> bytes:
+    """Return the program that only returns a number: r0 = number; exit."""
+    return struct.pack("<BBhiQ", 0xB7, 0, 0, number, 0x95)
 
 
 def _text(buffer: Buffer) -> str:

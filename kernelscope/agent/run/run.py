@@ -17,8 +17,9 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent.attach import attach, bpf_links, hook_patterns, loader, task_tree
-from kernelscope.agent.attach import hook_availability as catalogue
+from kernelscope.agent.attach import attach, hook_patterns, loader, task_tree
+from kernelscope.agent.attach.kinds import links
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run import attached_message
@@ -28,8 +29,9 @@ from kernelscope.agent.run.send_queue import Spool, widen
 from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.frames import decode_header
+from kernelscope.protocol.hook_grammar import ParsedHook
 from kernelscope.protocol.losses import Loss
-from kernelscope.protocol.program import Hook, Program
+from kernelscope.protocol.program import Filters, Hook, Program
 from kernelscope.protocol.validation import integer
 
 if TYPE_CHECKING:
@@ -106,10 +108,11 @@ class Run:
         began = mark = time.monotonic()
         # The server's and this process's own system calls are not what anyone asks about.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
+        view = KernelView(self.tracefs, program.target_pid)
         if "bpf_usdt_readarg" in program.source:
             from kernelscope.agent.attach import usdt_arguments
 
-            program = usdt_arguments.prepare(program)
+            program = usdt_arguments.prepare(program, view)
         program = task_tree.prepare(program, loader.pid_namespace())
         self._doing = "compiling the program"
         compiler = self._compiler()
@@ -117,7 +120,7 @@ class Run:
         self.timings.update(obj.timings)
         mark = self._lap("compile", mark)
         self._doing = "loading the program"
-        bindings = self._bindings(obj, program)
+        bindings = self._bindings(obj, program, view)
         own = hook_patterns.own_params(bindings, self.tracefs)
         lines = partial(compiler.source_lines, program)
         loaded = loader.load(obj, program, bindings, os.getpid(), lines, own)
@@ -128,8 +131,7 @@ class Run:
         self._hold()
         self._doing = "attaching the program"
         process.end_gently(os.getppid())
-        tracefs = self.tracefs or attach.TRACEFS
-        self._attach_all(loaded, bindings, program, tracefs)
+        self._attach_all(loaded, bindings, program.filters, view)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
@@ -140,18 +142,18 @@ class Run:
     def _attach_all(
         self,
         loaded: loader.Loaded,
-        bindings: Sequence[tuple[Hook, hook_spec.ParsedHook]],
-        program: Program,
-        tracefs: Path,
+        bindings: Sequence[tuple[Hook, ParsedHook]],
+        filters: Filters,
+        view: KernelView,
     ) -> None:
-        """Attach what follows a tree of tasks, enter those there are, then attach the rest."""
-        first = task_tree.count(program.filters)
+        """Attach what follows a tree of tasks, enter the present ones, then attach the rest."""
+        first = task_tree.count(filters)
         early = replace(loaded, fds=loaded.fds[:first])
-        self.attachments = attach.attach(early, bindings[:first], program, tracefs)
+        self.attachments = attach.attach(early, bindings[:first], view)
         try:
-            task_tree.fill(program.filters, loaded.map_fds)
+            task_tree.fill(filters, loaded.map_fds)
             late = replace(loaded, fds=loaded.fds[first:])
-            self.attachments += attach.attach(late, bindings[first:], program, tracefs)
+            self.attachments += attach.attach(late, bindings[first:], view)
         except BaseException:
             attach.detach(self.attachments).join()
             raise
@@ -172,10 +174,11 @@ class Run:
             if not self._listen(1.0):
                 raise ConnectionResetError
 
-    def _bindings(self, obj: Object, program: Program) -> list[tuple[Hook, hook_spec.ParsedHook]]:
+    def _bindings(
+        self, obj: Object, program: Program, view: KernelView
+    ) -> list[tuple[Hook, ParsedHook]]:
         names = task_tree.names_of([function.name for function in obj.functions])
         wanted = (*program.hooks, *hook_spec.implied(names))
-        view = catalogue.KernelView(self.tracefs, self.program.target_pid)
         bindings = hook_patterns.resolve(wanted, view)
         if len(bindings) <= task_tree.count(program.filters):
             raise AttachError(
@@ -250,7 +253,7 @@ class Run:
         if first and walks and self.program.measure:
             self.stats.tick(time.monotonic_ns())
         for item in walks:
-            bpf_links.walk(item.attached.fds[0], self._keep_draining)
+            links.walk(item.attached.fds[0], self._keep_draining)
         return len(walks) == len(self.attachments)
 
     def _end_at(self, at_ns: int) -> None:

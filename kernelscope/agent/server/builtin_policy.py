@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope.errors import AgentRefusedError
+from kernelscope.protocol import hook_kinds
 from kernelscope.protocol.probe_folder import probe_folder
 from kernelscope.protocol.program import Program
 
 _VALUE = re.compile(r'-?[0-9]{1,20}(\.[0-9]{1,20})?\Z|"[^"\\]*"\Z')
 _PLACE = re.compile(r"\\\{\w+\\\}")
-_INTERFACE_HOOKS = ("xdp:", "tcx_ingress:", "tcx_egress:")
-_USER_HOOKS = ("u", "ur", "uprobe", "uretprobe", "usdt")
 
 
 def check(program: Program, policy: Path) -> None:
@@ -64,7 +63,8 @@ def _choosing(description: dict[str, Any]) -> set[str]:
 
 def hook_refusal(spec: str, policy: Path) -> str | None:
     """Say why nobody may look for a hook; None for the kernel's, and for installed probes'."""
-    if spec.partition(":")[0] not in _USER_HOOKS:
+    kind = hook_kinds.find(spec.partition(":")[0])
+    if kind is None or not kind.in_program:
         return None
     if any(known.match(spec) for path in _sources() for _, known in _hooks(_read(path))):
         return None
@@ -117,7 +117,8 @@ def _hooks(description: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]
     }
     for hook in description.get("hook", ()):
         for spec in hook["any_of"]:
-            packets = spec.startswith(_INTERFACE_HOOKS)
+            kind = hook_kinds.find(spec.partition(":")[0])
+            packets = kind is not None and kind.of_interface
             pattern = re.escape(spec)
             for place, text in ({} if packets else texts).items():
                 pattern = pattern.replace(place, text)

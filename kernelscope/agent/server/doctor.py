@@ -14,35 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
-from kernelscope.agent.attach import attach
-from kernelscope.agent.attach import hook_availability as catalogue
+from kernelscope.agent.attach.kinds import ATTACHERS
+from kernelscope.agent.attach.kinds.base import attach_for_a_moment
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import KernelScopeError
-from kernelscope.protocol import hook_spec
+from kernelscope.protocol import hook_kinds, hook_spec
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-
-# One hook of each kind, on what every kernel and every machine with bcc has.
-_HOOKS = (
-    "tracepoint:sched:sched_switch",
-    "rawtracepoint:sched_switch",
-    "tp_btf:sched_switch",
-    "kprobe:vfs_read",
-    "kretprobe:vfs_read",
-    "fentry:vfs_read",
-    "fexit:vfs_read",
-    "uprobe:c:getpid",
-    "uretprobe:c:getpid",
-    "usdt:stdc++:libstdcxx:throw",
-    "profile:hz:49",
-    "interval:s:1",
-    "software:context-switches:1000",
-    "hardware:cpu-cycles:1000000",
-    "iter:task",
-    "xdp:lo",
-    "tcx_ingress:lo",
-    "tcx_egress:lo",
-)
 
 # include/uapi/linux/capability.h
 _CAPABILITIES = {
@@ -104,10 +83,13 @@ def tried() -> dict[str, str | None]:
 
 def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
     """Attach an empty program to a hook of each kind and detach it; reasons by kind."""
+    view = KernelView(tracefs)
     reasons = {}
-    for hook in map(hook_spec.parse, _HOOKS):
-        attempt = partial(catalogue.attach_for_a_moment, hook, tracefs or attach.TRACEFS)
-        reasons[hook.kind] = _reason(attempt)
+    for name, kind in hook_kinds.KINDS.items():
+        if kind.tried:
+            hook = hook_spec.parse(kind.tried)
+            attempt = partial(attach_for_a_moment, ATTACHERS[name], hook, view)
+            reasons[name] = _reason(attempt)
     return reasons
 
 
@@ -131,7 +113,7 @@ def _try_map() -> None:
 
 
 def _try_program() -> None:
-    os.close(syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, syscalls.RETURN_ZERO)[0])
+    os.close(syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, syscalls.return_number(0))[0])
 
 
 def _try_ring() -> None:

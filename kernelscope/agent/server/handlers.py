@@ -70,7 +70,8 @@ def _hello(request: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
-    from kernelscope.agent.attach import hook_availability as catalogue
+    from kernelscope.agent.attach import hook_availability
+    from kernelscope.agent.attach.kinds.kernel_view import KernelView
 
     specs = request.get("hooks")
     if (
@@ -81,14 +82,15 @@ def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
         raise AgentRefusedError(
             f"hooks is not a list of at most {MAX_CHECKED} short texts", field="hooks"
         )
-    view = catalogue.KernelView(context.tracefs)
+    view = KernelView(context.tracefs)
     refusal = context.policy.hook_refusal
-    reasons = {spec: refusal(spec) or catalogue.why_not(spec, view) for spec in specs}
+    reasons = {spec: refusal(spec) or hook_availability.why_not(spec, view) for spec in specs}
     return {"type": "checked", "hooks": reasons}
 
 
 def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
-    from kernelscope.agent.attach import hook_availability as catalogue
+    from kernelscope.agent.attach import hook_availability
+    from kernelscope.agent.attach.kinds.kernel_view import KernelView
 
     values = [request.get(key, "") for key in ("kind", "prefix", "target")]
     limit = request.get("limit", 200)
@@ -100,8 +102,11 @@ def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
     refused = context.policy.hook_refusal(f"{kind}:{target}:{prefix}")
     if refused:
         raise AgentRefusedError(refused, field="kind")
-    view = catalogue.KernelView(context.tracefs)
-    return {"type": "listed", "names": catalogue.listing(kind, prefix, target, view)[:limit]}
+    view = KernelView(context.tracefs)
+    return {
+        "type": "listed",
+        "names": hook_availability.listing(kind, prefix, target, view)[:limit],
+    }
 
 
 def _doctor(_: dict[str, Any], context: Context) -> dict[str, Any]:

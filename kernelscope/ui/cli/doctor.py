@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import AgentError, ParameterError, RequirementError
+from kernelscope.protocol import hook_kinds
 from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.ui.cli import remedies
 
@@ -36,17 +37,6 @@ print(json.dumps(doctor.findings(None)))
 """
 _NEEDED_TRIED = ("map", "program", "ring buffer")
 _REFUSALS = ("operation not permitted", "permission denied")
-_HOOK_REMEDIES = {
-    "kprobe": "kprobes",
-    "kretprobe": "kprobes",
-    "fentry": "trampolines",
-    "fexit": "trampolines",
-    "uprobe": "uprobes",
-    "uretprobe": "uprobes",
-    "usdt": "uprobes",
-    "hardware": "counters",
-    "tracepoint": "tracefs",
-}
 
 
 @dataclass(frozen=True)
@@ -251,7 +241,10 @@ def _kernel_side(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _hook_findings(facts: Mapping[str, Any], *, privileged: bool) -> Iterator[Finding]:
-    for kind, reason in facts.get("hooks", {}).items():
-        detail = reason or "attached and detached"
-        remedy = _HOOK_REMEDIES.get(kind, "newer kernel") if privileged else "capabilities"
-        yield _finding(f"hook {kind}", reason is None, detail, remedy, "limited")
+    for name, reason in facts.get("hooks", {}).items():
+        if reason is None:
+            yield Finding(f"hook {name}", "ok", "attached and detached", {})
+            continue
+        capabilities = remedies.commands("capabilities")
+        fix = {"any": hook_kinds.KINDS[name].fix} if privileged else capabilities
+        yield Finding(f"hook {name}", "limited", reason, fix)

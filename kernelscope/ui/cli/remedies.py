@@ -62,11 +62,6 @@ REMEDIES: Mapping[str, str | Mapping[str, str]] = {
     "tracefs": "sudo mount -t tracefs tracefs /sys/kernel/tracing",
     "lockdown": "boot without lockdown=confidentiality on the kernel's command line "
     "(or with Secure Boot off)",
-    "kprobes": "a kernel built with CONFIG_KPROBES=y (every distribution's stock kernel is)",
-    "trampolines": "a kernel built with CONFIG_FUNCTION_TRACER=y and "
-    "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, and lockdown off",
-    "uprobes": "a kernel built with CONFIG_UPROBE_EVENTS=y",
-    "counters": "a machine with hardware counters; a virtual one needs its host to pass them on",
     "newer kernel": "a newer kernel of the distribution's, then reboot",
     "linux": "run it on Linux; recordings open anywhere: kernelscope.open(FILE)",
 }

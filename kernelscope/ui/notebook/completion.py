@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
+from kernelscope.protocol import hook_kinds
 from kernelscope.tracing import cgroups, options
 from kernelscope.ui import parser
 
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from kernelscope.probe.model import Probe
     from kernelscope.tracing.session import Session
 
-# The kinds that the agent can list; a user probe's target comes before its symbol.
-HOOK_KINDS = (
-    "tracepoint", "rawtracepoint", "tp_btf", "kprobe", "kretprobe", "fentry", "fexit",
-    "uprobe", "uretprobe", "usdt", "profile", "interval", "software", "hardware",
-    "iter", "xdp", "tcx_ingress", "tcx_egress",
-)  # fmt: skip
-_USER_KINDS = ("uprobe", "uretprobe", "usdt")
 COMMANDS = ("live", "search", "show")  # what %ebpf takes in a probe's place
 
 
@@ -92,9 +86,11 @@ def hooks(word: str, session: Session) -> list[str]:
     """Return hooks that start with `word`; names come from the agent if it runs already."""
     kind, colon, rest = word.partition(":")
     if not colon:
-        return [f"{name}:" for name in HOOK_KINDS if name.startswith(word)]
-    target, separator, prefix = rest.rpartition(":") if kind in _USER_KINDS else ("", "", rest)
-    if not session.started or (kind in _USER_KINDS and not separator):
+        return [f"{name}:" for name in hook_kinds.names() if name.startswith(word)]
+    known = hook_kinds.find(kind)
+    in_program = known is not None and known.in_program  # a target comes before its symbol
+    target, separator, prefix = rest.rpartition(":") if in_program else ("", "", rest)
+    if not session.started or (in_program and not separator):
         return []
     try:
         names = session.agent.list(kind, prefix, target)
@@ -108,7 +104,7 @@ def _chosen_hooks(word: str, session: Session) -> list[str]:
     """As `hooks`, for what a probe is to trace, where "c:malloc" will do for "uprobe:c:malloc"."""
     before, comma, last = word.rpartition(",")
     kind = last.partition(":")[0]
-    if ":" not in last or kind in HOOK_KINDS:
+    if ":" not in last or kind in hook_kinds.names():
         found = hooks(last, session)
     else:
         found = [name.removeprefix("uprobe:") for name in hooks(f"uprobe:{last}", session)]

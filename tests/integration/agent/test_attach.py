@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,28 @@ def test_an_excluded_process_is_not_left_out_where_it_was_only_interrupted() -> 
 
 def test_a_library_on_another_mount_namespace_is_traced(tmp_path: Path) -> None:
     assert ask("attach_cases", "count_in_other_mounts", folder=str(tmp_path)) == 23
+
+
+def test_a_kind_added_from_outside_is_attached() -> None:
+    assert ask("attach_cases", "attach_own_kind") == 23
+
+
+def test_a_user_probe_goes_into_the_file_that_was_looked_up(tmp_path: Path) -> None:
+    text = "__attribute__((noinline)) int work(int x) { return x + 1; }\n"
+    main = "int main(int n, char **v) { return work(n) - 2; }\n"
+    programs = []
+    for name, functions in (
+        ("looked-up", text),
+        ("other", "int other(int x) { return x; }\n" + text),
+    ):
+        source = tmp_path / f"{name}.c"
+        source.write_text(functions + main)
+        programs.append(str(tmp_path / name))
+        subprocess.run(["gcc", "-O1", "-o", programs[-1], source], check=True)
+    looked_up, other = programs
+    link = str(tmp_path / "link")
+    counts = ask("attach_cases", "swapped_file", looked_up=looked_up, other=other, link=link)
+    assert counts == [1, 0]
 
 
 def test_when_one_hook_fails_nothing_stays_attached() -> None:

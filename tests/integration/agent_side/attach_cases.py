@@ -13,7 +13,9 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,11 +27,16 @@ from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
 
 from kernelscope.agent.attach import attach, bytecode, hook_availability, loader
 from kernelscope.agent.attach import usdt_arguments as usdt
+from kernelscope.agent.attach.kinds import ATTACHERS
+from kernelscope.agent.attach.kinds.base import Attached, Attacher
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.kernel.process import private_tracefs
 from kernelscope.errors import KernelScopeError
-from kernelscope.protocol import hook_spec
+from kernelscope.protocol import hook_kinds, hook_spec
+from kernelscope.protocol.hook_grammar import ParsedHook
+from kernelscope.protocol.hook_kinds import HookKind
 from kernelscope.protocol.program import Filters, Hook, Program
 
 TRACEFS = Path("/sys/kernel/tracing")
@@ -88,11 +95,11 @@ def read_hits(fd: int, index: int = 0) -> int:
 
 
 def tracing(program: Program, *, number: bool = False) -> tuple[loader.Loaded, Any]:
-    view = hook_availability.KernelView(TRACEFS, program.target_pid)
+    view = KernelView(TRACEFS, program.target_pid)
     bindings = hook_availability.resolve(program.hooks, view)
     functions = tuple(counting(name, number=number) for name in {h.function for h, _ in bindings})
     loaded = loader.load(Object(functions), program, bindings, os.getpid())
-    return loaded, attach.attach(loaded, bindings, program, TRACEFS)
+    return loaded, attach.attach(loaded, bindings, view)
 
 
 class Subject:
@@ -302,8 +309,9 @@ def failing_attach() -> dict[str, Any]:
     program = Program("test", "")
     loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
     before = open_files()
+    view = KernelView(TRACEFS)
     try:
-        attach.attach(loaded, bindings, program, TRACEFS)
+        attach.attach(loaded, bindings, view)
     except KernelScopeError as error:
         return {
             "error": error.to_json(),
@@ -314,29 +322,100 @@ def failing_attach() -> dict[str, Any]:
 
 def agrees(spec: str) -> dict[str, Any]:
     """Return why_not's answer, and what attaching itself said."""
-    reason = hook_availability.why_not(spec, hook_availability.KernelView(TRACEFS))
+    view = KernelView(TRACEFS)
+    reason = hook_availability.why_not(spec, view)
     bindings = [(Hook("count", (spec,)), hook_spec.parse(spec))]
     program = Program("test", "")
     try:
         loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
-        attach.attach(loaded, bindings, program, TRACEFS)
+        attach.attach(loaded, bindings, view)
     except (KernelScopeError, OSError) as error:
         return {"why_not": reason, "attach": str(error)}
     return {"why_not": reason, "attach": None}
 
 
 def why_not(spec: str) -> str | None:
-    return hook_availability.why_not(spec, hook_availability.KernelView(TRACEFS))
+    return hook_availability.why_not(spec, KernelView(TRACEFS))
 
 
 def resolve(any_of: list[str], optional: bool = False) -> list[str]:
-    view = hook_availability.KernelView(TRACEFS)
+    view = KernelView(TRACEFS)
     found = hook_availability.resolve([Hook("count", tuple(any_of), optional)], view)
     return [parsed.spec for _, parsed in found]
 
 
 def listing(kind: str, prefix: str = "", target: str = "") -> list[str]:
-    return hook_availability.listing(kind, prefix, target, hook_availability.KernelView(TRACEFS))
+    return hook_availability.listing(kind, prefix, target, KernelView(TRACEFS))
+
+
+CGROUP = Path("/sys/fs/cgroup/unified")
+
+
+def attach_own_kind() -> int:
+    """Add a kind of hook, attach a program to it, and count the sockets opened meanwhile."""
+    create_hook, verdict = 2, 1  # enum bpf_attach_type: CGROUP_INET_SOCK_CREATE; 1 allows it
+
+    def attach_to_cgroup(prog_fd: int, hook: ParsedHook, _: KernelView) -> Attached:
+        folder = os.open(hook.name, os.O_RDONLY)
+        try:
+            return Attached((syscalls.link_create(prog_fd, folder, create_hook),))
+        finally:
+            os.close(folder)
+
+    def parse(spec: str, kind: str, rest: str) -> ParsedHook:
+        return ParsedHook(kind, spec, name=rest)
+
+    hook_kinds.KINDS["sock_create"] = HookKind(
+        "sock_create", parse, "sock_create:/sys/fs/cgroup", filters="none"
+    )
+    ATTACHERS["sock_create"] = Attacher(
+        9,  # BPF_PROG_TYPE_CGROUP_SOCK
+        attach_to_cgroup,
+        lambda *_: None,
+        lambda *_: (),
+        attach_type=create_hook,
+        verdict=verdict,
+    )
+    root = CGROUP if CGROUP.is_dir() else Path("/sys/fs/cgroup")
+    line = next(x for x in Path("/proc/self/cgroup").read_text().splitlines() if x[:3] == "0::")
+    own = root / line[4:] / "kernelscope-own-kind"
+    own.mkdir()
+    (own / "cgroup.procs").write_text("0")  # so that nobody else's sockets are counted
+    try:
+        loaded, attached = tracing(
+            Program("test", "", hooks=(Hook("count", (f"sock_create:{own}",)),))
+        )
+        for _ in range(WORK):
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+        attach.detach(attached).join()
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+        return read_hits(loaded.map_fds["hits"])
+    finally:
+        (own.parent / "cgroup.procs").write_text("0")
+        own.rmdir()
+
+
+def swapped_file(looked_up: str, other: str, link: str) -> list[int]:
+    """Look a symbol up by a link, point the link elsewhere, attach; return whose calls count.
+
+    The files are programs that call their function `work` and end.
+    """
+    Path(link).symlink_to(looked_up)
+    hook = Hook("count", (f"uprobe:{link}:work",))
+    view = KernelView(TRACEFS)
+    bindings = hook_availability.resolve([hook], view)
+    Path(link).unlink()
+    Path(link).symlink_to(other)
+    program = Program("test", "", hooks=(hook,))
+    loaded = loader.load(Object((counting(),)), program, bindings, os.getpid())
+    attached = attach.attach(loaded, bindings, view)
+    counts = []
+    for path in (looked_up, other):
+        before = read_hits(loaded.map_fds["hits"])
+        subprocess.run([path], check=True)
+        counts.append(read_hits(loaded.map_fds["hits"]) - before)
+    attach.detach(attached).join()
+    return counts
 
 
 def refused_program() -> None:
@@ -367,11 +446,12 @@ def usdt_arguments() -> dict[str, int]:
     with subject(work, gc.disable) as traced:
         hook = Hook("on_gc", ("usdt:/usr/bin/python3:gc__start",))
         filters = Filters(pid=traced.pid)
-        program = usdt.prepare(Program("test", source, hooks=(hook,), filters=filters))
+        view = KernelView(TRACEFS)
+        program = usdt.prepare(Program("test", source, hooks=(hook,), filters=filters), view)
         obj = Compiler(None, TRACEFS).compile(program)
-        bindings = hook_availability.resolve(program.hooks, hook_availability.KernelView(TRACEFS))
+        bindings = hook_availability.resolve(program.hooks, view)
         loaded = loader.load(obj, program, bindings, os.getpid())
-        attached = attach.attach(loaded, bindings, program, TRACEFS)
+        attached = attach.attach(loaded, bindings, view)
         traced.run()
         attach.detach(attached)
         return {str(n): read_hits(loaded.map_fds["hits"], n) for n in range(4)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernelscope.agent.attach import hook_patterns, tracepoint_fields
-from kernelscope.agent.attach.hook_availability import KernelView
+from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.errors import AttachError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook

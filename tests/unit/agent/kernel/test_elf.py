@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelscope.agent.attach import user_probe
+from kernelscope.agent.attach.open_files import OpenFiles
 from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError
 from kernelscope.protocol import hook_spec
@@ -84,7 +85,7 @@ def program(tmp_path: Path) -> str:
 
 
 def places(spec: str) -> list[user_probe.Place]:
-    return user_probe.places(hook_spec.parse(spec))
+    return user_probe.places(hook_spec.parse(spec), OpenFiles())
 
 
 def test_a_symbol_is_found_though_it_ends_another(program: str) -> None:
@@ -107,16 +108,16 @@ def test_a_variable_is_no_function(program: str) -> None:
 
 
 def test_a_place_is_an_offset_in_the_file(program: str) -> None:
-    assert places(f"uprobe:{program}:main+4") == [
-        user_probe.Place(program, TEXT_OFFSET + 36),
-    ]
+    found = places(f"uprobe:{program}:main+4")
+    assert [(place.file.path, place.offset) for place in found] == [(program, TEXT_OFFSET + 36)]
     assert places(f"uprobe:{program}:{TEXT_AT + 8:#x}")[0].offset == TEXT_OFFSET + 8
 
 
 def test_a_usdt_probe_has_every_one_of_its_places(program: str) -> None:
-    assert places(f"usdt:{program}:sold") == [
-        user_probe.Place(program, TEXT_OFFSET + 40, TEXT_OFFSET + 0x200),
-        user_probe.Place(program, TEXT_OFFSET + 80, TEXT_OFFSET + 0x200),
+    found = places(f"usdt:{program}:sold")
+    assert [(place.file.path, place.offset, place.semaphore) for place in found] == [
+        (program, TEXT_OFFSET + 40, TEXT_OFFSET + 0x200),
+        (program, TEXT_OFFSET + 80, TEXT_OFFSET + 0x200),
     ]
 
 
