@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kernelscope.analysis.measure import Measure
+from kernelscope.analysis.percentiles import bucket_of, rank_of, value_at
 from kernelscope.tables.attrs import receipt_of
 
 Numbers = npt.NDArray[np.float64]
@@ -62,23 +63,17 @@ class Sample:
         return len(self.blocks) > 1
 
     def quantiles(self, counts: Numbers, q: Numbers) -> Numbers:
-        """Return percentiles of each row of counts, within a bin by its share: rows x q."""
+        """Return percentiles of each row of counts: rows x q."""
         upto = np.cumsum(counts, axis=-1)
-        found = [self._at(row, q / 100 * row[-1]) for row in np.atleast_2d(upto)]
+        found = [self._at(row, _ranks(q, row[-1]) - 0.5) for row in np.atleast_2d(upto)]
         return np.array(found)
 
-    def _at(self, upto: Numbers, rank: Numbers) -> Numbers:
-        place = np.minimum(np.searchsorted(upto, rank), len(upto) - 1)
-        before = np.where(place > 0, upto[place - 1], 0.0)
-        inside = np.maximum(upto[place] - before, 1e-12)
-        share = np.clip((rank - before) / inside, 0, 1)
-        value: Numbers = self.low[place] + (self.high[place] - self.low[place]) * share
-        return value
+    def _at(self, upto: Numbers, position: Numbers) -> Numbers:
+        return value_at(self.low, self.high, upto, position)
 
     def bounds(self, q: Numbers) -> Numbers:
         """Return the low and the high bound of each percentile's bin: q x 2."""
-        upto = np.cumsum(self.counts)
-        place = np.searchsorted(upto, np.maximum(q / 100 * self.total, 0.5)).clip(0, len(upto) - 1)
+        place = bucket_of(np.cumsum(self.counts), _ranks(q, self.total))
         return np.column_stack([self.low[place], self.high[place]])
 
     def bootstrap(self, q: Numbers, times: int, random: np.random.Generator) -> Numbers:
@@ -110,6 +105,10 @@ class Sample:
         wide = middle + (found - middle) * _widening(drawn)
         within: Numbers = np.clip(wide, found.min(axis=0) / 2, None)
         return within
+
+
+def _ranks(q: Numbers, total: float) -> Numbers:
+    return np.array([rank_of(percent, total) for percent in q.tolist()], np.float64)
 
 
 def _widening(runs: int) -> float:

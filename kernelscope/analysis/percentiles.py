@@ -1,10 +1,12 @@
 """Percentiles with their error bounds. DataFrame in, DataFrame out.
 
 A percentile is the nearest-rank one: p90 of n events is the value of rank ceil(0.9 n), counted
-from the smallest. Of single events it is exact; of a histogram it lies within its bucket's bounds.
+from the smallest. For single events it is exact; in a histogram it is within its bucket's bounds.
 Lost events widen the bounds: they may all have been smaller, or all larger, than those that came.
 
-Of a map that was read at intervals the last reading counts, which holds what all of them counted.
+For a map that was read at intervals the last reading is used: it holds all that was counted.
+
+This is the only implementation: live views (`in_buckets`) and comparisons (`value_at`) use it too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,9 @@ import pandas as pd
 from kernelscope.analysis import readings
 from kernelscope.analysis.measure import Measure, column_names, lost_events, measured
 from kernelscope.errors import AnalysisError
+
+Numbers = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 MAX_LOST = 0.1
 
@@ -51,7 +57,7 @@ def percentiles(
     wanted = _checked_quantiles(q)
     groups = column_names(df, by)
     lost = lost_events(df)
-    _refuse_loss(df, measure, lost, max_lost)
+    _check_loss(df, measure, lost, max_lost)
     rows = []
     for key, group in _groups(df, groups):
         ranked = _Ranked.of(group, measure)
@@ -72,9 +78,6 @@ def _groups(df: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], 
         yield key if isinstance(key, tuple) else (key,), group
 
 
-# --- ranks ---------------------------------------------------------------------------------------
-
-
 def _checked_quantiles(q: float | Sequence[float]) -> list[float]:
     wanted = [float(item) for item in (q if isinstance(q, Sequence) else [q])]
     for percent in wanted:
@@ -85,7 +88,7 @@ def _checked_quantiles(q: float | Sequence[float]) -> list[float]:
     return wanted
 
 
-def _refuse_loss(df: pd.DataFrame, measure: Measure, lost: int, max_lost: float) -> None:
+def _check_loss(df: pd.DataFrame, measure: Measure, lost: int, max_lost: float) -> None:
     total = int(df["count"].sum()) if measure.is_histogram else len(df)
     share = lost / (total + lost) if lost else 0.0
     if share > max_lost:
@@ -97,6 +100,66 @@ def _refuse_loss(df: pd.DataFrame, measure: Measure, lost: int, max_lost: float)
         )
 
 
+# --- ranks and buckets ---------------------------------------------------------------------------
+
+
+def rank_of(percent: float, total: float) -> int:
+    """Return the nearest rank: ceil(percent / 100 * total), at least 1; exact for whole totals."""
+    share = _share(percent)
+    if float(total).is_integer():
+        return max(1, -(-int(total) * share.numerator // share.denominator))
+    return max(1, math.ceil(total * share * (1 - 1e-12)))
+
+
+@lru_cache(maxsize=64)
+def _share(percent: float) -> Fraction:
+    return Fraction(str(percent)) / 100
+
+
+def bucket_of(upto: npt.NDArray[Any], rank: float | Numbers) -> Places:
+    """Return the bucket of each rank. upto: how many events there are up to each bucket's end."""
+    found: Places = np.minimum(np.searchsorted(upto, rank), len(upto) - 1)
+    return found
+
+
+def value_at(
+    low: npt.NDArray[Any],
+    high: npt.NDArray[Any],
+    upto: npt.NDArray[Any],
+    position: float | Numbers,
+) -> Numbers:
+    """Return the value at a position among the events. upto: as of `bucket_of`.
+
+    Event k (from 1) is at position k - 0.5: a bucket's events are spread evenly over it.
+    """
+    at = bucket_of(upto, position)
+    before = np.where(at > 0, upto[at - 1], 0)
+    return _within(low[at], high[at], (position - before) / np.maximum(upto[at] - before, 1e-12))
+
+
+def _within(low: Numbers, high: Numbers, share: Numbers) -> Numbers:
+    value: Numbers = low + (high - low) * np.clip(share, 0, 1)
+    return value
+
+
+def in_buckets(
+    low: Numbers, high: Numbers, counts: Numbers, percent: float
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the best guess and the bounds of one percentile for each row of counts.
+
+    counts: (rows, buckets); they may be fractions of events. An empty row gives NaN.
+    """
+    upto = np.cumsum(counts, axis=1)
+    total = upto[:, -1]
+    rank = np.minimum([rank_of(percent, each) for each in total.tolist()], total)
+    at = np.minimum((upto < rank[:, None] * (1 - 1e-9)).sum(axis=1), len(low) - 1)
+    inside = counts[np.arange(len(counts)), at]
+    before = upto[np.arange(len(counts)), at] - inside
+    position = rank - np.minimum(0.5, inside / 2)
+    guess = _within(low[at], high[at], (position - before) / np.where(inside > 0, inside, 1))
+    return tuple(np.where(total > 0, each, np.nan) for each in (guess, low[at], high[at]))  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class _Ranked:
     """Values or buckets in order, with how many events there are up to each.
@@ -104,8 +167,8 @@ class _Ranked:
     floor: what no lost event can have been below: 0 where nothing that came was negative.
     """
 
-    low: npt.NDArray[Any]
-    high: npt.NDArray[Any]
+    low: Numbers
+    high: Numbers
     upto: npt.NDArray[np.int64]
     floor: float
 
@@ -125,24 +188,10 @@ class _Ranked:
         return int(self.upto[-1]) if len(self.upto) else 0
 
     def percentile(self, percent: float, lost: int) -> tuple[float, float, float]:
-        """Return the best guess and the bounds between which the true percentile lies."""
-        value = self._guess(_rank(percent, self.total))
-        rank = _rank(percent, self.total + lost)
+        """Return the best guess and the bounds between which the true percentile is."""
+        guess = value_at(self.low, self.high, self.upto, rank_of(percent, self.total) - 0.5)
+        rank = rank_of(percent, self.total + lost)
         # rank - lost: all lost events were smaller. rank: all of them were larger.
-        low = self.low[self._at(rank - lost)] if rank > lost else self.floor
-        high = self.high[self._at(rank)] if rank <= self.total else math.inf
-        return value, float(low), float(high)
-
-    def _at(self, rank: int) -> int:
-        return int(np.searchsorted(self.upto, rank))
-
-    def _guess(self, rank: int) -> float:
-        at = self._at(rank)
-        before = int(self.upto[at - 1]) if at else 0
-        share = (rank - before - 0.5) / (int(self.upto[at]) - before)
-        return float(self.low[at] + (self.high[at] - self.low[at]) * share)
-
-
-def _rank(percent: float, total: int) -> int:
-    """Return ceil(percent / 100 * total), at least 1, without a float's rounding."""
-    return max(1, math.ceil(Fraction(str(percent)) * total / 100))
+        low = self.low[bucket_of(self.upto, rank - lost)] if rank > lost else self.floor
+        high = self.high[bucket_of(self.upto, rank)] if rank <= self.total else math.inf
+        return float(guess), float(low), float(high)

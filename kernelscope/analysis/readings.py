@@ -1,16 +1,17 @@
-"""Tables of maps that were read at intervals: each reading holds all that was counted so far.
+"""Tables of maps that were read at intervals: each reading holds everything counted so far.
 
     counts = kernelscope.run("syscount", duration=10, interval=1)["calls"]
     readings.increments(counts)    # what each second added
 
-Whatever adds rows up must take the last reading alone, or the increments. A table says that it
-holds readings in its receipt, under "readings": how each column that grows is added up.
+To add up rows, use the last reading alone, or the increments. A table's receipt states that it
+holds readings, under "readings": how each column that grows is added up.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api import types
 
@@ -34,7 +35,7 @@ def increments(df: pd.DataFrame) -> pd.DataFrame:
 
     Columns: as the table's, "time" being the reading before (or the run's start); the columns that
     grow hold what was added, and rows that added nothing are left out. Columns of a least or most
-    are left out: what it was within an interval is not known.
+    are left out: their value within an interval is not known.
     """
     grow = growing(df)
     sums = [name for name, how in grow.items() if how == "sum" and name in df.columns]
@@ -43,16 +44,34 @@ def increments(df: pd.DataFrame) -> pd.DataFrame:
     keys = [name for name in df.columns if name not in grow and name != "time"]
     kept = df[["time", *keys, *sums]].sort_values("time", kind="stable", ignore_index=True)
     numbers = kept[sums].astype({name: _signed(kept[name]) for name in sums})
-    before = (
-        numbers.groupby([kept[key] for key in keys], dropna=False, observed=True).shift()
-        if keys
-        else numbers.shift()
+    before = _before(numbers, kept, keys)
+    result = kept.assign(
+        **{name: added(numbers[name], before[name]).astype(kept[name].dtype) for name in sums}
     )
-    added = (numbers - before.fillna(0)).clip(lower=0)  # an entry that was deleted begins anew
-    result = kept.assign(**{name: added[name].astype(kept[name].dtype) for name in sums})
     result["time"] = begins(kept["time"], df)
-    shown = result[(added != 0).any(axis=1)].reset_index(drop=True)
+    shown = result[(result[sums] != 0).any(axis=1)].reset_index(drop=True)
     return _unmarked(shown[[name for name in df.columns if name in shown.columns]], df)
+
+
+def _before(numbers: pd.DataFrame, kept: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return each entry's numbers in the reading before; 0 where that reading did not have it."""
+    reading = kept["time"].rank(method="dense").rename("_reading")
+    with_reading = numbers.assign(_reading=reading)
+    shifted = (
+        with_reading.groupby([kept[key] for key in keys], dropna=False, observed=True).shift()
+        if keys
+        else with_reading.shift()
+    )
+    followed = shifted["_reading"] == reading - 1
+    return shifted[list(numbers.columns)].where(followed, 0)
+
+
+def added(now: Any, before: Any) -> Any:
+    """Return what was added since the reading before: the one rule for what a map counted.
+
+    A number that fell is of an entry that was deleted and counted from 0 again.
+    """
+    return np.where(now >= before, now - before, now)
 
 
 def _signed(column: pd.Series[Any]) -> str:

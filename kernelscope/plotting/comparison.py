@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from kernelscope.analysis.measure import Measure
 from kernelscope.plotting import charts, figure
 from kernelscope.plotting.figure import GREY, INK, PALETTE, Figure
 from kernelscope.plotting.theme import LIGHT
 
-if TYPE_CHECKING:
-    from kernelscope.comparison import Comparison
-
 _SPREAD = 1.5  # of an interval's ends shown at most, as a share: the rest is cut off
 
 
-def draw(comparison: Comparison, title: str = "") -> Figure:
-    """Return the picture; of tables that measure nothing, the change of the rate alone."""
-    before, after = comparison.tables
-    measure = comparison.measure
+def draw(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    measure: Measure | None,
+    changes: pd.DataFrame,
+    title: str,
+) -> Figure:
+    """Return the picture; of tables that measure nothing, the change of the rate alone.
+
+    changes: as of `kernelscope.comparison.Comparison`.
+    """
+    before, after = tables
     width = 7.0 if measure is None else 12.0
-    result, axes = figure.new(after, title or comparison.verdict, width=width, height=4.6)
+    result, axes = figure.new(after, title, width=width, height=4.6)
     axes.remove()
     with mpl.rc_context(figure.style(LIGHT)):
         if measure is None:
-            _draw_changes(result.add_subplot(), comparison)
+            _draw_changes(result.add_subplot(), changes)
             return result
-        curves, changes = result.subplots(1, 2, width_ratios=[3, 2])
+        curves, right = result.subplots(1, 2, width_ratios=[3, 2])
     charts.draw_curves(curves, [("before", before), ("after", after)], measure)
     curves.legend(frameon=False, fontsize=11, loc="upper left")
-    _draw_changes(changes, comparison)
+    _draw_changes(right, changes)
     return result
 
 
-def _draw_changes(axes: Axes, comparison: Comparison) -> None:
+def _draw_changes(axes: Axes, table: pd.DataFrame) -> None:
     """Draw each change as a point on its interval; what is no change is hollow and grey.
 
     One beyond what is shown is an arrowhead at the edge.
     """
-    table = comparison.changes
     change = table["change"].to_numpy(np.float64)
     ends = [table[name].to_numpy(np.float64) for name in ("low", "high")]
     low, high = (np.clip(np.nan_to_num(each), -1, _SPREAD) for each in ends)

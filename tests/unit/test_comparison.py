@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from kernelscope.analysis.percentiles import percentiles
 from kernelscope.comparison import Comparison, compare
 from kernelscope.errors import AnalysisError
 from kernelscope.tables.histogram import slot_bounds
@@ -91,9 +92,20 @@ def test_the_rate_and_what_moved_most_are_told() -> None:
     found = compare(before, after, by="comm")
 
     assert changes(found)["rate"]
-    assert "more events a second" in found.verdict
+    assert "more events per second" in found.verdict
     assert found.moved["comm"].iloc[0] == "backup"
     assert found.moved["difference"].iloc[0] == pytest.approx(900)
+
+
+@both
+def test_its_percentiles_are_those_of_the_tables(made: Any) -> None:
+    before, after = made(values(1), 1), made(values(2), 2)
+
+    found = compare(before, after, resamples=100).changes
+
+    for side, table in (("before", before), ("after", after)):
+        own = percentiles(table)["value_ns"].tolist()
+        assert found[side].tolist()[:3] == own
 
 
 def test_a_table_of_counts_is_compared_by_its_rate() -> None:

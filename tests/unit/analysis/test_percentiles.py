@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope.analysis import percentiles, top
+from kernelscope.analysis import bootstrap, measure, percentiles
 from kernelscope.errors import AnalysisError
 from kernelscope.tables.histogram import slot_bounds
 
@@ -136,41 +136,55 @@ def test_what_cannot_be_answered_is_refused(column: str | None, q: float, messag
         percentiles.percentiles(frame, column, q)
 
 
-def test_top_adds_up_and_puts_the_rest_together() -> None:
-    frame = pd.DataFrame({"comm": list("aabbcd"), "count": [1, 2, 10, 10, 4, 3]})
-
-    found = top.top(frame, 2)
-
-    assert found["comm"].tolist() == ["b", "c", "other"]
-    assert found["count"].tolist() == [20, 4, 6]
-    assert found["share"].tolist() == pytest.approx([20 / 30, 4 / 30, 6 / 30])
-
-
-def test_top_counts_rows_where_nothing_is_to_be_added() -> None:
-    frame = pd.DataFrame({"pid": [4, 4, 9], "comm": ["x", "x", "y"]})
-
-    found = top.top(frame, 5, by=["pid", "comm"])
-
-    assert found.to_dict("list") == {
-        "pid": [4, 9],
-        "comm": ["x", "y"],
-        "count": [2, 1],
-        "share": [2 / 3, 1 / 3],
-    }
-
-
-def test_the_other_row_has_no_number_for_a_key_of_numbers() -> None:
-    frame = pd.DataFrame({"pid": [4, 9, 11], "comm": ["x", "y", "z"]})
-
-    found = top.top(frame, 1, by=["pid", "comm"])
-
-    assert found["comm"].tolist() == ["x", "other"]
-    assert pd.isna(found["pid"].iloc[1])
-    assert top.top(frame, 1, by="pid")["pid"].tolist() == ["4", "other"]
-
-
-def test_results_carry_the_receipt_on() -> None:
+def test_percentiles_keep_the_receipt() -> None:
     frame = events([1, 2, 3], lost=0)
 
     assert percentiles.percentiles(frame).attrs == frame.attrs
-    assert top.top(frame, by="pid").attrs == frame.attrs
+
+
+def test_tables_live_views_and_comparisons_have_the_same_percentiles() -> None:
+    frame = pd.DataFrame(
+        {
+            "latency_low_us": [8, 9, 10, 64],
+            "latency_high_us": [9, 10, 11, 72],
+            "count": [1, 2, 1, 1],
+        }
+    )
+    low, high = (frame[f"latency_{end}_us"].to_numpy(float) for end in ("low", "high"))
+    counts = frame["count"].to_numpy(float)
+    sample, _ = bootstrap.samples(frame, frame, measure.measured(frame))
+
+    table = percentiles.percentiles(frame, q=[50, 90, 99])
+    live = [percentiles.in_buckets(low, high, counts[None, :], q) for q in (50, 90, 99)]
+    compared = sample.quantiles(counts, np.array([50.0, 90.0, 99.0]))
+
+    assert table["value_us"].tolist() == [9.75, 68.0, 68.0]
+    assert [float(value[0]) for value, _, _ in live] == [9.75, 68.0, 68.0]
+    assert compared.tolist() == [[9.75, 68.0, 68.0]]
+    assert [(float(low[0]), float(high[0])) for _, low, high in live] == [
+        (9.0, 10.0),
+        (64.0, 72.0),
+        (64.0, 72.0),
+    ]
+
+
+@untimed
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), PERCENTS)
+def test_rows_of_counts_have_the_percentiles_of_tables(values: list[int], percent: float) -> None:
+    edges = np.unique(slot_bounds(np.arange(64), "log_linear")[0]).astype(float)
+    counts = np.histogram(values, edges)[0].astype(float)
+    row = percentiles.percentiles(bucketed(values), q=[percent]).iloc[0]
+
+    found = percentiles.in_buckets(edges[:-1], edges[1:], np.stack([counts, counts * 0]), percent)
+
+    assert [each[0] for each in found] == pytest.approx(row.tolist()[1:])
+    assert all(np.isnan(each[1]) for each in found)
+
+
+def test_a_row_of_fractions_of_events_has_percentiles() -> None:
+    edges = np.array([0.0, 10.0, 20.0])
+
+    value, low, high = percentiles.in_buckets(edges[:-1], edges[1:], np.array([[0.2, 0.2]]), 99)
+
+    assert 10 < value[0] < 20
+    assert (low[0], high[0]) == (10, 20)

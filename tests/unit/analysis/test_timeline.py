@@ -98,6 +98,16 @@ def test_readings_are_not_added_up_but_told_apart() -> None:
     assert added["count"].dtype == np.uint64
 
 
+def test_a_deleted_entry_counts_from_zero_again() -> None:
+    frame = events([1, 1, 2, 3, 3], comm=["a", "b", "b", "a", "b"], count=[10, 7, 3, 12, 5])
+    frame.attrs["kernelscope"]["readings"] = {"count": "sum"}
+
+    found = readings.increments(frame)
+
+    # b fell from 7 to 3: it was deleted, and 3 are new; a was not there in the second reading.
+    assert found.groupby("comm")["count"].sum().to_dict() == {"a": 22, "b": 12}
+
+
 def test_percentiles_and_totals_of_readings_are_those_of_the_last() -> None:
     frame = readings_of_a_map()
 
