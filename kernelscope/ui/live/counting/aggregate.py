@@ -14,9 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
+from kernelscope.analysis import readings
+from kernelscope.analysis.percentiles import Numbers, Places
 from kernelscope.ui.live.counting.shape import Shape
 from kernelscope.ui.live.counting.top_groups import TopGroups
-from kernelscope.ui.live.counting.value_grid import Numbers, Places, ValueGrid
+from kernelscope.ui.live.counting.value_grid import ValueGrid
 from kernelscope.ui.live.counting.window import Window
 
 _GROUP_SLOTS = 2048  # pairs of a group and a slot that are kept
@@ -84,7 +86,7 @@ class Aggregate:
         new = None
         if slots is not None and self.grid is not None:
             now = np.bincount(slots, weights, len(self.grid)).astype(np.float64)
-            new = np.clip(now - self._slots, 0, None)
+            new = readings.added(now, self._slots)
             self._slots = now
         if shape.group and slots is not None:
             found = _by_slot(frame[shape.group], slots, weights)
@@ -95,7 +97,7 @@ class Aggregate:
             tops.add(at_ns, _new_in(named, self._named.get(label, {})))
             self._named[label] = named
         amount = float(weights.sum())
-        events = max(0.0, amount - self._amount) if new is None else float(new.sum())
+        events = float(readings.added(amount, self._amount) if new is None else new.sum())
         self._amount, self._read_ns = amount, at_ns
         self.window.spread(new, events, min(start, at_ns), at_ns)
         self.events += round(events)
@@ -131,10 +133,7 @@ def _by_slot(
 
 
 def _new_in(now: dict[Hashable, float], before: dict[Hashable, float]) -> dict[Hashable, float]:
-    """Return what was added; a count that fell was deleted and started again from 0."""
-    added = {}
-    for name, number in now.items():
-        more = number - before.get(name, 0)
-        if more:
-            added[name] = more if more > 0 else number
-    return added
+    """Return what a reading added, by name; names to which it added nothing are left out."""
+    numbers = np.fromiter(now.values(), np.float64, len(now))
+    new = readings.added(numbers, np.fromiter((before.get(n, 0.0) for n in now), np.float64))
+    return {name: number for name, number in zip(now, new.tolist(), strict=True) if number}

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from kernelscope.analysis.percentiles import Numbers, Places, in_buckets
 from kernelscope.probe.model import Column
 from kernelscope.tables import column_kinds as kinds
 from kernelscope.tables.histogram import slot_bounds
 from kernelscope.units import NANOSECONDS
-
-Numbers = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 
 _SLOTS = {"log_linear": 496, "log2": 65, "linear": 512}
 
@@ -52,19 +49,9 @@ class ValueGrid:
     def percentile(self, counts: Numbers, percent: float) -> tuple[Numbers, Numbers, Numbers]:
         """Return best guess, low and high bound for each row of `counts`; NaN for an empty row.
 
-        counts: shape (rows, slots). The guess is interpolated within its slot.
+        counts: shape (rows, slots).
         """
-        upto = np.cumsum(counts, axis=1)
-        total = upto[:, -1]
-        rank = np.maximum(percent / 100 * total, np.minimum(total, 1e-9))
-        slot = np.minimum((upto < rank[:, None] * (1 - 1e-9)).sum(axis=1), len(self) - 1)
-        rows = np.arange(len(counts))
-        inside = counts[rows, slot]
-        share = 1 - (upto[rows, slot] - rank) / np.where(inside > 0, inside, 1)
-        low, high = self.edges[slot], self.edges[slot + 1]
-        empty = total <= 0
-        guess = low + (high - low) * np.clip(share, 0, 1)
-        return tuple(np.where(empty, np.nan, each) for each in (guess, low, high))  # type: ignore[return-value]
+        return in_buckets(self.edges[:-1], self.edges[1:], counts, percent)
 
 
 def _divisor(column: Column) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernelscope.ui.live.counting.value_grid import Numbers, Places
+from kernelscope.analysis.percentiles import Numbers, Places
 
 HISTORY_S = 600
 BIN_NS = 250_000_000

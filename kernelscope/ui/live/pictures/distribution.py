@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from kernelscope import units
+from kernelscope.analysis.percentiles import Numbers
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Shape
-from kernelscope.ui.live.counting.value_grid import Numbers, ValueGrid
+from kernelscope.ui.live.counting.value_grid import ValueGrid
 from kernelscope.ui.live.pictures.axes import Ceiling, Span, count_ticks, log_ticks
 from kernelscope.ui.live.pictures.base import NO_EVENTS, PERCENTS, RIGHT, TOP, Picture, grid_of
 from kernelscope.ui.live.pictures.canvas import Label, fitted

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from kernelscope.ui.live.counting.value_grid import Numbers, ValueGrid
+from kernelscope.analysis.percentiles import Numbers
+from kernelscope.ui.live.counting.value_grid import ValueGrid
 
 LEAST = 2.0**-10  # values without a logarithm (0 and below) are drawn here
 _PER_OCTAVE = 4

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from kernelscope import units
+from kernelscope.analysis.percentiles import Numbers
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Shape
-from kernelscope.ui.live.counting.value_grid import Numbers
 from kernelscope.ui.live.pictures.axes import Span, log_ticks
 from kernelscope.ui.live.pictures.base import EDGE, NOTE, PERCENTS, grid_of
 from kernelscope.ui.live.pictures.canvas import Label
