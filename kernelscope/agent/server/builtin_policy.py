@@ -93,7 +93,7 @@ def _description(source: str) -> dict[str, Any] | None:
 @lru_cache(maxsize=None)
 def _read(source: Path) -> dict[str, Any]:
     try:
-        import tomllib
+        import tomllib  # novm: 3.11; without it the policy refuses
     except ImportError:
         raise AgentRefusedError(
             "this machine's policy cannot be applied: the agent's Python is older than 3.11",
