@@ -6,8 +6,10 @@ import argparse
 import sys
 import time
 
-from benchmarks import kept, parts, report, soak
-from benchmarks.figures import Figure, Form, prepared_bcc
+from benchmarks.measure import results_store
+from benchmarks.measure.measurement import Figure, Form, prepared_bcc
+from benchmarks.report.report import report
+from benchmarks.suites import soak, tool_comparison
 
 SHORT_ROUNDS, FULL_ROUNDS = 2, 3
 # What changes little from round to round, or takes long, is measured once in a run.
@@ -16,10 +18,12 @@ _ONCE_IN_SHORT = ("flood", *_ONCE)
 
 
 def main() -> None:
-    """Measure, add to benchmarks/results.json, and write benchmarks/RESULTS.md."""
+    """Measure, add to results/results.json, and write benchmarks/RESULTS.md."""
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="every row: 26 minutes, not 3")
-    parser.add_argument("--only", choices=list(parts.PARTS), action="append", help="this part only")
+    parser.add_argument(
+        "--only", choices=list(tool_comparison.PARTS), action="append", help="this part only"
+    )
     parser.add_argument("--rounds", type=int, help="how often each part is measured")
     parser.add_argument("--report", action="store_true", help="measure nothing, write RESULTS.md")
     parser.add_argument("--soak", type=float, metavar="S", help="one run that long: 3600")
@@ -34,7 +38,7 @@ def main() -> None:
 def _measure(options: argparse.Namespace) -> None:
     rounds = options.rounds or (FULL_ROUNDS if options.full else SHORT_ROUNDS)
     form = Form(options.full, rounds)
-    chosen = options.only or list(parts.PARTS)
+    chosen = options.only or list(tool_comparison.PARTS)
     found: dict[str, list[list[Figure]]] = {name: [] for name in chosen}
     took = dict.fromkeys(chosen, 0.0)
     with prepared_bcc() as headers:
@@ -46,13 +50,13 @@ def _measure(options: argparse.Namespace) -> None:
                 sys.stderr.write(f"{clock} round {number} of {rounds}: {name}\n")
                 begun = time.monotonic()
                 try:
-                    found[name].append(parts.PARTS[name](form))
+                    found[name].append(tool_comparison.PARTS[name](form))
                 except Exception as error:  # one part must not take the others' figures with it
                     sys.stderr.write(f"{name} failed: {error}\n")
                     continue
                 finally:
                     took[name] += time.monotonic() - begun
-                kept.add(name, form, headers, took[name], found[name])
+                results_store.add(name, form, headers, took[name], found[name])
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-from e2e.browser.jupyter_lab import Lab, opened
-from e2e.browser.needs import IN_A_BROWSER
+from e2e.needs import IN_A_BROWSER
 from integration.support.notebook_kernel import becomes, maps
 from playwright.sync_api import expect
+
+from tools.browser.jupyter_lab import Lab, opened
 
 pytestmark = IN_A_BROWSER
 

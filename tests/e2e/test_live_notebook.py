@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools.notebooks import make_notebooks
+
 ROOT = Path(__file__).parents[2]
-MAKE = runpy.run_path(str(ROOT / "script" / "make_notebooks.py"), run_name="make_notebooks")
 NOTEBOOK = ROOT / "notebooks" / "live.ipynb"
 RECORDINGS = ROOT / "notebooks" / "recordings"
 VIEWS = ("%ebpf live biosnoop", "run.live(", "%ebpf live -o machine")
@@ -18,7 +18,7 @@ MARK = "not measured on this machine"
 
 
 def run(folder: Path) -> Any:
-    notebook, failed = MAKE["execute"](folder, NOTEBOOK)
+    notebook, failed = make_notebooks.execute(folder, NOTEBOOK)
     assert failed is None, failed
     return notebook
 
@@ -26,9 +26,10 @@ def run(folder: Path) -> Any:
 def view(notebook: Any, begins: str) -> list[Any]:
     """Return the pictures that a view showed last."""
     (cell,) = [cell for cell in notebook.cells if begins in cell.source and cell.outputs]
-    (shown,) = [each.data[MAKE["VIEW"]] for each in cell.outputs if MAKE["VIEW"] in each.data]
-    state = notebook.metadata.widgets[MAKE["STATE"]].state
-    return list(MAKE["frames"](state, shown["model_id"]))
+    view = make_notebooks.VIEW
+    (shown,) = [each.data[view] for each in cell.outputs if view in each.data]
+    state = notebook.metadata.widgets[make_notebooks.STATE].state
+    return list(make_notebooks.frames(state, shown["model_id"]))
 
 
 def has_colours(picture: Any) -> bool:
@@ -47,7 +48,7 @@ def test_its_views_have_drawn_what_happened(
     assert [len(pictures) for pictures in drawn] == [1, 1, TILES]
     assert all(has_colours(picture) for pictures in drawn for picture in pictures)
 
-    MAKE["freeze"](notebook)
+    make_notebooks.freeze(notebook)
     assert MARK not in str(notebook)
     assert stored(notebook) == len(VIEWS) + 2
 
@@ -62,7 +63,7 @@ def test_it_shows_recordings_where_there_is_no_kernel_to_ask(
 
 
 def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
-    notebook = MAKE["nbformat"].read(NOTEBOOK, as_version=4)
+    notebook = make_notebooks.nbformat.read(NOTEBOOK, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)
     assert stored(notebook) == len(VIEWS) + 2

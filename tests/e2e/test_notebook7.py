@@ -13,11 +13,12 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("notebook", reason="Notebook 7 is not installed")
 
-from e2e.browser.jupyter_lab import NOTEBOOK_7, Lab, opened
-from e2e.browser.live_view import drawn, events, press, status
-from e2e.browser.needs import IN_A_BROWSER
+from e2e.needs import IN_A_BROWSER
 from integration.support.notebook_kernel import becomes, maps
 from playwright.sync_api import Locator, expect
+
+from tools.browser.jupyter_lab import NOTEBOOK_7, Lab, opened
+from tools.browser.live_view import drawn, events, press, status
 
 pytestmark = IN_A_BROWSER
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -14,22 +13,23 @@ import nbformat
 import pytest
 
 from kernelscope.io import recording
+from tools.notebooks import run_notebook
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 RECORDINGS = NOTEBOOKS / "recordings"
-DEMO = runpy.run_path(str(ROOT / "script" / "run_demo.py"), run_name="run_demo")
 # Those with recordings of their own; the others have tests of their own.
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if path.is_dir())
 MARK = "not measured on this machine"
 REFUSED_ON_PURPOSE = "raises-exception"  # the tag of a cell that shows an error
 FOREIGN = ("/work/", "/tmp/vtest", "/home/", "/root/")
 RUN = """
-import runpy, sys
+import sys
 from pathlib import Path
-demo = runpy.run_path(sys.argv[1], run_name="run_demo")
-notebook, failed = demo["execute"](Path(sys.argv[3]), Path(sys.argv[2]))
-demo["nbformat"].write(notebook, Path(sys.argv[3]) / "done.ipynb")
+import nbformat
+from tools.notebooks import run_notebook
+notebook, failed = run_notebook.execute(Path(sys.argv[2]), Path(sys.argv[1]))
+nbformat.write(notebook, Path(sys.argv[2]) / "done.ipynb")
 sys.exit(str(failed) if failed else 0)
 """
 
@@ -52,17 +52,17 @@ def test_it_holds_on_this_kernel(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
-    notebook, failed = DEMO["execute"](tmp_path, NOTEBOOKS / f"{name}.ipynb")
+    notebook, failed = run_notebook.execute(tmp_path, NOTEBOOKS / f"{name}.ipynb")
     assert failed is None, failed
     assert pictures(notebook) == pictures(kept(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_holds_from_recordings_without_privilege(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUN, str(ROOT / "script" / "run_demo.py")]
+    command = [sys.executable, "-c", RUN]
     ran = subprocess.run(
         [*unprivileged(), *command, str(NOTEBOOKS / f"{name}.ipynb"), str(tmp_path)],
-        env={**os.environ, "KERNELSCOPE_REPLAY": str(RECORDINGS / name)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERNELSCOPE_REPLAY": str(RECORDINGS / name)},
         capture_output=True,
         text=True,
         timeout=300,

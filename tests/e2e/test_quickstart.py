@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+from tools.notebooks import run_notebook
+
 ROOT = Path(__file__).parents[2]
-DEMO = runpy.run_path(str(ROOT / "script" / "run_demo.py"), run_name="run_demo")
 MARK = "not measured on this machine"
 
 
 def run(folder: Path) -> Any:
-    notebook, failed = DEMO["execute"](folder)
+    notebook, failed = run_notebook.execute(folder)
     assert failed is None, failed
-    DEMO["write"](notebook, folder)
+    run_notebook.write(notebook, folder)
     return notebook
 
 
@@ -50,7 +51,7 @@ LEFT = {
 def test_it_replays_where_there_is_no_kernel_to_ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(DEMO["RECORDINGS"]))
+    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(run_notebook.RECORDINGS))
     shown = tables(run(tmp_path))
     assert left_in(tmp_path) == LEFT
     assert shown
@@ -66,7 +67,7 @@ def test_it_asks_this_kernel_where_it_may(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
-    notebook = DEMO["nbformat"].read(DEMO["NOTEBOOK"], as_version=4)
+    notebook = nbformat.read(run_notebook.NOTEBOOK, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2

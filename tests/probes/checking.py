@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from probes.loads import Load
 
 import kernelscope
+from workloads.probes import Load
 
 IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
 # An emulated CPU stands still now and then, and its sampling clock with it.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
 
 import kernelscope
 from kernelscope.errors import AttachError, ParameterError
 from kernelscope.tracing import session
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

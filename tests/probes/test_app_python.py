@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
 
 from kernelscope.agent.kernel.elf import ElfFile
 from kernelscope.errors import AttachError
 from kernelscope.tracing import session
+from workloads.probes import started
 
 PYTHON = "/usr/bin/python3"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import Load, started
 
 import kernelscope
 from kernelscope.errors import AttachError, KernelScopeError, ParameterError
+from workloads.probes import Load, started
 
 pytestmark = pytest.mark.kernel
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from probes.checking import in_one_of_four, one, traced
-from probes.loads import started
 
 import kernelscope
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

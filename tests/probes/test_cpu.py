@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from probes.checking import SAMPLING, in_one_of_four, traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

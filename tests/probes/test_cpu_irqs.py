@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from probes import checking
 from probes.checking import IN_GUEST, in_one_of_four
-from probes.loads import Load, started
 
 import kernelscope
+from workloads.probes import Load, started
 
 pytestmark = pytest.mark.kernel
 

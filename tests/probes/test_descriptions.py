@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probes import loads, record
 
 from kernelscope.agent.source import prelude_trim
 from kernelscope.probe import catalogue
@@ -17,9 +16,11 @@ from kernelscope.probe.model import Probe
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.probe_folder import probe_folder
 from kernelscope.tracing.request import from_probe
+from tools.record import probe_records
+from workloads import probes
 
 PROBES = catalogue.catalogue()
-PICTURES = record.PATH.parent / "probes"
+PICTURES = probe_records.PATH.parent / "probes"
 SOURCES = sorted(probe_folder().rglob("*.[ch]"))
 _MEASURES = {"duration", "slot"}
 _UNIT = re.compile(r"_(ns|us|ms|s|bytes)\Z")
@@ -120,7 +121,7 @@ def test_the_example_is_real_output(probe: Probe) -> None:
 
 @every_probe
 def test_the_check_has_a_load_of_a_prime_number_of_events(probe: Probe) -> None:
-    assert probe.check.load in loads.names()
+    assert probe.check.load in probes.names()
     assert probe.check.expect
     assert probe.check.events > 1
     assert all(probe.check.events % divisor for divisor in range(2, probe.check.events))
@@ -137,7 +138,9 @@ def test_the_check_is_run_by_a_test_of_the_probes_area(probe: Probe) -> None:
 
 def recorded(probe: Probe) -> list[dict[str, Any]]:
     """Return what docs/probes.json says of a probe, kernel by kernel."""
-    return [kernel["probes"].get(probe.name, {}) for kernel in record.read()["kernels"].values()]
+    return [
+        kernel["probes"].get(probe.name, {}) for kernel in probe_records.read()["kernels"].values()
+    ]
 
 
 @pytest.mark.skipif(not any(PICTURES.glob("*.png")), reason="no probe has been recorded yet")
@@ -151,7 +154,7 @@ def test_there_is_a_picture_of_a_run(probe: Probe) -> None:
     assert picture.stat().st_size < 64 << 10
 
 
-@pytest.mark.skipif(not record.PATH.is_file(), reason="no probe has been recorded yet")
+@pytest.mark.skipif(not probe_records.PATH.is_file(), reason="no probe has been recorded yet")
 @every_probe
 def test_what_it_costs_was_recorded_with_the_hooks_that_it_has_now(probe: Probe) -> None:
     rows = recorded(probe)

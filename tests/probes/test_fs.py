@@ -6,7 +6,8 @@ import os
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from probes.checking import one, traced
 from probes.disks import disk_of, io_of, mounted_ext4
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from probes.checking import one, traced
 from probes.disks import io_of
-from probes.loads import started
 
 from kernelscope.tracing.session import default_session
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

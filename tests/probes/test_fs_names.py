@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
 
 from kernelscope.tracing import cgroups
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from probes.checking import traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from probes.checking import in_one_of_four, one, traced
 from probes.disks import mounted_ext4
-from probes.loads import started
 
 from kernelscope.errors import LostEventsWarning
 from kernelscope.tracing import cgroups
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

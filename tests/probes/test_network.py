@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

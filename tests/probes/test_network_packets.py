@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from probes import checking
 from probes.checking import one, traced
-from probes.loads import started
 
 import kernelscope
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

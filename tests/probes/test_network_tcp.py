@@ -7,7 +7,8 @@ import socket
 import pandas as pd
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

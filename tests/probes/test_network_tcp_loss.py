@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from probes.checking import traced
-from probes.loads import started
 
 import kernelscope
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
+
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

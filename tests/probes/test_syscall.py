@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import command, started
+
+from workloads.probes import command, started
 
 pytestmark = pytest.mark.kernel
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
-from probes.loads import started
 
 import kernelscope
 from kernelscope.tracing import cgroups
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -64,7 +64,7 @@ def test_a_session_is_made_without_what_decodes_and_draws():
 
 
 def test_the_receipt_states_the_version():
-    from unit.fakes import EVENTS, FakeChannel, attached, receipt, session
+    from unit.builders.fake_agent import EVENTS, FakeChannel, attached, receipt, session
 
     run = session(FakeChannel([attached(EVENTS), receipt()])).start(source="int f;")
     assert run.receipt["version"] == kernelscope.__version__

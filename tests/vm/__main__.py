@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probes import record as probe_record
 from vm import archive, machine
 from vm.archive import ArchiveError, Kernel
 from vm.machine import Limits, MachineError
 from vm.results import Outcome, Results, hook_row, probe_rows
+
+from tools.record import probe_records as probe_record
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "kernels.json"
@@ -42,7 +43,7 @@ TESTS = (
     "tests/vm/test_odd_machines.py",
 )
 SELF_TEST = ("tests/vm/test_runner_itself.py",)
-_PARTS = ("bpf", "kernelscope", "tests", "pyproject.toml")
+_PARTS = ("bpf", "kernelscope", "tests", "tools", "workloads", "pyproject.toml")
 _AGENT_PYTHON = "/usr/bin/python3"
 
 
@@ -162,7 +163,7 @@ def copy_tree(target: Path) -> None:
         else:
             shutil.copy2(source, target / name)
     compileall.compile_dir(target, quiet=2)
-    for part in ("kernelscope", "tests"):
+    for part in ("kernelscope", "tests", "tools", "workloads"):
         command = [_AGENT_PYTHON, "-m", "compileall", "-qq", str(target / part)]
         subprocess.run(command, capture_output=True)
 

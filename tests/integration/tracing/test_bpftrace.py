@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from probes.loads import Load, started
 
 from kernelscope.errors import AttachError, CompileError, ParameterError
 from kernelscope.tracing import bpftrace
+from workloads.probes import Load, started
 
 pytestmark = [
     pytest.mark.kernel,

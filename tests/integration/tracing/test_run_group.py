@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from probes.loads import started
 
 import kernelscope
 from kernelscope.errors import KernelScopeError
@@ -21,6 +20,7 @@ from kernelscope.probe.model import HookSpec
 from kernelscope.tables.results import Tables
 from kernelscope.tracing.agent_client import Agent
 from kernelscope.tracing.session import Session
+from workloads.probes import started
 
 pytestmark = pytest.mark.kernel
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_inputs.bad_inputs import CASES, READS, answer, new_shell, title, typed
 from IPython.core.interactiveshell import InteractiveShell
 
 import kernelscope
 from kernelscope import errors
 from kernelscope.tracing.session import Session
+from tools.docs.bad_inputs import CASES, READS, answer, new_shell, title, typed
 
 ROOT = Path(__file__).parents[3]
 LONGEST = 12

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import pytest
 
 from kernelscope.probe import catalogue
+from tools.docs import make_docs, probe_pages
 
 ROOT = Path(__file__).parents[3]
-MAKE_DOCS = runpy.run_path(str(ROOT / "script" / "make_docs.py"), run_name="make_docs")
-PAGES = MAKE_DOCS["probe_pages"].pages()
+PAGES = probe_pages.pages()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "docs" / "recordings.md", *PAGES]
 
 
-@pytest.mark.parametrize("path", MAKE_DOCS["DOCUMENTS"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", make_docs.DOCUMENTS, ids=lambda path: path.name)
 def test_generated_parts_are_those_of_the_code(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert MAKE_DOCS["updated"](text) == text, "run script/make-docs"
+    assert make_docs.updated(text) == text, "run script/make-docs"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -36,7 +35,7 @@ def test_no_page_or_picture_is_left_of_what_is_gone() -> None:
 
 def test_the_readme_holds_every_generated_part() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"<!-- generated: (\w+) -->", text)) == set(MAKE_DOCS["PARTS"])
+    assert set(re.findall(r"<!-- generated: (\w+) -->", text)) == set(make_docs.PARTS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

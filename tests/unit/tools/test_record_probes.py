@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import runpy
 import tomllib
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kernelscope.probe import catalogue
 from kernelscope.tables.results import Tables
-
-SCRIPT = Path(__file__).parents[3] / "script"
-COSTS = runpy.run_path(str(SCRIPT / "probe_costs.py"), run_name="probe_costs")
-
-
-@pytest.fixture(scope="module")
-def recorder() -> dict[str, object]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPT))
-        return runpy.run_path(str(SCRIPT / "record_probes.py"), run_name="record_probes")
+from tools.record import probe_costs, record_probes
 
 
 def ns_per_event(result: object, busiest: int, total: int, time_ns: int) -> float | None:
-    found: float | None = COSTS["ns_per_event"](result, COSTS["Runs"](busiest, total, time_ns))
+    found: float | None = probe_costs.ns_per_event(
+        result, probe_costs.Runs(busiest, total, time_ns)
+    )
     return found
 
 
@@ -57,16 +48,14 @@ def test_a_program_that_never_ran_costs_nothing_known() -> None:
 
 @pytest.mark.parametrize(("ns", "shown"), [(1234.5, 1200), (98.7, 99), (10499, 10000), (7.04, 7)])
 def test_a_cost_has_two_digits(ns: float, shown: float) -> None:
-    assert COSTS["rounded"](ns) == shown
+    assert probe_costs.rounded(ns) == shown
 
 
 @pytest.mark.parametrize("name", ["runqlat", "syscount"])
-def test_an_example_and_a_cost_go_into_the_description_and_nothing_else_changes(
-    name: str, recorder: dict[str, object]
-) -> None:
+def test_an_example_and_a_cost_go_into_the_description_and_nothing_else_changes(name: str) -> None:
     text = catalogue.find(name).path.read_text()
-    with_example, with_cost = recorder["_with_example"], recorder["_with_cost"]
-    new = with_cost(with_example(text, "a  b\n1  \\2"), 4321.0)  # type: ignore[operator]
+    with_example, with_cost = record_probes._with_example, record_probes._with_cost
+    new = with_cost(with_example(text, "a  b\n1  \\2"), 4321.0)
 
     before, after = tomllib.loads(text), tomllib.loads(new)
     assert after["example"].strip() == "a  b\n1  \\2"
@@ -76,8 +65,8 @@ def test_an_example_and_a_cost_go_into_the_description_and_nothing_else_changes(
     assert before == after
 
 
-def test_a_description_without_them_gets_them(recorder: dict[str, object]) -> None:
+def test_a_description_without_them_gets_them() -> None:
     text = 'area = "x"\nexample = ""\n\n[overhead]\nlevel = "low"\nnote = "n"\n'
-    new = recorder["_with_cost"](recorder["_with_example"](text, "e"), 5.0)  # type: ignore[operator]
+    new = record_probes._with_cost(record_probes._with_example(text, "e"), 5.0)
     assert tomllib.loads(new)["overhead"] == {"level": "low", "ns_per_event": 5, "note": "n"}
     assert tomllib.loads(new)["example"].strip() == "e"

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probes import record as probe_record
 from vm import __main__ as runner
 from vm import archive, initramfs
 from vm.archive import Kernel
 from vm.results import Results, hook_row, probe_rows
 
 from kernelscope.protocol import hook_kinds
+from tools.record import probe_records as probe_record
 
 RECORD = json.loads(runner.RECORD.read_text(encoding="utf-8"))
 WHOLE = [

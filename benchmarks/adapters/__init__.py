@@ -1,0 +1,1 @@
+"""One measurement with one tool, printed as JSON."""

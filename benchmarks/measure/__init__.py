@@ -1,0 +1,1 @@
+"""Paired runs, process statistics, ratios and stored results."""

@@ -1,0 +1,1 @@
+"""Writes RESULTS.md and its plots."""

@@ -1,0 +1,1 @@
+"""Runs notebooks and takes pictures of them."""

@@ -1,0 +1,1 @@
+"""Records probes and demos on a real kernel."""

@@ -1,0 +1,1 @@
+"""Programs that make a known number of events, for tests, benchmarks and tools."""
