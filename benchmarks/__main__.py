@@ -8,7 +8,7 @@ import time
 
 from benchmarks.measure import results_store
 from benchmarks.measure.measurement import Figure, Form, prepared_bcc
-from benchmarks.report.report import report
+from benchmarks.report import report
 from benchmarks.suites import soak, tool_comparison
 
 SHORT_ROUNDS, FULL_ROUNDS = 2, 3

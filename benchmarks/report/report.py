@@ -12,7 +12,7 @@ from benchmarks.measure import results_store
 from benchmarks.measure.measurement import BCC, BPFTRACE, FOLDER, KERNELSCOPE, RESULTS
 from benchmarks.measure.ratios import Ratio, times_ahead
 from benchmarks.measure.results_store import Part
-from benchmarks.report.report import narrative, plots
+from benchmarks.report import narrative, plots
 from benchmarks.suites import live_latency, live_soak
 
 PAGE = FOLDER / "RESULTS.md"
