@@ -16,7 +16,8 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
 from e2e.needs import IN_A_BROWSER
-from integration.support.notebook_kernel import becomes, maps
+from integration.support.held_maps import any_left, held_maps
+from integration.support.notebook_kernel import becomes
 from playwright.sync_api import Locator, expect
 
 from tools.browser.jupyter_lab import Lab, opened
@@ -160,18 +161,20 @@ def test_two_probes_stand_on_one_time_axis_and_a_cell_that_runs_again_ends_them(
     expect(shown.locator("img")).to_have_count(2)
     expect(status(shown)).to_contain_text("runqlat running")
     expect(status(shown)).to_contain_text("biolatency running")
-    before = maps()
+    before = held_maps(os.getpid(), "latency")  # of both probes
+    assert len(before) == 2
     lab.run(NUMBERS["two"])
     expect(status(view(lab, "two"))).to_contain_text("runqlat running")
 
-    assert becomes(lambda: len(maps()) <= len(before), within_s=20)
+    assert becomes(lambda: not any_left(before), within_s=20)
     assert lab.run(NUMBERS["done"]).inner_text().strip() == "done"
 
 
 def test_a_restarted_kernel_leaves_nothing_attached(lab: Lab):
-    assert FILES in maps()
+    held = held_maps(os.getpid(), FILES)
+    assert held
     lab.press("notebook:restart-kernel")
     lab.page.locator(".jp-Dialog .jp-mod-accept").click()
 
-    assert becomes(lambda: FILES not in maps(), within_s=20)
+    assert becomes(lambda: not any_left(held), within_s=20)
     lab.ready()  # a server that is told to end while it restarts a kernel never ends

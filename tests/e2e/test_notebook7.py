@@ -14,7 +14,8 @@ pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("notebook", reason="Notebook 7 is not installed")
 
 from e2e.needs import IN_A_BROWSER
-from integration.support.notebook_kernel import becomes, maps
+from integration.support.held_maps import any_left, held_maps
+from integration.support.notebook_kernel import becomes
 from playwright.sync_api import Locator, expect
 
 from tools.browser.jupyter_lab import NOTEBOOK_7, Lab, opened
@@ -85,9 +86,10 @@ def test_in_notebook_7_buttons_answer_while_a_cell_runs(lab: Lab, view: Locator)
 
 
 def test_in_notebook_7_stop_detaches_and_other_cells_run(lab: Lab, view: Locator):
-    assert "opens" in maps()
+    held = held_maps(os.getpid(), "opens")
+    assert held
     press(view, "stop")
     expect(status(view)).to_contain_text("opensnoop stopped")
 
-    assert becomes(lambda: "opens" not in maps(), within_s=20)
+    assert becomes(lambda: not any_left(held), within_s=20)
     assert lab.run(2).inner_text().strip() == "done"

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.support.notebook_kernel import Notebook, alive, becomes, kill, maps
+from integration.support.held_maps import any_left, held_maps
+from integration.support.notebook_kernel import Notebook, alive, becomes, kill
 
 pytestmark = pytest.mark.kernel
 
@@ -17,6 +18,7 @@ CALLS = 503
 FILES, WAITS = "opens", "latency"  # maps of opensnoop and runqlat
 OPENER = f"""
 import os, sys
+print(flush=True)
 sys.stdin.readline()
 for _ in range({CALLS}):
     os.close(os.open("/dev/null", os.O_RDONLY))
@@ -46,6 +48,7 @@ class Opener:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._answer()  # Python opens files until it has started
 
     @property
     def pid(self) -> int:
@@ -53,9 +56,12 @@ class Opener:
 
     def open_all(self) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+        self._answer()
+
+    def _answer(self) -> None:
+        assert self.process.stdout is not None
         self.process.stdout.readline()
 
     def close(self) -> None:
@@ -75,6 +81,14 @@ def wait_until(notebook: Notebook, condition: str) -> None:
     notebook.do(WAIT.format(condition=condition))
 
 
+def ends(notebook: Notebook, code: str, table: str) -> None:
+    """Run a cell that ends a view, and check that the view's program goes."""
+    held = held_maps(notebook.agent, table)
+    assert held
+    notebook.do(code)
+    assert becomes(lambda: not any_left(held), within_s=10)
+
+
 def start(notebook: Notebook, line: str) -> None:
     notebook.do(f"%ebpf live {line} -o seen\ntracer = seen.panel.tracks[0].tracer")
     wait_until(notebook, "tracer.state == 'running'")
@@ -91,8 +105,7 @@ def test_counts_every_event_and_keeps_the_rows(notebook: Notebook, opener: Opene
     wait_until(notebook, "seen.panel.tracks[0].chosen is not None")  # set by the first drawing
     notebook.do("seen.panel._name.value = 'kept'\nseen.panel._to_frame()")
     assert notebook.do("print(len(kept), set(kept.path))") == f"{CALLS} {{'/dev/null'}}\n"
-    notebook.do("seen.close()")
-    assert becomes(lambda: FILES not in maps(), within_s=10)
+    ends(notebook, "seen.close()", FILES)
 
 
 def test_counts_a_map_by_the_difference_of_its_readings(notebook: Notebook, opener: Opener):
@@ -114,8 +127,7 @@ def test_writes_nothing_into_other_cells(notebook: Notebook):
 
     assert notebook.do("import time\ntime.sleep(1)\nprint('only this')") == "only this\n"
     assert notebook.do("print(seen.panel.tracks[0].screen.png[:4])") == "b'\\x89PNG'\n"
-    notebook.do("seen.stop()")
-    assert becomes(lambda: WAITS not in maps(), within_s=10)
+    ends(notebook, "seen.stop()", WAITS)
 
 
 def test_shows_an_error_in_the_view(notebook: Notebook):
@@ -144,12 +156,13 @@ def test_detaches_when_the_notebook_is_killed(tmp_path: Path):
     try:
         start(made, "runqlat opensnoop")
         wait_until(made, "all(t.tracer.state == 'running' for t in seen.panel.tracks)")
-        assert {FILES, WAITS} <= maps()
+        held = held_maps(made.agent, FILES), held_maps(made.agent, WAITS)
+        assert all(held)
         pid = made.pid
         kill(pid)
 
         assert becomes(lambda: not alive(pid), within_s=10)
-        assert becomes(lambda: not {FILES, WAITS} & maps(), within_s=10)
+        assert becomes(lambda: not any_left(set().union(*held)), within_s=10)
     finally:
         made.close()
 
