@@ -60,7 +60,7 @@ int on_complete(u64 *ctx)
         return 0;
     io.slot = ks_slot(bpf_ktime_get_ns() - *since);
     started.delete(&key);
-    io.disk = request->q->disk->part0->bd_dev;
+    io.disk = KS_DISK(request);
     io.operation = request->cmd_flags & 0xff;
     KS_COUNT(latency, &io);
     return 0;

@@ -20,7 +20,7 @@ int on_issue(u64 *ctx)
 {
     struct request *request = (struct request *)ctx[0];
     struct pattern_t zero = {}, *pattern;
-    u32 bytes = request->__data_len, disk = request->q->disk->part0->bd_dev;
+    u32 bytes = request->__data_len, disk = KS_DISK(request);
     u64 sector = request->__sector, end = sector + bytes / 512, *expected;
     struct disk_t key = {.disk = disk, .operation = request->cmd_flags & 0xff};
 

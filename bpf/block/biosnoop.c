@@ -38,7 +38,7 @@ int on_issue(u64 *ctx)
         io.queued_ns = io.at_ns - issuer.at_ns;
     io.sector = request->__data_len ? request->__sector : 0; /* a flush has no position */
     io.bytes = request->__data_len;
-    io.disk = request->q->disk->part0->bd_dev;
+    io.disk = KS_DISK(request);
     io.operation = request->cmd_flags & 0xff;
     io.pid = issuer.pid;
     io.tid = issuer.tid;

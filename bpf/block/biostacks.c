@@ -46,7 +46,7 @@ int on_issue(u64 *ctx)
         KS_STACKS(&issuer, stacks, ctx);
     io.at_ns = issuer.at_ns;
     io.origin.pid = issuer.pid;
-    io.origin.disk = request->q->disk->part0->bd_dev;
+    io.origin.disk = KS_DISK(request);
     io.origin.operation = request->cmd_flags & 0xff;
     io.origin.kernel_stack = issuer.kernel_stack;
     io.origin.user_stack = issuer.user_stack;

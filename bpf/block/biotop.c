@@ -43,7 +43,7 @@ int on_issue(u64 *ctx)
         return 0;
     io.at_ns = issuer.at_ns;
     io.bytes = request->__data_len;
-    io.user.disk = request->q->disk->part0->bd_dev;
+    io.user.disk = KS_DISK(request);
     io.user.operation = request->cmd_flags & 0xff;
     io.user.pid = issuer.pid;
     __builtin_memcpy(io.user.comm, issuer.comm, sizeof(io.user.comm));

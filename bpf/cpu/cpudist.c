@@ -41,7 +41,7 @@ static inline void off_cpu(struct task_struct *prev, struct task_struct *next)
     u32 leaves = prev->pid, returns = next->pid;
     u64 away;
 
-    if (prev->__state & TASK_DEAD)
+    if (KS_STATE(prev) & TASK_DEAD)
         left.delete(&leaves);
     else if (leaves && KS_KEEP_TASK(prev))
         KS_BEGIN(left, &leaves);

@@ -69,7 +69,7 @@ int on_switch(u64 *ctx)
 {
     struct task_struct *prev = (struct task_struct *)ctx[1];
     struct task_struct *next = (struct task_struct *)ctx[2];
-    u32 state = prev->__state, tid = prev->pid;
+    u32 state = KS_STATE(prev), tid = prev->pid;
 
     if (state & TASK_DEAD)
         left.delete(&tid);

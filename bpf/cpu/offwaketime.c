@@ -29,7 +29,7 @@ int on_switch(u64 *ctx)
     struct left_t now = {.at_ns = bpf_ktime_get_ns()}, *since;
     u32 tid = prev->pid, running = next->pid;
 
-    if (prev->__state & TASK_DEAD) {
+    if (KS_STATE(prev) & TASK_DEAD) {
         left.delete(&tid);
     } else if (KS_SLEEPS(ctx[0], prev) && KS_KEEP_TASK(prev)) {
         KS_STACKS(&now, stacks, ctx);

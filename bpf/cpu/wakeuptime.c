@@ -21,7 +21,7 @@ int on_switch(u64 *ctx)
     struct task_struct *next = (struct task_struct *)ctx[2];
     u32 tid = prev->pid, running = next->pid;
 
-    if (prev->__state & TASK_DEAD)
+    if (KS_STATE(prev) & TASK_DEAD)
         asleep.delete(&tid);
     else if (KS_SLEEPS(ctx[0], prev) && KS_KEEP_TASK(prev))
         KS_BEGIN(asleep, &tid);

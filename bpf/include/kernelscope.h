@@ -125,6 +125,11 @@ struct ks_totals {
  * needed. */
 KS_INLINE void ks_raise(u64 *max, u64 value)
 {
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 12, 0)
+    /* No compare-and-swap: of two writes at once, the last one remains. */
+    if (*max < value)
+        *max = value;
+#else
     u64 seen = *max;
 
     for (int i = 0; i < 3 && seen < value; i++) {
@@ -134,6 +139,7 @@ KS_INLINE void ks_raise(u64 *max, u64 value)
             break;
         seen = found;
     }
+#endif
 }
 
 #define KS_TOTAL(table, key, duration)                                                             \
@@ -410,10 +416,17 @@ KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *r
     return ks_file_of(task, operation == KS_OPENS ? result : ks_first(regs));
 }
 
-/* --- scheduling --------------------------------------------------------------------------------
- * For tp_btf:sched_switch(preempt, prev, next): whether prev went to sleep. If not, it returns to
+/* --- scheduling ------------------------------------------------------------------------------- */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+#define KS_STATE(task) ((task)->__state)
+#else
+#define KS_STATE(task) ((task)->state)
+#endif
+
+/* For tp_btf:sched_switch(preempt, prev, next): whether prev went to sleep. If not, it returns to
  * the queue; it may have been preempted on the way to its sleep. */
-#define KS_SLEEPS(preempt, prev) (!((preempt)&1) && (prev)->__state != TASK_RUNNING)
+#define KS_SLEEPS(preempt, prev) (!((preempt)&1) && KS_STATE(prev) != TASK_RUNNING)
 
 /* A thread's wait for a CPU, a clock in a BPF_HASH(table, u32, u64): it starts at a wake-up
  * (KS_WAITS), or when another thread gets the CPU (KS_PUT_BACK, at sched_switch). */
@@ -429,7 +442,7 @@ KS_INLINE struct file *ks_file_ended(struct task_struct *task, struct pt_regs *r
         u32 ks_left = (prev)->pid;                                                                 \
         if (!KS_SLEEPS(preempt, prev))                                                             \
             KS_WAITS(table, prev);                                                                 \
-        else if ((prev)->__state & TASK_DEAD)                                                      \
+        else if (KS_STATE(prev) & TASK_DEAD)                                                       \
             table.delete(&ks_left);                                                                \
     })
 
@@ -513,6 +526,16 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
     u32 uid;                                                                                       \
     char comm[16]
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0) /* no bpf_get_current_task_btf */
+#define KS_SET_TASK(record)                                                                        \
+    ({                                                                                             \
+        u64 ks_ids = bpf_get_current_pid_tgid();                                                   \
+        (record)->pid = ks_ids >> 32;                                                              \
+        (record)->tid = ks_ids;                                                                    \
+        (record)->uid = bpf_get_current_uid_gid();                                                 \
+        bpf_get_current_comm((record)->comm, sizeof((record)->comm));                              \
+    })
+#else
 #define KS_SET_TASK(record)                                                                        \
     ({                                                                                             \
         struct task_struct *ks_task = KS_TASK_NOW();                                               \
@@ -521,6 +544,7 @@ KS_INLINE void ks_set_comm(char *to, struct task_struct *task)
         (record)->uid = ks_task->cred->uid.val;                                                    \
         ks_set_comm((record)->comm, ks_task);                                                      \
     })
+#endif
 
 /* --- sockets -----------------------------------------------------------------------------------
  * KS_ENDS are the members that the columns local_address, local_port, remote_address and
@@ -604,19 +628,46 @@ KS_INLINE struct sock *ks_sock(u32 fd)
     })
 
 /* Like KS_KEEP_TASK, for the current task. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+KS_INLINE bool ks_keep_current(void)
+{
+    u64 ids = bpf_get_current_pid_tgid();
+    char comm[16] = {};
+
+    bpf_get_current_comm(comm, sizeof(comm));
+    return ks_keep(ids >> 32, bpf_get_current_uid_gid(), comm) &&
+           ks_in_cgroup((struct task_struct *)bpf_get_current_task()) && KS_IN_TREE((u32)ids);
+}
+#define KS_KEEP_CURRENT() ks_keep_current()
+#else
 #define KS_KEEP_CURRENT()                                                                          \
     ({                                                                                             \
         struct task_struct *ks_current = bpf_get_current_task_btf();                               \
         KS_KEEP_TASK(ks_current);                                                                  \
     })
+#endif
 
 /* --- block I/O ---------------------------------------------------------------------------------
  * For tp_btf hooks, whose struct request is read directly. */
 
+/* The device number of a request's whole disk, and of its partition. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0)
+#define KS_DISK(request) ((request)->q->disk->part0->bd_dev)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#define KS_DISK(request) ((request)->rq_disk->part0->bd_dev)
+#else
+#define KS_DISK(request) ((request)->rq_disk->part0.__dev.devt)
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#define KS_PARTITION(request) ((request)->part->bd_dev)
+#else
+#define KS_PARTITION(request) ((request)->part->__dev.devt)
+#endif
+
 /* Whether a request is for the disk or partition selected by the parameter `disk`; 0 means any. */
 #define KS_OF_DISK(request)                                                                        \
-    (!KS_PARAM(disk) || (request)->q->disk->part0->bd_dev == KS_PARAM(disk) ||                     \
-     (request)->part->bd_dev == KS_PARAM(disk))
+    (!KS_PARAM(disk) || KS_DISK(request) == KS_PARAM(disk) ||                                      \
+     KS_PARTITION(request) == KS_PARAM(disk))
 
 /* block_rq_complete(request, error, bytes) also fires for parts; the last one is all that is
  * left. */
@@ -635,10 +686,8 @@ struct ks_issuer {
 
 KS_INLINE void ks_set_issuer(struct ks_issuer *issuer)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-
     issuer->at_ns = bpf_ktime_get_ns();
-    issuer->kept = KS_KEEP_TASK(task);
+    issuer->kept = KS_KEEP_CURRENT();
     KS_SET_TASK(issuer);
 }
 

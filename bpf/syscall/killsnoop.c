@@ -36,7 +36,6 @@ static inline s32 code_of(struct kernel_siginfo *info)
 int on_signal(u64 *ctx)
 {
     struct task_struct *target = (struct task_struct *)ctx[2];
-    struct task_struct *sender = bpf_get_current_task_btf();
     struct signal_t sent = {.at_ns = bpf_ktime_get_ns(), .signal = ctx[0]};
 
     if (KS_PARAM(signal) && KS_PARAM(signal) != sent.signal)
@@ -46,7 +45,7 @@ int on_signal(u64 *ctx)
     if (KS_PARAM(origin) && KS_PARAM(origin) != sent.origin)
         return 0;
     KS_SET_TASK(&sent);
-    if (!KS_KEEP_TASK(sender) && !KS_KEEP_TASK(target))
+    if (!KS_KEEP_CURRENT() && !KS_KEEP_TASK(target))
         return 0;
     sent.target_pid = target->tgid;
     sent.target_tid = target->pid;
