@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from kernelscope.ui.cli import doctor
+from kernelscope.ui import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -29,8 +29,8 @@ def replay_if_refused() -> bool:
     print("This machine does not let the demo trace:")
     print(f"  {refused.message}")
     if refused.hint:
-        print(f"  To mend it: {refused.hint}")
-    print("  (.venv/bin/kernelscope doctor tells all that was tried.)")
+        print(f"  To fix it: {refused.hint}")
+    print("  (.venv/bin/kernelscope doctor shows every check.)")
     print("The notebook runs from recordings instead; every table and figure says so.\n")
     os.environ["KERNELSCOPE_REPLAY"] = str(RECORDINGS)
     return True
