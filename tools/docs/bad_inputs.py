@@ -1,4 +1,4 @@
-"""The bad inputs of bad_inputs.toml, and how one is put to the magics."""
+"""The bad inputs of bad_inputs.toml, and how to run one through the magics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def new_shell(session: Session) -> InteractiveShell:
-    """A shell in which %ebpf runs in that session."""
+    """Return a shell in which %ebpf runs in that session."""
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     shell.register_magics(magics.KernelScope(shell, session))
@@ -42,12 +42,12 @@ def new_shell(session: Session) -> InteractiveShell:
 
 
 def title(case: dict[str, Any]) -> str:
-    """The case's name as a heading."""
+    """Return the case's name as a heading."""
     return str(case["name"][0].upper() + case["name"][1:])
 
 
 def typed(case: dict[str, Any]) -> str:
-    """What is typed into the notebook, with {gone} and {folder} yet to be filled in."""
+    """Return the text of the notebook cell, with {gone} and {folder} not yet filled in."""
     if "cell" not in case:
         return f"%ebpf {case['line']}"
     cell: str = _CELLS.get(case["cell"], case["cell"])
@@ -55,7 +55,7 @@ def typed(case: dict[str, Any]) -> str:
 
 
 def answer(shell: Any, text: str) -> tuple[str, str]:
-    """Run a cell; returns its error's class ("" for none) and all that it shows."""
+    """Run a cell; return its error's class ("" for none) and its output."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
         outcome = shell.run_cell(text)

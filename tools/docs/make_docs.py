@@ -1,7 +1,7 @@
-"""Generate the parts of the documents that the code decides: the work of script/make-docs.
+"""Generate the parts of the documents that depend on the code: the work of script/make-docs.
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end -->`. The pages about probes are
-generated whole, by probe_pages.py.
+A part is between `<!-- generated: NAME -->` and `<!-- end -->`. The pages about probes are
+generated completely, by probe_pages.py.
 """
 
 from __future__ import annotations
@@ -25,20 +25,25 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 FIRST = ("live", "quickstart")
 KERNELS = ROOT / "docs" / "kernels.json"
-DOCUMENTS = (ROOT / "README.md",)
-# What stands in the README of benchmarks/results.json: part, row, measure, and what it is called.
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "reference.md", ROOT / "docs" / "hooks.md")
+# The rows of benchmarks/results.json that the README shows: part, row, measure, label.
 _SPEED = (
-    ("start", "a new cell (cold)", "ms to attached", "ms from a new cell to its program attached"),
-    ("start", "the cell again (warm)", "ms to attached", "ms from the same cell, run again"),
-    ("events", "flood, 40 bytes", "share delivered", "share of a flood's events that arrive"),
+    ("start", "a new cell (cold)", "ms to attached", "New cell until its program is attached (ms)"),
+    ("start", "the cell again (warm)", "ms to attached", "The same cell again (ms)"),
+    ("events", "flood, 40 bytes", "share delivered", "Share of events delivered in a flood"),
+    ("events", "flood, 40 bytes", "CPU s per M", "CPU time per million events, as a DataFrame (s)"),
     (
-        "events",
-        "flood, 40 bytes",
-        "CPU s per M",
-        "CPU seconds for a million of them, as a DataFrame",
+        "maps",
+        "1,000,000 struct keys",
+        "ms to a DataFrame",
+        "Map of a million keys to a DataFrame (ms)",
     ),
-    ("maps", "1,000,000 struct keys", "ms to a DataFrame", "ms from a million keys to a DataFrame"),
-    ("overhead", "syscount: calls", "ns added to an event", "ns that `syscount` adds to a call"),
+    (
+        "overhead",
+        "syscount: calls",
+        "ns added to an event",
+        "Cost of `syscount` per system call (ns)",
+    ),
 )
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -58,14 +63,14 @@ def option_table() -> str:
 
 
 def hook_grammar() -> str:
-    """Return the grammar of hooks, as the module that reads them states it."""
+    """Return the grammar of hooks, from the docstring of the module that parses them."""
     lines = (hook_spec.__doc__ or "").splitlines()
     grammar = [line[4:].rstrip() for line in lines if line.startswith("    ")]
     return "\n".join(["```text", *grammar, "```\n"])
 
 
 def kernels() -> str:
-    """Return which hooks were seen to work on which kernel, as script/test-kernels recorded it."""
+    """Return which hooks work on which kernel, as recorded by script/test-kernels."""
     record = json.loads(KERNELS.read_text(encoding="utf-8"))
     columns = record["hooks"]
     rows = [(f"`{kind}`", *(row[kind] for row in columns.values())) for kind in hook_kinds.names()]
@@ -73,7 +78,7 @@ def kernels() -> str:
 
 
 def notebooks() -> str:
-    """Return the notebooks by their titles, the first two first, and the probes that each runs."""
+    """Return the notebooks, introductions first, and the probes that each runs."""
     paths = sorted(NOTEBOOKS.glob("*.ipynb"), key=lambda path: (path.stem not in FIRST, path.stem))
     rows = []
     for path in paths:
@@ -85,12 +90,12 @@ def notebooks() -> str:
         )
         named = set(re.findall(r"[%\"' ](\w+)", code)) & set(catalogue.names())
         runs = ", ".join(f"`{name}`" for name in sorted(named))
-        rows.append((f"[{title}](notebooks/{path.name})", runs or "C of its own"))
+        rows.append((f"[{title}](notebooks/{path.name})", runs or "custom programs in C"))
     return probe_pages.table(("Notebook", "Probes"), rows)
 
 
 def speed() -> str:
-    """Return the medians of the last run of script/bench, of the rows that stand for the others."""
+    """Return medians of the last run of script/bench, for a few representative rows."""
     machine, parts = results_store.read()
     tools = (KERNELSCOPE, BCC, BPFTRACE)
     rows = []
@@ -112,18 +117,18 @@ PARTS = {
 
 
 def updated(text: str) -> str:
-    """Return a document's text with its generated parts made anew. Raises KeyError."""
+    """Return a document's text with its generated parts replaced. Raises KeyError."""
     return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}{found[3]}", text)
 
 
 def main() -> int:
-    """Write every document whose generated parts have changed, and name it."""
+    """Write every document whose generated parts have changed, and print its name."""
     made = {path: updated(path.read_text(encoding="utf-8")) for path in DOCUMENTS}
     for path, new in {**made, **probe_pages.pages()}.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or new != path.read_text(encoding="utf-8"):
             path.write_text(new, encoding="utf-8")
-            print(f"{path.relative_to(ROOT)} is written anew.")
+            print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

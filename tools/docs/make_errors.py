@@ -13,10 +13,10 @@ from tools.docs.bad_inputs import CASES, answer, new_shell, title, typed
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_HEAD = """# What is said of bad input
+_HEAD = """# Errors for common mistakes
 
 Written by `script/make-errors` from `tests/bad_inputs/bad_inputs.toml`, on Linux {release}; tests
-run every one. In Python the same errors are raised, with their class, `hint` and `details`.
+run each one. In Python the same errors are raised, with their class, `hint` and `details`.
 """
 
 
@@ -27,7 +27,7 @@ def _gone() -> str:
 
 
 def main() -> int:
-    """Put every bad input to the magics and write down the answers."""
+    """Run every bad input through the magics and write the errors."""
     parts = [_HEAD.format(release=platform.release().partition("-")[0])]
     gone = _gone()
     with Session() as session, tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ def main() -> int:
             shown = shown.replace(gone, "PID").replace(folder, "FOLDER")
             asked = text.replace("{gone}", "PID").replace("{folder}", "FOLDER")
             if "\n" not in case.get("cell", ""):
-                asked = asked.partition("\n")[0]  # the C is right, and not of interest
+                asked = asked.partition("\n")[0]  # the C is valid, and not of interest
             lines = (line.rstrip() for line in shown.strip().splitlines())
             answered = "\n".join(lines)
             parts.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelscope.probe import catalogue
-from kernelscope.probe.model import Parameter, Probe, TableSpec
+from kernelscope.probe.model import Column, Parameter, Probe, TableSpec
 from kernelscope.tracing import options, request
 from kernelscope.ui import help
 from tools.record import probe_costs, probe_records
@@ -18,32 +18,37 @@ ROOT = Path(__file__).resolve().parents[2]
 INDEX = ROOT / "docs" / "probes.md"
 FOLDER = ROOT / "docs" / "probes"
 AREAS = {
-    "app": "functions, tracepoints and libraries of any program, by what you name",
-    "block": "disks: latency, sizes, patterns, and who causes the I/O",
-    "cpu": "who computes, who waits for a CPU, who sleeps and why",
-    "fs": "files and file systems: who opens, reads, writes, deletes what, and how long it takes",
-    "memory": "page faults, allocations, leaks, reclaim, and what the kernel kills for want of it",
-    "network": "TCP, UDP, names, packets and sockets: who talks to whom, how fast, what is lost",
-    "security": "privileges used and gained, what is loaded into the kernel, what starts oddly",
-    "syscall": "system calls, processes, threads, signals and locks",
+    "app": "Any program: calls and latency of functions, arguments, allocations, TLS, Python",
+    "block": "Disks: latency, sizes, access patterns, and which process or code causes the I/O",
+    "cpu": "CPUs: which threads run, which wait, which sleep and why; interrupts",
+    "fs": "Files: who opens, reads, writes and deletes them, and how long it takes",
+    "memory": "Memory: page faults, allocations, leaks, reclaim, out-of-memory kills",
+    "network": "Network: TCP, UDP, name lookups, packets and sockets",
+    "security": "Security: privileges, code loaded into the kernel, unusual programs",
+    "syscall": "System calls, processes, threads, signals and locks",
 }
 _GENERATED = "<!-- Written by script/make-docs; edit the probes' descriptions instead. -->\n"
-_INTRODUCTION = """{count} probes. Each answers one question with DataFrames that have units.
-`%ebpf search slow disk` finds one by the question, `%ebpf show NAME` tells all about it,
-`%ebpf NAME NAME ...` runs several together.
+_INDEX_HEAD = """{count} probes. Each answers one question with DataFrames whose columns have units.
+`%ebpf search slow disk` finds a probe by question, `%ebpf show NAME` describes it, and
+`%ebpf NAME NAME ...` runs several together. A name below leads to the probe's options, columns,
+limits and an example.
 
-What the columns say, for each kernel:
+*Cost* is the time of the probe's programs for one event, and how much a whole machine notices it:
+low, medium or high, depending on how often such events occur.
+[Measurements](probes/measured.md) has the details, with the hooks that each kernel took.
+"""
+_MEASURED_HEAD = """For each kernel:
 
-- *hooks*: those that the probe took there, how many of which kind. Linux {native} is the machine
-  that these pages were made on; the others are Debian's stock kernels in an emulated machine.
-  *refused* means that the kernel has none of those that would serve.
-- *rows*: what the load of the probe's check gave. Each check is a known load whose count and values
-  are verified against another source.
-- *ns per event*: the time that the probe's programs took for one event, by the kernel's own BPF
-  statistics, in the least disturbed of three runs.
-- *flood*: how many times its CPU time a flood of {calls:,} system calls takes with the probe
-  attached (`{flood}`): the median of {rounds} rounds, and their extremes. Where those lie
-  around 1.00, the flood does not meet the probe's hooks, and what is seen is the machine's noise.
+- *hooks*: the hooks that the probe used, by kind. Linux {native} is the machine on which these
+  pages were made; the others are Debian's stock kernels in an emulated machine. *not available*
+  means that the kernel has none of the probe's alternatives.
+- *rows*: the rows that the load of the probe's check gave. Each check is a known load whose count
+  and values are verified against another source.
+- *ns per event*: the time of the probe's programs for one event, from the kernel's own BPF
+  statistics, in the least disturbed run.
+- *flood*: how many times as much CPU time a flood of {calls:,} system calls takes with the probe
+  attached (`{flood}`): the median of {rounds} rounds, and their extremes. If these are around 1.00,
+  the flood does not use the probe's hooks, and the difference is the machine's noise.
 """
 
 
@@ -64,13 +69,9 @@ def areas() -> dict[str, list[Probe]]:
 
 
 def short_table() -> str:
-    """Return the README's table: the areas, what they are about, and their probes' names."""
+    """Return the README's table: the areas, what they are about, and how many probes they have."""
     rows = [
-        (
-            f"[{area}](docs/probes/{area}.md)",
-            f"{AREAS[area][0].upper()}{AREAS[area][1:]}",
-            " ".join(f"[`{p.name}`](docs/probes/{area}.md#{p.name})" for p in probes),
-        )
+        (f"[{area}](docs/probes/{area}.md)", AREAS[area], str(len(probes)))
         for area, probes in areas().items()
     ]
     return table(("Area", "About", "Probes"), rows)
@@ -79,10 +80,10 @@ def short_table() -> str:
 def pages() -> dict[Path, str]:
     """Return every page's text by its path."""
     seen = probe_records.read()["kernels"]
-    made = {INDEX: _index(seen)}
+    made = {INDEX: _index(), FOLDER / "measured.md": _measured(seen)}
     for area, probes in areas().items():
         parts = [_page_of(probe, seen) for probe in probes]
-        head = f"# {area}: {AREAS[area]}\n\n{_GENERATED}\n[All probes](../probes.md)\n"
+        head = f"# {AREAS[area]}\n\n{_GENERATED}\n[All probes](../probes.md)\n"
         made[FOLDER / f"{area}.md"] = "\n".join([head, *parts])
     return made
 
@@ -90,36 +91,72 @@ def pages() -> dict[Path, str]:
 # --- the index ------------------------------------------------------------------------------------
 
 
-def _index(seen: Mapping[str, Any]) -> str:
-    native = [series for series, kernel in seen.items() if _measured(kernel)]
+def _index() -> str:
+    parts = ["# Probes\n", _GENERATED, _INDEX_HEAD.format(count=len(catalogue.names()))]
+    for area, probes in areas().items():
+        rows = [(_link(p, "probes/"), p.summary, _column_names(p), _short_cost(p)) for p in probes]
+        shown = table(("Probe", "What it shows", "Columns", "Cost"), rows)
+        parts.append(f"## {AREAS[area]}\n\n{shown}")
+    return "\n".join(parts)
+
+
+def _link(probe: Probe, folder: str = "") -> str:
+    return f"[`{probe.name}`]({folder}{probe.area}.md#{probe.name})"
+
+
+def _column_names(probe: Probe) -> str:
+    """Return each table's columns; of several tables, with their names."""
+    parts = [(spec.name, ", ".join(_names(c) for c in spec.columns)) for spec in probe.tables]
+    if len(parts) == 1:
+        return parts[0][1]
+    return "; ".join(f"*{name}*: {columns}" for name, columns in parts)
+
+
+def _names(column: Column) -> str:
+    """Return a column's name; of a histogram's slot, the names of its two bounds."""
+    if column.kind != "slot":
+        return f"`{column.name}`"
+    unit = f"_{column.unit}" if column.unit else ""
+    base = column.name.removesuffix(unit)
+    return f"`{base}_low{unit}`, `{base}_high{unit}`"
+
+
+def _short_cost(probe: Probe) -> str:
+    ns = probe.overhead.ns_per_event
+    return probe.overhead.level + (f", {ns:,g} ns" if ns is not None else "")
+
+
+# --- the measurements -----------------------------------------------------------------------------
+
+
+def _measured(seen: Mapping[str, Any]) -> str:
+    native = [series for series, kernel in seen.items() if _has_costs(kernel)]
     others = [series for series in seen if series not in native]
-    head = ["Probe", "Question"]
+    head = ["Probe"]
     for series in native:
         head += [f"Linux {series}: hooks", "rows", "ns per event", "flood"]
     for series in others:
         head += [f"{series}: hooks", "rows"]
-    intro = _INTRODUCTION.format(
-        count=len(catalogue.names()),
+    intro = _MEASURED_HEAD.format(
         native=" and ".join(native) or "?",
         flood=" ".join(probe_costs.FLOOD),
         calls=probe_costs.CALLS,
         rounds=probe_costs.ROUNDS,
     )
-    parts = ["# Probes\n", _GENERATED, intro]
-    for area, probes in areas().items():
-        rows = [_row(probe, seen, native, others) for probe in probes]
-        parts.append(f"## [{area}](probes/{area}.md): {AREAS[area]}\n\n{table(head, rows)}")
-    return "\n".join(parts)
+    rows = [_row(probe, seen, native, others) for probes in areas().values() for probe in probes]
+    return "\n".join(
+        ["# Measurements\n", _GENERATED, "[All probes](../probes.md)\n", intro, table(head, rows)]
+    )
 
 
-def _measured(kernel: Mapping[str, Any]) -> bool:
+def _has_costs(kernel: Mapping[str, Any]) -> bool:
     return any("overhead" in row for row in kernel["probes"].values())
 
 
 def _row(
     probe: Probe, seen: Mapping[str, Any], native: Sequence[str], others: Sequence[str]
 ) -> list[str]:
-    cells = [f"[`{probe.name}`](probes/{probe.area}.md#{probe.name})", probe.summary]
+    cells = [_link(probe)]
     for series in native:
         row = seen[series]["probes"].get(probe.name, {})
         cells += [_hooks(row), _rows(row), _ns(row.get("ns_per_event")), _flood(row)]
@@ -131,7 +168,7 @@ def _row(
 
 def _hooks(row: Mapping[str, Any]) -> str:
     if "refused" in row:
-        return "refused"
+        return "not available"
     kinds = Counter(hook.partition(":")[0] for hook in row.get("hooks", ()))
     return ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items()) or "-"
 
@@ -155,15 +192,16 @@ def _flood(row: Mapping[str, Any]) -> str:
 
 
 def _page_of(probe: Probe, seen: Mapping[str, Any]) -> str:
+    limits = "\n".join(f"- {caveat}" for caveat in probe.caveats)
     parts = [
         f"## {probe.name}\n\n**{probe.summary}.**\n\n{_unfolded(probe.description)}\n",
+        _example(probe),
         _picture(probe),
         _parameters(probe),
         *(_columns(spec) for spec in probe.tables),
-        _hook_list(probe, seen),
+        f"Limits:\n\n{limits}\n",
         _cost(probe),
-        "\n".join(f"- {caveat}" for caveat in probe.caveats) + "\n",
-        _example(probe),
+        _hook_list(probe, seen),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -185,7 +223,7 @@ def _parameters(probe: Probe) -> str:
         (f"`{options.flag_of(p)}`", _kind(p), _bounds(p), _default(p), p.help)
         for p in probe.parameters
     ]
-    return table(("Option", "Kind", "Range", "Default", "What it does"), rows)
+    return table(("Option", "Kind", "Range", "Default", "Description"), rows)
 
 
 def _kind(parameter: Parameter) -> str:
@@ -207,7 +245,7 @@ def _bounds(parameter: Parameter) -> str:
 
 def _columns(spec: TableSpec) -> str:
     rows = [
-        (f"`{column.name}`", column.unit or column.kind.replace("_", " "), column.help)
+        (_names(column), column.unit or column.kind.replace("_", " "), column.help)
         for column in spec.columns
     ]
     return (
@@ -216,7 +254,7 @@ def _columns(spec: TableSpec) -> str:
 
 
 def _hook_list(probe: Probe, seen: Mapping[str, Any]) -> str:
-    lines = ["Hooks, the preferred first:\n"]
+    lines = ["Hooks, in order of preference:\n"]
     for hook in request.from_probe(probe, probe.needed()).program.hooks:
         specs = " or ".join(f"`{spec}`" for spec in hook.any_of)
         lines.append(f"- `{hook.function}`{' (optional)' if hook.optional else ''}: {specs}")
@@ -228,7 +266,7 @@ def _hook_list(probe: Probe, seen: Mapping[str, Any]) -> str:
     if len({tuple(hooks) for hooks in taken.values()}) > 1:
         lines.append("")
         for series, hooks in taken.items():
-            lines.append(f"- Linux {series} took {', '.join(f'`{hook}`' for hook in hooks)}")
+            lines.append(f"- Linux {series} used {', '.join(f'`{hook}`' for hook in hooks)}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""Every example in the README does what it stands for, with shorter times than a reader would give.
+"""Every example in the README and the reference runs, with shorter durations.
 
-A fence's text, a table's commands and indented lines are taken from the README as it is.
+Fenced code, commands in tables and indented lines are taken from the documents as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ pytestmark = pytest.mark.kernel
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BODIES = {  # what stands below a line that the tables show alone
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+PERMISSIONS = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
+# Each table of commands: its document and section.
+TABLES = {
+    "questions": (README, "More questions"),
+    "notebook": (README, "In a notebook"),
+    "magics": (REFERENCE, "Magics"),
+    "results": (REFERENCE, "Results"),
+}
+BODIES = {  # the rest of a cell of which a table shows the first line
     "%%probe": "sum(range(1009))",
     "%%bpftrace": "BEGIN { @calls[pid] = count(); exit(); }",
     "on_malloc": "int on_malloc(void *ctx) { return 0; }",
@@ -37,17 +46,22 @@ def fences(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def indented(section: str) -> list[str]:
-    """The lines of a section that are set as code by their indent."""
-    text = README.split(f"\n## {section}\n")[1].partition("\n## ")[0]
+def section_of(text: str, section: str) -> str:
+    return text.split(f"\n## {section}\n")[1].partition("\n## ")[0]
+
+
+def indented(text: str) -> list[str]:
+    """The lines that are set as code by their indent."""
     return [line.strip() for line in text.splitlines() if line.startswith("    ") and line.strip()]
 
 
 def in_tables(section: str) -> list[str]:
-    """What the first column of a section's own table gives to type, in order."""
-    text = README.split(f"\n## {section}\n")[1].partition("\n## ")[0].partition("<!--")[0]
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    return [code for row in rows for code in re.findall(r"`([^`]+)`", row)]
+    """The commands in the first column with code of a section's own table, in order."""
+    rows = [
+        line.split("|")[1:-1] for line in section.partition("<!--")[0].splitlines() if "|" in line
+    ]
+    cells = [next((cell for cell in row if "`" in cell), "") for row in rows]
+    return [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
 
 
 def shorter(text: str) -> str:
@@ -112,9 +126,35 @@ def test_the_cells_run(shell: InteractiveShell):
     assert list(shell.user_ns["reads"].columns) == ["key", "value"]
 
 
-def test_what_the_table_of_commands_shows_runs(shell: InteractiveShell):
-    commands = in_tables("In a notebook")
-    assert len(commands) >= 6
+@pytest.mark.skipif(shutil.which("bpftrace") is None, reason="bpftrace is not installed")
+def test_the_bpftrace_script_runs(shell: InteractiveShell):
+    (cell,) = fences("text")
+    do(shell, cell)
+
+    assert len(shell.user_ns["calls"])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_commands_of_a_table_run(table: str, shell: InteractiveShell):
+    commands = in_tables(section_of(*TABLES[table]))
+    assert len(commands) >= 4
+    prepare_results(shell)
+    for command in commands:
+        if "%%bpftrace" in command and shutil.which("bpftrace") is None:
+            continue
+        body = next((BODIES[name] for name in BODIES if name in command), "")
+        limit = " -d 1" if command.startswith("%%ebpf") else ""
+        do(shell, f"{command}{limit}\n{body}" if body else command)
+
+    run = shell.user_ns.get("run")
+    if run is not None:
+        assert run.peek() is not None
+        run.stop()
+        assert "path" in run.result()
+
+
+def prepare_results(shell: InteractiveShell) -> None:
+    """Give the names that the tables use the results that they stand for."""
     do(shell, "%ebpf biolatency -d 1 -o bio")
     do(shell, "%ebpf syscount -d 1 --table latency -o before")
     do(shell, "after = before")
@@ -123,17 +163,6 @@ def test_what_the_table_of_commands_shows_runs(shell: InteractiveShell):
     with subprocess.Popen(["sh", "-c", opening]):
         do(shell, "%ebpf opensnoop statsnoop -d 1 -o both")
     do(shell, "opens, stats = both['opensnoop'], both['statsnoop']")
-    for command in commands:
-        if "%%bpftrace" in command and shutil.which("bpftrace") is None:
-            continue  # a machine may do without
-        body = next((BODIES[name] for name in BODIES if name in command), "")
-        limit = " -d 1" if command.startswith("%%ebpf") else ""
-        do(shell, f"{command}{limit}\n{body}" if body else command)
-
-    run = shell.user_ns["run"]
-    assert run.peek() is not None
-    run.stop()
-    assert "path" in run.result()
 
 
 def test_the_python_runs(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]):
@@ -144,7 +173,7 @@ def test_the_python_runs(shell: InteractiveShell, capsys: pytest.CaptureFixture[
     assert "duration_us" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", indented("From a terminal"))
+@pytest.mark.parametrize("command", indented(section_of(README, "From a terminal")))
 def test_the_commands_run(command: str, in_tmp: Path):
     (in_tmp / "reads.c").write_text(BODIES["reads"])
     tokens = shorter(command).split()
@@ -165,7 +194,7 @@ def test_the_commands_run(command: str, in_tmp: Path):
 
 
 def test_the_policy_is_one_that_the_agent_takes(tmp_path: Path):
-    (text,) = [line for line in indented("Security") if line.startswith("{")]
+    (text,) = [line for line in indented(PERMISSIONS) if line.startswith("{")]
     path = tmp_path / "agent.json"
     path.write_text(text)
     path.chmod(0o644)
