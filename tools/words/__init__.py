@@ -1,0 +1,1 @@
+"""Checks the English of the project's files."""
