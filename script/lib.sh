@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts share. Plain enough for the bash 3.2 of other systems; needs nothing but
-# a shell, so that it can say what is missing where nothing else is installed.
+# Functions shared by the scripts. Limited to bash 3.2, which other systems have, and needs nothing
+# but a shell, so that it can report what is missing if nothing else is installed.
 
 KS_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 KS_VENV=$KS_ROOT/.venv
@@ -17,20 +17,20 @@ fail() {
 
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
-# Runs a command as root: directly, or through a sudo that asks for no password.
+# Runs a command as root: directly, or through sudo without a password.
 as_root() {
     if is_root; then "$@"; else sudo -n "$@"; fi
 }
 
 can_be_root() { is_root || { command -v sudo && sudo -n true; } >/dev/null 2>&1; }
 
-# Prints ID and ID_LIKE of the distribution ("ubuntu debian"); nothing where there is none.
+# Prints ID and ID_LIKE of the distribution ("ubuntu debian"), or nothing.
 distribution() {
     # shellcheck disable=SC1091
     if [ -r /etc/os-release ]; then (. /etc/os-release && echo "${ID:-} ${ID_LIKE:-}"); fi
 }
 
-# Prints the command that installs what the distribution must give.
+# Prints the command that installs the packages needed from the distribution.
 install_command() {
     case " $(distribution) " in
         *" debian "* | *" ubuntu "*) echo "apt-get install python3 python3-venv python3-bpfcc ca-certificates" ;;
@@ -41,7 +41,7 @@ install_command() {
     esac
 }
 
-# Prints the first Python that is new enough; fails where there is none. PYTHON names one to try first.
+# Prints the first Python that is new enough, or fails. PYTHON is tried first.
 find_python() {
     for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
         if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 &&
@@ -53,7 +53,7 @@ find_python() {
     return 1
 }
 
-# Prints those of the named Debian packages that are not installed.
+# Prints which of the named Debian packages are not installed.
 missing_packages() {
     for package in "$@"; do
         case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
@@ -63,7 +63,7 @@ missing_packages() {
     done
 }
 
-# Installs Debian packages that are missing, quietly. Fails where it may not or cannot.
+# Installs missing Debian packages, quietly. Fails if it cannot.
 install_packages() {
     local missing log
     missing=$(missing_packages "$@" | tr '\n' ' ')

@@ -1,4 +1,4 @@
-"""What all plots share: the figure with its title and caption, its style, readable ticks."""
+"""What all plots share: the figure, its colours, units that people read, and its caption."""
 
 from __future__ import annotations
 
@@ -18,14 +18,25 @@ from kernelscope import units
 from kernelscope.analysis.measure import lost_events
 from kernelscope.plotting.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
 from kernelscope.tables.attrs import receipt_of
+from kernelscope.units import count_text, label_of, range_text, text_in
 
-__all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
+__all__ = [
+    "GREY",
+    "INK",
+    "PALETTE",
+    "WARNING",
+    "Figure",
+    "count_text",
+    "label_of",
+    "range_text",
+    "text_in",
+]
 
-_CAPTION_CHARACTERS = 12  # per inch
+_CAPTION_CHARACTERS = 12  # that an inch of figure holds
 
 
 class Figure(matplotlib.figure.Figure):
-    """A figure that a notebook displays without pyplot."""
+    """A figure that a notebook shows by itself, without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -51,7 +62,7 @@ def new(
 
 
 def style(theme: Theme) -> Any:
-    """Return the matplotlib settings of a theme."""
+    """Return matplotlib's settings for a theme."""
     return {
         "font.size": 12,
         "axes.spines.top": False,
@@ -76,7 +87,7 @@ def legend(figure: Figure, **options: Any) -> None:
 
 
 def notices(df: pd.DataFrame) -> list[str]:
-    """Return warnings about a result: it was replayed, events were lost, it ended early."""
+    """Return what a reader must know of a result: that it is replayed, what was lost."""
     receipt = receipt_of(df)
     found = []
     if receipt.get("recorded"):
@@ -91,7 +102,7 @@ def notices(df: pd.DataFrame) -> list[str]:
 
 
 def caption(df: pd.DataFrame) -> str:
-    """Return the line below a figure: its warnings, what ran, for how long, when and where."""
+    """Return the line below a figure: its notices, what ran, for how long, when and where."""
     receipt = receipt_of(df)
     parts = notices(df)
     if receipt.get("name"):
@@ -106,7 +117,7 @@ def caption(df: pd.DataFrame) -> str:
 
 
 def readable(axis: Axis, unit: str) -> None:
-    """Set an axis's ticks in human units, few enough that they do not touch."""
+    """Write an axis's ticks in human units; few enough that they do not touch."""
     write = units.text_in(unit)
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -124,6 +135,9 @@ def readable(axis: Axis, unit: str) -> None:
         axis.set_major_locator(MaxNLocator(nbins=6, integer=unit == ""))
 
 
-def capitalized(text: str) -> str:
-    """Return the text with its first letter capitalized; all others stay as they are."""
-    return text[:1].upper() + text[1:]
+def shortened(text: str, limit: int = 44) -> str:
+    """Return text of at most `limit` characters, its middle left out where it is longer."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) * 2 // 3
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"

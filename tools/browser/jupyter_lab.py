@@ -1,6 +1,6 @@
-"""JupyterLab as a person meets it: a server of its own, and a notebook in a headless Chromium.
+"""JupyterLab as a user sees it: a separate server, and a notebook in a headless Chromium.
 
-Notebook 7 is made of the same parts, and is driven in the same way.
+Notebook 7 consists of the same parts, and is driven in the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
-    "--no-sandbox",  # as root there is none, and the only page is our own
+    "--no-sandbox",  # as root there is no sandbox, and the only page is our own
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -38,13 +38,13 @@ _SETTINGS = {
         "checkForUpdates": False,
         "doNotDisturbMode": True,
     },
-    # Cells out of sight stay in the page, where the tests look for them.
+    # Cells out of sight stay in the page, where the tests find them.
     "notebook-extension/tracker": {"windowingMode": "none"},
     "completer-extension/manager": {"providerTimeout": 10000},
     "completer-extension/inline-completer": {"providers": {}},
 }
 
-# Each is a module to start, and where it shows a notebook.
+# The module to start, and the path at which it shows a notebook.
 _LAB = ("jupyterlab", "doc/tree/")
 NOTEBOOK_7 = ("notebook", "notebooks/")
 
@@ -56,7 +56,7 @@ _READY = """() => {
 
 
 def browser() -> str | None:
-    """Return the path of a Chromium; None where there is none."""
+    """Return the path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
@@ -67,15 +67,15 @@ class Lab:
         self.page = page
 
     def cell(self, number: int) -> Locator:
-        """The whole cell."""
+        """Return the whole cell."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
 
     def output(self, number: int) -> Locator:
-        """What a cell shows below its text."""
+        """Return the output of a cell."""
         return self.cell(number).locator(".jp-Cell-outputArea")
 
     def send(self, number: int) -> None:
-        """Run a cell, and do not wait for it."""
+        """Run a cell without waiting for it."""
         self.edit(number)
         self.page.keyboard.press("Control+Enter")
 
@@ -84,19 +84,19 @@ class Lab:
         self.cell(number).locator(".cm-content").click()
 
     def type(self, number: int, text: str) -> None:
-        """Put a text in the place of a cell's, key by key."""
+        """Replace a cell's text, key by key."""
         self.edit(number)
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(text)
 
     def run(self, number: int) -> Locator:
-        """Run a cell and wait for its end; returns its output."""
+        """Run a cell, wait for its end and return its output."""
         self.send(number)
         self.ended(number)
         return self.output(number)
 
     def ended(self, number: int) -> None:
-        """Wait until a cell that was sent has its number: "[3]:"."""
+        """Wait until a running cell has its number: "[3]:"."""
         self.page.wait_for_function(
             r"""number => /^\[\d+\]:/.test(document.querySelectorAll(".jp-Notebook .jp-Cell")
                 [number].querySelector(".jp-InputPrompt").textContent)""",
@@ -104,7 +104,7 @@ class Lab:
         )
 
     def ready(self) -> None:
-        """Wait until the kernel is connected and has nothing to do."""
+        """Wait until the kernel is connected and idle."""
         self.page.wait_for_function(_READY)
 
     def press(self, button: str) -> None:
@@ -116,7 +116,7 @@ class Lab:
 def opened(
     folder: Path, cells: Sequence[str], *, app: tuple[str, str] = _LAB, **how: Any
 ) -> Iterator[Lab]:
-    """Open a notebook of these cells. how: what the browser's page is made with (its size)."""
+    """Open a notebook of these cells. how: options of the browser's page (its size)."""
     module, place = app
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(text) for text in cells],
@@ -141,7 +141,7 @@ def opened(
 
 @contextmanager
 def _server(folder: Path, module: str) -> Iterator[tuple[str, str]]:
-    """Start a server that leaves nothing outside the folder: its address and its token."""
+    """Start a server that writes only into the folder; return its address and its token."""
     for name, settings in _SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _server(folder: Path, module: str) -> Iterator[tuple[str, str]]:
         "MPLCONFIGDIR": str(folder / "matplotlib"),
     }
     command = [sys.executable, "-m", module, "--no-browser", "--allow-root"]
-    command += ["--expose-app-in-browser"]  # how the page is asked whether the kernel is ready
+    command += ["--expose-app-in-browser"]  # lets the page ask whether the kernel is ready
     command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
     with (folder / "jupyter.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
@@ -176,7 +176,7 @@ def _server(folder: Path, module: str) -> Iterator[tuple[str, str]]:
 
 
 def _address(process: subprocess.Popen[bytes], folder: Path) -> str:
-    """Wait for the file in which the server says where it listens."""
+    """Wait for the file in which the server writes its address."""
     end = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < end:
         for path in (folder / "runtime").glob("jpserver-*.json"):

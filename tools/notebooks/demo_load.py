@@ -1,6 +1,6 @@
 """The load that script/record-demo traces: a little of everything, for SECONDS.
 
-It starts when a line comes in, so that its own start is not part of what is recorded.
+It starts when it reads a line, so that its own start is not recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROGRAMS = (["/bin/true"], ["/bin/ls", "/usr"], ["/bin/date", "-u"], ["/bin/no-s
 
 
 def open_files() -> None:
-    """Open files that are there, one that is not, and one that only root may read."""
+    """Open existing files, one that does not exist, and one that only root may read."""
     for name in FILES:
         with contextlib.suppress(OSError), Path(name).open("rb") as file:
             file.read()
@@ -35,7 +35,7 @@ def start_programs() -> None:
 
 
 def connect(times: int) -> None:
-    """Make connections to a server of its own on the loopback and send some bytes each way."""
+    """Connect to an own server on the loopback and send some bytes each way."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -61,7 +61,7 @@ def compute() -> None:
 
 
 def write_to_disk() -> None:
-    """Write a file and wait until the disk has it."""
+    """Write a file and fsync it."""
     with tempfile.TemporaryFile() as file:
         for number in range(8):
             file.write(os.urandom(4096 << number % 5))
@@ -70,7 +70,7 @@ def write_to_disk() -> None:
 
 
 def main() -> None:
-    """Wait for a line, then do all of it again and again for as many seconds as are given."""
+    """Wait for a line, then repeat everything for the given number of seconds."""
     sys.stdin.readline()
     end = time.monotonic() + float(sys.argv[1])
     threads = []

@@ -1,8 +1,8 @@
-"""Run notebooks and keep what they gave: the work of script/make-notebooks.
+"""Run notebooks and keep their output: the work of script/make-notebooks.
 
-Each run of a notebook that has no recordings by `script/record-demo` is recorded in its own folder.
-Widgets are not kept in a notebook in a way that every page shows. So each live view's output
-becomes the last picture that the view drew.
+Each run of a notebook without recordings by `script/record-demo` is recorded in its own folder. A
+saved notebook does not show its widgets, so each live view's output is replaced by the last picture
+that the view drew.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tools.notebooks.run_notebook import execute
 ROOT = Path(__file__).resolve().parents[2]
 
 NOTEBOOKS = ROOT / "notebooks"
-RECORDED_APART = ("quickstart", "live")  # under a load that nothing but the recording has
-LARGEST = 400 << 10  # bytes of a notebook, and of its recordings
+RECORDED_APART = ("quickstart", "live")  # under a load that exists only in the recording
+LARGEST = 400 << 10  # most bytes of a notebook, and of its recordings
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
-COLOURS = 64  # a picture has few: the file is a third as large
+COLOURS = 64  # a picture has few colours: the file is a third as large
 
 
 def frames(state: Mapping[str, Any], model: str) -> Iterator[Image.Image]:
-    """Yield the pictures that a widget and those in it show, from the top to the bottom."""
+    """Yield the pictures of a widget and of the widgets in it, from top to bottom."""
     widget = state[model]
     for buffer in widget.get("buffers", ()):
         if widget["model_name"] == "ImageModel" and buffer["path"] == ["value"]:
@@ -47,7 +47,7 @@ def frames(state: Mapping[str, Any], model: str) -> Iterator[Image.Image]:
 
 
 def tiled(shown: list[Image.Image]) -> bytes:
-    """Return the pictures as one PNG; several stand in two columns, as in a dashboard."""
+    """Return the pictures as one PNG; several are placed in two columns, as in a dashboard."""
     columns = min(2, len(shown))
     width, height = (max(each.size[axis] for each in shown) for axis in (0, 1))
     rows = -(-len(shown) // columns)
@@ -60,7 +60,7 @@ def tiled(shown: list[Image.Image]) -> bytes:
 
 
 def freeze(notebook: nbformat.NotebookNode) -> None:
-    """Put the last picture of each view in the place of its widgets."""
+    """Replace each view's widgets by its last picture."""
     state = notebook.metadata.pop("widgets", {}).get(STATE, {}).get("state", {})
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
@@ -74,9 +74,9 @@ def freeze(notebook: nbformat.NotebookNode) -> None:
 
 
 def make(path: Path, recordings: Path) -> str | None:
-    """Run a notebook and write it anew with what it showed; return what kept it from that.
+    """Run a notebook and write it with its output; return the problem, "" for none.
 
-    recordings: a folder for them; what it held is replaced.
+    recordings: a folder for them; its old content is replaced.
     """
     if path.stem not in RECORDED_APART:
         recordings.mkdir(parents=True, exist_ok=True)
@@ -101,9 +101,11 @@ def sizes(path: Path, recordings: Path) -> tuple[int, int]:
 
 
 def main() -> int:
-    """Make the notebooks named; the exit status is 1 where one failed or is too large."""
-    parser = argparse.ArgumentParser(description="Run notebooks and keep what they gave.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a notebook; all without one")
+    """Run the named notebooks; the exit status is 1 if one failed or is too large."""
+    parser = argparse.ArgumentParser(description="Run notebooks and keep their output.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="of a notebook; all if none is given"
+    )
     names = parser.parse_args().names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     status = 0
     for name in names:
@@ -111,7 +113,7 @@ def main() -> int:
         begun = time.monotonic()
         problem = make(path, recordings)
         if problem is None and max(sizes(path, recordings)) > LARGEST:
-            problem = f"more than {LARGEST >> 10} KiB are too much for a repository"
+            problem = f"more than {LARGEST >> 10} KiB are too much for the repository"
         kib = [size >> 10 for size in sizes(path, recordings)]
         print(
             f"{name}: {kib[0]} KiB, recordings {kib[1]} KiB, {time.monotonic() - begun:.0f} s",

@@ -1,4 +1,4 @@
-"""Run the quickstart notebook and leave what it made in out/: the work of script/demo."""
+"""Run the quickstart notebook and write its results to out/: the work of script/demo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from kernelscope.ui import doctor
+from kernelscope.ui.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -22,16 +22,18 @@ OUT = ROOT / "out"
 
 
 def replay_if_refused() -> bool:
-    """Say why this machine cannot trace, if so, and have the notebook replay recordings."""
+    """If this machine cannot trace, print why, and make the notebook replay recordings."""
     refused = doctor.refusal("tracefs")
     if refused is None:
         return False
-    print("This machine does not let the demo trace:")
+    print("This machine does not allow the demo to trace:")
     print(f"  {refused.message}")
     if refused.hint:
         print(f"  To fix it: {refused.hint}")
     print("  (.venv/bin/kernelscope doctor shows every check.)")
-    print("The notebook runs from recordings instead; every table and figure says so.\n")
+    print(
+        "The notebook runs from recordings instead; every table and figure is marked as recorded.\n"
+    )
     os.environ["KERNELSCOPE_REPLAY"] = str(RECORDINGS)
     return True
 
@@ -39,7 +41,7 @@ def replay_if_refused() -> bool:
 def execute(
     folder: Path, path: Path = NOTEBOOK
 ) -> tuple[nbformat.NotebookNode, CellExecutionError | None]:
-    """Run every cell, working in the folder; with it comes the error of the cell that failed."""
+    """Run every cell in the folder; return the notebook and the error of a failed cell."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -80,7 +82,7 @@ def write(notebook: nbformat.NotebookNode, folder: Path) -> None:
 
 
 def main() -> int:
-    """Run the demo; the exit status is 1 where a cell failed."""
+    """Run the demo; the exit status is 1 if a cell failed."""
     OUT.mkdir(exist_ok=True)
     for left in OUT.iterdir():
         if left.suffix in (".ipynb", ".html", ".png", ".csv", ".json"):
@@ -94,7 +96,7 @@ def main() -> int:
         print(strip_ansi(str(failed)), file=sys.stderr)
         return 1
     source = "replayed from recordings" if replayed else "measured on this machine's kernel"
-    print(f"Done. What it left, {source}:")
+    print(f"Done. Results, {source}:")
     for path in sorted(OUT.iterdir()):
         print(f"  out/{path.name}")
     return 0

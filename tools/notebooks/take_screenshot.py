@@ -19,7 +19,7 @@ from tools.browser.jupyter_lab import Lab, browser, opened
 ROOT = Path(__file__).resolve().parents[2]
 
 DOCS = ROOT / "docs"
-SCALE = 1.5  # so that it can be read where it is shown at half its size
+SCALE = 1.5  # readable when shown at half its size
 COLOURS = 256
 ANSWER = (
     """%load_ext kernelscope
@@ -43,12 +43,12 @@ LIVE = (
     "%ebpf live biosnoop runqlat --view heatmap --window 30s --size 740x250",
     "2 + 2  # other cells run meanwhile",
 )
-LIVE_S = 33  # the window, and what the view needs to begin
+LIVE_S = 33  # the window, and the time until the view has started
 SPIN = "import time; end = time.monotonic() + 4\nwhile time.monotonic() < end: pass"
 
 
 def write_to_disk(folder: Path, over: threading.Event) -> None:
-    """Give the disk something to do: writes of several sizes, each until the disk has it."""
+    """Write to the disk in several sizes, each write with an fsync."""
     sizes = [4 << 10, 64 << 10, 1 << 20]
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         while not over.is_set():
@@ -87,12 +87,12 @@ def take_answer(lab: Lab) -> None:
 
 
 def take_live(lab: Lab) -> None:
-    """Begin the view, choose another one below, and let the window fill."""
+    """Start the view, select another one below, and let the window fill."""
     for number in range(len(LIVE)):
         lab.run(number)
     shown = lab.output(1)
     shown.locator("img").nth(1).wait_for()
-    shown.locator("select").nth(3).select_option(label="Wait for a CPU")
+    shown.locator("select").nth(3).select_option(label="Run queue latency")
     lab.page.wait_for_timeout(LIVE_S * 1000)
     lab.page.keyboard.press("Escape")
     lab.cell(0).evaluate("cell => cell.scrollIntoView()")
@@ -135,7 +135,7 @@ def make(picture: Picture, folder: Path) -> Path:
 
 
 def main() -> int:
-    """Take the pictures that are named, or all; the status is 1 where there is no browser."""
+    """Take the named pictures, or all; the exit status is 1 if there is no browser."""
     if browser() is None:
         print("error: there is no Chromium (Debian: apt-get install chromium)", file=sys.stderr)
         return 1
@@ -144,7 +144,7 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory(dir=ROOT, prefix="out-") as name:
             path = make(picture, Path(name))
-        print(f"{path.relative_to(ROOT)} is taken anew, {path.stat().st_size >> 10} KiB.")
+        print(f"{path.relative_to(ROOT)} written, {path.stat().st_size >> 10} KiB.")
     return 0
 
 

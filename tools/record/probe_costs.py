@@ -1,4 +1,4 @@
-"""What a probe costs: its programs' time for an event, and what a flood of system calls feels."""
+"""A probe's cost: its programs' time per event, and the slow-down of a flood of system calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOOD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={CALLS // 2}", "s
 
 @dataclass(frozen=True)
 class Runs:
-    """How often a run's programs ran, and for how long in all."""
+    """How often a run's programs ran, and for how long in total."""
 
     busiest: int
     total: int
@@ -35,7 +35,7 @@ class Runs:
 
 @contextmanager
 def counted() -> Iterator[None]:
-    """Have the kernel time every run of every program."""
+    """Make the kernel measure every run of every program."""
     switch = syscalls.enable_stats()
     try:
         yield
@@ -44,7 +44,7 @@ def counted() -> Iterator[None]:
 
 
 def runs_under(agent_pid: int) -> Runs:
-    """Return the runs of the programs that the agent's children hold (Documentation/bpf)."""
+    """Return the run statistics of the agent's programs (Documentation/bpf)."""
     programs: dict[int, tuple[int, int]] = {}
     for child in Path(f"/proc/{agent_pid}/task/{agent_pid}/children").read_text().split():
         for path in Path(f"/proc/{child}/fdinfo").iterdir():
@@ -57,7 +57,7 @@ def runs_under(agent_pid: int) -> Runs:
 
 
 def ns_per_event(result: pd.DataFrame | Tables, runs: Runs) -> float | None:
-    """Return the cost as probe.Overhead defines it; None where no program ran."""
+    """Return the cost as defined by probe.Overhead; None if no program ran."""
     if not runs.total:
         return None
     tables = list(result.values()) if isinstance(result, Tables) else [result]
@@ -70,15 +70,15 @@ def _events(table: pd.DataFrame) -> int:
 
 
 def rounded(ns: float) -> float:
-    """Return two significant digits: more would say what was not measured."""
+    """Return two significant digits: the measurement has no more."""
     return float(f"{ns:.2g}")
 
 
 def overhead(attached: Callable[[], AbstractContextManager[Any]]) -> Mapping[str, float]:
-    """Return how many times the flood's CPU time becomes with the probe: the rounds' median.
+    """Return how many times as much CPU time the flood takes with the probe: the rounds' median.
 
-    Each round is with it, attached anew, between two without; low and high are the rounds'
-    extremes.
+    Each round measures with the probe, attached again, between two runs without it; low and high
+    are the extremes of the rounds.
     """
     _flood()  # the first one is slower
     ratios = [pair["flood"].ratio for pair in pairs(_flood, attached, ROUNDS)]
@@ -87,7 +87,7 @@ def overhead(attached: Callable[[], AbstractContextManager[Any]]) -> Mapping[str
 
 
 def _flood() -> dict[str, float]:
-    """Run the load on one CPU and return the CPU time it took, which others change little."""
+    """Run the load on one CPU and return its CPU time, which other processes change little."""
     one = max(os.sched_getaffinity(0))
     with subprocess.Popen(FLOOD, preexec_fn=lambda: os.sched_setaffinity(0, {one})) as process:
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,7 +1,7 @@
-"""docs/probes.json: what was seen of each probe on each kernel, as script/make-docs shows it.
+"""docs/probes.json: results of each probe on each kernel, for script/make-docs.
 
-By a kernel's series: its release, and for each probe the hooks that it took, the rows that its
-check gave, and where it was measured what it costs.
+By a kernel's series: its release, and for each probe the hooks that it used, the rows that its
+check gave, and its cost if that was measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATH = Path(__file__).resolve().parents[2] / "docs" / "probes.json"
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
-    """Return the record; one of no kernel where there is none yet."""
+    """Return the record; an empty one if there is none yet."""
     if not path.is_file():
         return {"kernels": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -28,9 +28,9 @@ def read(path: Path = PATH) -> dict[str, Any]:
 def note(
     series: str, release: str, probes: Mapping[str, Mapping[str, Any]], path: Path = PATH
 ) -> None:
-    """Write what was seen of some probes on a kernel; what is known of others stays.
+    """Write the results of some probes on a kernel; those of other probes stay.
 
-    A probe that the kernel refuses has nothing but "refused": why.
+    A probe that the kernel does not support has only "refused": the reason.
     """
     path.parent.mkdir(exist_ok=True)
     with alone(path.parent):
@@ -49,7 +49,7 @@ def note(
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep others that record from writing meanwhile."""
+    """Lock the record against other writers."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Record the probes and the quickstart's cell on this kernel: the work of script/record-demo.
 
-The load runs as `nobody`, and what is recorded is that user's doing alone, so that a recording
-tells nothing of the machine that it was made on. (biolatency and runqlat name no process.)
+The load runs as `nobody`, and only that user is recorded, so that a recording contains nothing
+about the rest of the machine. (biolatency and runqlat name no process.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOAD = ROOT / "tools" / "notebooks" / "demo_load.py"
 SECONDS = 3
 LARGEST = 256 << 10
 USER = "nobody"
-# Those of which the load makes events, the notebooks' among them.
+# The probes for which the load makes events, including those of the notebooks.
 PROBES = (
     "biolatency",
     "biosnoop",
@@ -72,7 +72,7 @@ def record(session: Session, name: str, what: Mapping[str, Any], filters: Mappin
 
 
 def main() -> int:
-    """Record everything; the exit status is 1 where a recording is too large for the repository."""
+    """Record everything; the exit status is 1 if a recording is too large for the repository."""
     RECORDINGS.mkdir(exist_ok=True)
     whole_machine = [name for name in PROBES if catalogue.find(name).filters == "none"]
     wanted: dict[str, dict[str, Any]] = {name: {"probe": name} for name in PROBES}

@@ -1,4 +1,4 @@
-"""Run probes under the loads of their checks and keep what they showed: script/record-probes."""
+"""Run probes under the loads of their checks and keep the results: script/record-probes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from kernelscope.errors import AttachError, KernelScopeError
-from kernelscope.plotting import choose
+from kernelscope.plotting import charts
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
 from kernelscope.tables.results import Tables
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PICTURES = ROOT / "docs" / "probes"
 ROWS = 12
-WIDTHS = (100, 120, 140, 160)  # an example is as narrow as it can be without being folded
+WIDTHS = (100, 120, 140, 160)  # an example is as narrow as possible without folded lines
 SETTLE_S = 0.2
 COST_ROUNDS = 3
 LARGEST_PICTURE = 40 << 10
@@ -44,21 +44,21 @@ _FILTERS = ("pid", "comm", "uid", "cgroup")
 
 @dataclass
 class Seen:
-    """One run under the load: its result, and what its programs did if that was counted."""
+    """One run under the load: its result, and its programs' statistics if they were counted."""
 
     result: pd.DataFrame | Tables
     runs: costs.Runs
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables by name."""
+        """Return the tables by name."""
         if isinstance(self.result, Tables):
             return dict(self.result)
         return {str(self.result.attrs["kernelscope"]["table"]): self.result}
 
     @property
     def receipt(self) -> dict[str, Any]:
-        """The run's receipt."""
+        """Return the run's receipt."""
         receipt: dict[str, Any] = next(iter(self.tables.values())).attrs["kernelscope"]
         return receipt
 
@@ -68,7 +68,7 @@ class Seen:
 
 @contextmanager
 def place(wanted: str) -> Iterator[dict[str, str]]:
-    """Make what "{file}", "{disk}" and "{folder}" stand for; the disk where it is wanted."""
+    """Create what "{file}", "{folder}" and, if used, "{disk}" refer to."""
     with tempfile.TemporaryDirectory(prefix="load-") as name:
         made = {"folder": f"{name}/folder", "file": f"{name}/file"}
         Path(made["folder"]).mkdir()
@@ -88,9 +88,9 @@ def place(wanted: str) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def load_of(probe: Probe, *, filtered: bool = True) -> Iterator[tuple[Load, dict[str, Any]]]:
-    """Start the load of the probe's check, which waits for `go`; with the check's options.
+    """Start the load of the probe's check, which waits for `go`; return the check's options too.
 
-    Without filters all of the machine is traced.
+    Without filters the whole machine is traced.
     """
     check = probe.check
     with place(f"{check.arguments} {check.options}") as made:
@@ -125,13 +125,13 @@ def trace(session: Session, probe: Probe, *, filtered: bool = True) -> Seen:
 
 
 def example(session: Session, probe: Probe) -> str:
-    """Write the first table as a terminal shows it into the description."""
+    """Write the first table into the description, as a terminal shows it."""
     seen = trace(session, probe)
     table = next(iter(seen.tables.values()))
     text = "\n".join([*_lines(table), *["..."] * (len(table) > ROWS)])
     for mine in (str(ROOT), sys.prefix):
         if mine in text:
-            print(f"{probe.name}: the example names {mine}: narrow it with [check] options")
+            print(f"{probe.name}: the example names {mine}: restrict it with [check] options")
     _edit(probe, lambda toml: _with_example(toml, text))
     return f"example of {len(text.splitlines())} lines"
 
@@ -155,14 +155,14 @@ def _with_example(toml: str, text: str) -> str:
 
 
 def picture(session: Session, probe: Probe) -> str:
-    """Write the plot that the probe's first plotted table has by default to docs/probes."""
+    """Write the default plot of the probe's first plotted table to docs/probes."""
     seen = trace(session, probe)
     wanted = probe.plots[0]
     table = seen.tables[wanted.table] if wanted.table else next(iter(seen.tables.values()))
     receipt = {**table.attrs["kernelscope"], "started": "", "host": ""}
     table.attrs["kernelscope"] = receipt
     drawn = io.BytesIO()
-    choose.default(table).savefig(drawn, format="png", dpi=100)
+    charts.default(table).savefig(drawn, format="png", dpi=100)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{probe.name}.png"
     with Image.open(drawn) as image:
@@ -170,12 +170,12 @@ def picture(session: Session, probe: Probe) -> str:
         small.save(path, optimize=True)
     size = path.stat().st_size
     if size > LARGEST_PICTURE:
-        print(f"{probe.name}: its picture has {size:,} bytes, {LARGEST_PICTURE:,} are enough")
+        print(f"{probe.name}: its picture has {size:,} bytes, more than {LARGEST_PICTURE:,}")
     return f"picture of {size:,} bytes"
 
 
 def cost(session: Session, probe: Probe) -> str:
-    """Measure what the probe costs and write it into the description and docs/probes.json."""
+    """Measure the probe's cost and write it into the description and docs/probes.json."""
     with costs.counted():
         seen = [trace(session, probe, filtered=False) for _ in range(COST_ROUNDS)]
     found = [costs.ns_per_event(each.result, each.runs) for each in seen]
@@ -193,11 +193,11 @@ def cost(session: Session, probe: Probe) -> str:
         "overhead": felt,
     }
     note(probe, row)
-    return f"{ns} ns an event, a flood of system calls takes {felt['ratio']} times as long"
+    return f"{ns} ns per event, a flood of system calls takes {felt['ratio']} times as long"
 
 
 def note(probe: Probe, row: dict[str, Any]) -> None:
-    """Write what was seen of a probe on this kernel into docs/probes.json."""
+    """Write a probe's results on this kernel into docs/probes.json."""
     release = re.match(r"\d+\.\d+(\.\d+)?", platform.release())
     assert release is not None
     series = ".".join(release[0].split(".")[:2])
@@ -226,7 +226,7 @@ PARTS: dict[str, Callable[[Session, Probe], str]] = {
 
 
 def main() -> int:
-    """Record what was asked for; 1 where a probe could not be."""
+    """Record the requested parts; the exit status is 1 if one failed."""
     parser = argparse.ArgumentParser(prog="script/record-probes", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", default=catalogue.names())
     for part, function in PARTS.items():
@@ -243,7 +243,7 @@ def main() -> int:
                     print(f"{name}: {PARTS[part](session, catalogue.find(name))}", flush=True)
                 except AttachError as error:
                     note(catalogue.find(name), {"refused": error.message})
-                    print(f"{name}: this kernel refuses it: {error.message}", flush=True)
+                    print(f"{name}: this kernel does not support it: {error.message}", flush=True)
                 except (KernelScopeError, AssertionError, OSError, ValueError, KeyError) as error:
                     print(f"{name}: no {part}: {type(error).__name__}: {error}", file=sys.stderr)
                     failed = True

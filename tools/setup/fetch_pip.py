@@ -1,7 +1,7 @@
-"""Put pip into the environment this runs in, where the system's Python cannot do that itself.
+"""Install pip into the running environment, if the system's Python cannot do that itself.
 
-Debian's python3 without python3-venv makes an environment without pip. Its wheel runs from where
-it lies, so it is enough to fetch that from the index that pip's configuration names.
+Debian's python3 without python3-venv creates an environment without pip. The wheel of pip can be
+run directly, so it is enough to fetch it from the index that pip's configuration names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _get(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=60, context=context) as answer:
             return bytes(answer.read())
     except OSError as error:
-        sys.exit(f"error: {url} cannot be fetched: {error}")
+        sys.exit(f"error: cannot fetch {url}: {error}")
 
 
 def _newest(index: str) -> tuple[str, str]:
@@ -57,11 +57,11 @@ def main() -> None:
     """Fetch the wheel, check its digest and let it install itself."""
     index = _setting("index-url", "")
     if not index:
-        sys.exit("error: pip's configuration names no index (index-url) to fetch pip itself from")
+        sys.exit("error: pip's configuration has no index (index-url) from which to fetch pip")
     url, digest = _newest(index)
     wheel = _get(url)
     if hashlib.sha256(wheel).hexdigest() != digest:
-        sys.exit(f"error: {url} is not what the index says it is (its SHA-256 differs)")
+        sys.exit(f"error: {url} does not match the index (its SHA-256 differs)")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(urllib.parse.urlparse(url).path).name
         path.write_bytes(wheel)

@@ -1,13 +1,16 @@
 """A short /proc/kallsyms for BCC, which reads the whole list for five names: 80 ms each time.
 
-BCC checks whether the kernel has certain functions by reading the list of symbols. So a
-list of just those names is mounted over it in the mount namespace of clang's process.
+BCC checks whether the kernel has certain functions by reading the list of symbols. During a
+compilation a list of just those names is mounted over it, in a private mount namespace.
+Symbolization later sees the real list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import ctypes
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from kernelscope.agent.kernel import syscalls
@@ -21,6 +24,9 @@ _ASKED = (
     "bpf_probe_read_user",
     "bpf_probe_read_user_str",
 )
+_MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def listing(enumerators: Mapping[str, int]) -> str:
@@ -29,8 +35,19 @@ def listing(enumerators: Mapping[str, int]) -> str:
     return "".join(f"{0xFFFFFFFF81000000 + i:x} T {name}\n" for i, name in enumerate(known))
 
 
-def cover(path: Path) -> None:
-    """Mount `path` over /proc/kallsyms for this process alone, where that is allowed."""
-    with suppress(OSError):
+@contextmanager
+def short_list(path: Path) -> Iterator[None]:
+    """Mount `path` over /proc/kallsyms during the block, where that is allowed."""
+    mounted = False
+    try:
         syscalls.unshare_mounts()
         syscalls.mount(str(path), _LIST, None, syscalls.MS_BIND)
+        mounted = True
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if mounted and _libc.umount2(os.fsencode(_LIST), _MNT_DETACH):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), _LIST)

@@ -1,7 +1,7 @@
-"""How each kind's raw values become a DataFrame's column.
+"""The one table of column kinds: how each kind's raw values become a DataFrame's column.
 
-`probe.column_kinds` names the function of each kind. A decoder takes a `Source` and returns an
-array, or, for "slot", two: the bounds of each bucket.
+`DECODERS` has a function for every name in `probe.COLUMN_KINDS`. A decoder takes a `Source` and
+returns an array, or, for "slot", two: the bounds of each bucket.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.tables import kernel_names
 from kernelscope.tables.histogram import slot_bounds
@@ -62,13 +61,16 @@ class Source:
     sibling: Callable[[str], Array | None] = _no_sibling
 
 
+Decoder = Callable[[Source], Values]
+
+
 def decode(source: Source) -> dict[str, Values]:
     """Return the DataFrame's column, or for kind "slot" its two columns, by name.
 
     The bounds of slots `<base>_<unit>` are named `<base>_low_<unit>` and `<base>_high_<unit>`.
     """
     column = source.column
-    result = COLUMN_KINDS[column.kind].load_decoder()(source)
+    result = DECODERS[column.kind](source)
     if not isinstance(result, tuple):
         return {column.name: result}
     unit = f"_{column.unit}" if column.unit else ""
@@ -76,16 +78,14 @@ def decode(source: Source) -> dict[str, Values]:
     return {f"{base}_low{unit}": result[0], f"{base}_high{unit}": result[1]}
 
 
-def text(source: Source) -> Values:
-    """Return the text of char arrays."""
+def _text(source: Source) -> Values:
     return c_strings(source.values)
 
 
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def integer(source: Source) -> Values:
-    """Return numbers as they are, multiplied by the column's scale."""
+def _integer(source: Source) -> Values:
     values, scale = source.values, source.column.scale
     if values.dtype.kind not in "iuf":
         return _wide(source)
@@ -108,18 +108,15 @@ def _wide(source: Source) -> Values:
     return spell(as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
 
 
-def floating(source: Source) -> Values:
-    """Return floats, multiplied by the column's scale."""
+def _float(source: Source) -> Values:
     return _scaled(source.values.astype(np.float64), source.column.scale)
 
 
-def boolean(source: Source) -> Values:
-    """Return whether each value is not 0."""
+def _bool(source: Source) -> Values:
     return source.values != 0
 
 
-def duration(source: Source) -> Values:
-    """Return nanoseconds in the column's unit."""
+def _duration(source: Source) -> Values:
     divisor = NANOSECONDS[source.column.unit or "ns"]
     numbers = source.values.astype(np.float64)
     if source.column.scale != 1:
@@ -127,8 +124,7 @@ def duration(source: Source) -> Values:
     return numbers / divisor  # the nearest to the decimal number, which a product would not be
 
 
-def time(source: Source) -> Values:
-    """Return the kernel's monotonic clock as the time of day."""
+def _time(source: Source) -> Values:
     raw = source.values
     # A view, where there can be one, spares a copy of what may be 100 MB.
     raw = raw.view(np.int64) if raw.dtype.itemsize == 8 else raw.astype(np.int64)
@@ -137,14 +133,12 @@ def time(source: Source) -> Values:
     return pd.array(stamps, dtype="datetime64[ns, UTC]", copy=False)
 
 
-def port_be(source: Source) -> Values:
-    """Return ports from network order."""
+def _port_be(source: Source) -> Values:
     low = source.values.astype(np.uint16)
     return low.byteswap() if np.little_endian else low
 
 
-def slot(source: Source) -> Values:
-    """Return the low and the high bound of each bucket."""
+def _slot(source: Source) -> Values:
     low, high = slot_bounds(source.values, source.context.histogram)
     if source.column.scale == 1:
         return low, high
@@ -162,44 +156,36 @@ def syscall_names(machine: str) -> dict[int, str]:
     return {int(number): name for number, name in table.items()}
 
 
-def syscall(source: Source) -> Values:
-    """Return the names of system calls on the run's machine."""
+def _syscall(source: Source) -> Values:
     names = syscall_names(source.context.machine)
     return spell(source.values, lambda number: names.get(number, f"syscall_{number}"))
 
 
-def errno(source: Source) -> Values:
-    """Return the names of error numbers."""
+def _errno(source: Source) -> Values:
     signed = source.values.astype(f"i{source.values.dtype.itemsize}")
     return spell(-signed if source.column.scale == -1 else signed, kernel_names.error)
 
 
-def signal(source: Source) -> Values:
-    """Return the names of signals."""
+def _signal(source: Source) -> Values:
     return spell(source.values, kernel_names.signal)
 
 
-def enum(source: Source) -> Values:
-    """Return the words of the column's own `names`."""
+def _enum(source: Source) -> Values:
     names = source.column.names
     return spell(source.values, lambda number: names.get(number, str(number)))
 
 
-def btf_enum(source: Source) -> Values:
-    """Return the words of an enum of the kernel that ran."""
+def _btf_enum(source: Source) -> Values:
     names = source.context.enums.get(source.column.enum, {})
     prefix = source.column.prefix
     return spell(source.values, lambda number: names.get(number, str(number)).removeprefix(prefix))
 
 
-def hook(source: Source) -> Values:
-    """Return the names of the run's hooks."""
+def _hook(source: Source) -> Values:
     return spell(source.values, lambda number: source.context.hooks.get(number, str(number)))
 
 
-def device(source: Source) -> Values:
-    """Return the names of disks; their numbers where those are unknown."""
-
+def _device(source: Source) -> Values:
     def name(number: int) -> str:
         # MINORBITS is 20 inside the kernel (include/linux/kdev_t.h).
         label = f"{number >> 20}:{number & 0xFFFFF}"
@@ -211,21 +197,18 @@ def device(source: Source) -> Values:
 # --- addresses and bytes -------------------------------------------------------------------------
 
 
-def address(source: Source) -> Values:
-    """Return addresses in hexadecimal."""
+def _address(source: Source) -> Values:
     if source.values.ndim == 1 and source.values.dtype.kind in "iu":
         width = source.values.dtype.itemsize
         return spell(source.values.astype(f"u{width}"), hex)
     return _wide(source)
 
 
-def hexadecimal(source: Source) -> Values:
-    """Return bytes in hexadecimal."""
+def _bytes(source: Source) -> Values:
     return spell(as_bytes(source.values), bytes.hex)
 
 
-def mac(source: Source) -> Values:
-    """Return hardware addresses."""
+def _mac(source: Source) -> Values:
     return spell(as_bytes(source.values), lambda raw: raw[:6].hex(":"))
 
 
@@ -238,18 +221,15 @@ def _v6(raw: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def ipv4(source: Source) -> Values:
-    """Return IPv4 addresses."""
+def _ipv4(source: Source) -> Values:
     return spell(as_bytes(source.values), _v4)
 
 
-def ipv6(source: Source) -> Values:
-    """Return IPv6 addresses."""
+def _ipv6(source: Source) -> Values:
     return spell(as_bytes(source.values), _v6)
 
 
-def ip(source: Source) -> Values:
-    """Return addresses of either family; without a family field, by their bytes."""
+def _ip(source: Source) -> Values:
     raw = as_bytes(source.values)
     family = source.sibling(source.column.family) if source.column.family else None
     if family is None:
@@ -287,11 +267,42 @@ def _stack(source: Source, kernel: bool) -> Values:
     return spell(as_bytes(pairs), name)
 
 
-def kernel_stack(source: Source) -> Values:
-    """Return the kernel's part of stacks."""
+def _kernel_stack(source: Source) -> Values:
     return _stack(source, kernel=True)
 
 
-def user_stack(source: Source) -> Values:
-    """Return the program's part of stacks."""
+def _user_stack(source: Source) -> Values:
     return _stack(source, kernel=False)
+
+
+DECODERS: dict[str, Decoder] = {
+    "integer": _integer,
+    "float": _float,
+    "bool": _bool,
+    "text": _text,
+    "path": _text,
+    "time": _time,
+    "duration": _duration,
+    "pid": _integer,
+    "tid": _integer,
+    "uid": _integer,
+    "syscall": _syscall,
+    "errno": _errno,
+    "signal": _signal,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "ip": _ip,
+    "port": _integer,
+    "port_be": _port_be,
+    "device": _device,
+    "kernel_stack": _kernel_stack,
+    "user_stack": _user_stack,
+    "address": _address,
+    "enum": _enum,
+    "hook": _hook,
+    "btf_enum": _btf_enum,
+    "mac": _mac,
+    "bytes": _bytes,
+    "slot": _slot,
+    "count": _integer,
+}
