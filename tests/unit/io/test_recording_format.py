@@ -34,7 +34,7 @@ def blocks(data: bytes) -> Iterator[Block]:
     first = magic[1].replace("\\n", "\n").encode()
     assert data.startswith(first)
     at = len(first)
-    assert f"{at} bytes, the version" in TEXT
+    assert f"{at} bytes, including the version" in TEXT
     while at < len(data):
         stored, check, packing = struct.unpack_from("<III", data, at)
         body = data[at + 12 : at + 12 + stored]
