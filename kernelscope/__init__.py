@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kernelscope.tracing.replay import replaying
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run, Session, open, run, start
-    from kernelscope.ui.cli.doctor import doctor
+    from kernelscope.ui.doctor import doctor
     from kernelscope.ui.listing import Listing
     from kernelscope.ui.live.open import live
 
@@ -57,7 +57,7 @@ _HOMES = {
     "Runs": "tracing.run_group",
     "Session": "tracing.session",
     "compare": "comparison",
-    "doctor": "ui.cli.doctor",
+    "doctor": "ui.doctor",
     "live": "ui.live.open",
     "open": "tracing.session",
     "read": "io.tabular",
@@ -75,7 +75,7 @@ def probes() -> Listing:
     from kernelscope.tracing import session
     from kernelscope.ui import listing
 
-    how = "kernelscope.run(NAME) runs one for a while; kernelscope show NAME tells all about it."
+    how = "kernelscope.run(NAME) runs one; `kernelscope show NAME` describes it."
     return listing.listing(catalogue.catalogue().values(), session.default_session().check, how)
 
 

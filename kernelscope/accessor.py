@@ -46,16 +46,16 @@ class Accessor:
         """Return the table's picture, or one of the given kind.
 
         kind: "histogram", "percentiles", "heatmap", "bars", "timeseries" or "flamegraph"; with
-        options, those of the function of that name in `kernelscope.plotting.charts`.
+        options, those of the function of that name in `kernelscope.plotting`.
         """
-        from kernelscope.plotting import charts  # matplotlib takes half a second to import
+        from kernelscope.plotting import choose  # matplotlib takes half a second to import
 
         return (
-            charts.default(self._df, kind) if not options else charts.named(self._df, kind, options)
+            choose.default(self._df, kind) if not options else choose.named(self._df, kind, options)
         )
 
     def heatmap(self, x: str = "time", y: str | None = None, *, title: str = "") -> Figure:
-        """Return where values lie over time; see `plot.heatmap`."""
+        """Return the heat map of values over time; see `charts.heatmap`."""
         from kernelscope.plotting import charts
 
         return charts.heatmap(self._df, x, y, title=title)
@@ -75,10 +75,11 @@ class Accessor:
         """
         from kernelscope.plotting import flamegraph
 
-        heading = title or "Stacks"
         if save is not None:
-            flamegraph.save(self._df, Path(save), value, heading)
-        return flamegraph.draw(self._df, value or stack_tree.value_of(self._df), heading)
+            from kernelscope.io import flame_files
+
+            flame_files.save(self._df, save, value, title)
+        return flamegraph.draw(self._df, value or stack_tree.value_of(self._df), title)
 
     def rate(self, every: Any = "1s", by: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Return events in each bin of time: time, `by`, count, per_s; see `timeline.rate`."""
@@ -148,17 +149,21 @@ class Accessor:
         other: pd.DataFrame,
         value: str | None = None,
         *,
-        title: str = "What changed",
+        title: str = "",
         save: str | PathLike[str] | None = None,
     ) -> Figure:
         """Return the differential flame graph from this table to `other`, and `save` it.
 
-        save: NAME.html (a page with zoom and search), .svg, .png or .pdf; see
-        `flame_difference.difference`.
+        save: NAME.html (a page with zoom and search, where each box gives its rates), .svg, .png or
+        .pdf; see `flamegraph_diff.draw`.
         """
         from kernelscope.plotting import flamegraph_diff
 
-        return flamegraph_diff.difference(self._df, other, value, title=title, save=save)
+        if save is not None:
+            from kernelscope.io import flame_files
+
+            flame_files.save_difference(self._df, other, save, value, title)
+        return flamegraph_diff.draw(self._df, other, value, title)
 
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
         """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""

@@ -1,4 +1,4 @@
-"""Every error KernelScope raises. Each says what failed, where, and what to do next.
+"""Every error KernelScope raises. Each states what failed, where, and what to do next.
 
 KernelScopeError
 ├── ProbeError
@@ -6,23 +6,23 @@ KernelScopeError
 │   ├── ProbeSpecError          a probe's .toml or .c is wrong (file, key)
 │   └── ParameterError          an option or parameter is wrong
 ├── RunError
-│   ├── CompileError            clang refused the C (line, column, caret)
-│   ├── VerifierError           the kernel's verifier refused the program (log, line, hint)
-│   ├── AttachError             a hook does not exist or refused (close matches)
-│   └── TargetError             the process or file to trace is not there
-├── RequirementError            the machine lacks something: what, and the command that mends it
+│   ├── CompileError            clang rejected the C (line, column, caret)
+│   ├── VerifierError           the kernel's verifier rejected the program (log, line, hint)
+│   ├── AttachError             a hook does not exist or cannot be attached (close matches)
+│   └── TargetError             the process or file to trace does not exist
+├── RequirementError            the machine lacks something: what, and the command that fixes it
 ├── AgentError
 │   ├── AgentUnavailableError   the agent cannot be started
-│   ├── AgentRefusedError       the agent's policy or checks said no
-│   └── AgentDiedError          the agent, or a run's process, went away
-├── AnalysisError                a table cannot be analysed or drawn as asked
-├── RecordingError              a file is not a recording, or only its beginning is whole
+│   ├── AgentRefusedError       the policy or the checks of the agent do not allow it
+│   └── AgentDiedError          the agent, or the process of a run, died
+├── AnalysisError               a table cannot be analysed or drawn as asked
+├── RecordingError              a file is not a recording, or is damaged from some point on
 └── ExportError                 a result could not be written
 
-LostEventsWarning               how many events were lost, of how many, and what would help
+LostEventsWarning               how many events were lost, out of how many, and what would help
 
-Errors cross the process boundary as JSON: `to_json` on the agent's side, `from_json` on the
-notebook's. Standard library only: both sides import this module.
+Errors cross the process boundary as JSON: `to_json` in the agent, `from_json` in the client.
+Standard library only: both processes import this module.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from typing import Any
 
 
 class KernelScopeError(Exception):
-    """The base of all of KernelScope's errors.
+    """The base of all errors of KernelScope.
 
-    message: what failed and where, one line where that is enough.
-    hint: what to do next; None where nothing useful can be said.
+    message: what failed and where, in one line if possible.
+    hint: what to do next; None if there is no useful advice.
     details: plain JSON values for programs (each subclass names its own).
     """
 
@@ -59,7 +59,7 @@ class KernelScopeError(Exception):
 
 
 class ProbeError(KernelScopeError):
-    """Something is wrong with a probe's name, files or parameters."""
+    """The name, the files or the parameters of a probe are wrong."""
 
 
 class ProbeNotFoundError(ProbeError):
@@ -67,7 +67,7 @@ class ProbeNotFoundError(ProbeError):
 
 
 class ProbeSpecError(ProbeError):
-    """A probe's description is not valid. details: file, key."""
+    """The description of a probe is not valid. details: file, key."""
 
 
 class ParameterError(ProbeError):
@@ -79,35 +79,35 @@ class RunError(KernelScopeError):
 
 
 class CompileError(RunError):
-    """Clang refused the program.
+    """Clang rejected the program.
 
-    details: line and column (1-based, in the text that the user gave; None where clang named
-    no place in it), text (that line), log (all that clang said).
+    details: line and column (1-based, in the user's text; None if clang named no place in it),
+    text (that line), log (all of clang's output).
     """
 
 
 class VerifierError(RunError):
-    """The kernel's verifier refused the program.
+    """The kernel's verifier rejected the program.
 
-    details: function, line, text (as in CompileError), reason (the verifier's last words),
-    log (the whole verifier log, cut at 64 KiB).
+    details: function, line, text (as in CompileError), reason (the last line of the verifier),
+    log (the verifier log, cut at 64 KiB).
     """
 
 
 class AttachError(RunError):
-    """A hook is missing or refused. details: hook, function, matches, errno."""
+    """A hook does not exist or cannot be attached. details: hook, function, matches, errno."""
 
 
 class TargetError(RunError):
-    """What was to be traced is not there: a process, a library, a file. details: target."""
+    """The process, library or file to trace does not exist. details: target."""
 
 
 class RequirementError(KernelScopeError):
-    """The machine lacks something that is needed. details: requirement."""
+    """The machine lacks a requirement. details: requirement."""
 
 
 class AgentError(KernelScopeError):
-    """The privileged half could not serve."""
+    """The privileged process could not serve."""
 
 
 class AgentUnavailableError(AgentError):
@@ -115,11 +115,11 @@ class AgentUnavailableError(AgentError):
 
 
 class AgentRefusedError(AgentError):
-    """The agent's checks or its policy said no. details: field."""
+    """The checks or the policy of the agent do not allow it. details: field."""
 
 
 class AgentDiedError(AgentError):
-    """The agent or a run's process ended before its work did. details: stderr, status."""
+    """The agent, or the process of a run, ended too early. details: stderr, status."""
 
 
 class AnalysisError(KernelScopeError):
@@ -135,7 +135,7 @@ class ExportError(KernelScopeError):
 
 
 class LostEventsWarning(UserWarning):
-    """Events were lost: how many, of how many, and what would help."""
+    """Events were lost: how many, out of how many, and what would help."""
 
 
 def _subclasses(base: type[KernelScopeError]) -> dict[str, type[KernelScopeError]]:
@@ -160,7 +160,7 @@ def from_json(data: Mapping[str, Any]) -> KernelScopeError:
 def did_you_mean(name: str, known: Sequence[str], limit: int = 3) -> list[str]:
     """Return the names in `known` closest to `name`, best first, at most `limit`.
 
-    Those that go on where `name` ends (pread: pread64) come before those that are spelt alike.
+    Names that start with `name` (pread: pread64) come before those with a similar spelling.
     """
     import difflib  # costs 4 ms, and only an error needs it
 

@@ -63,6 +63,14 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
+def without_middle(text: str, width: int) -> str:
+    """Return the text, with a mark instead of its middle where it is longer than that."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) * 2 // 3
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
 def facts_html(title: str, facts: Mapping[str, str], hint: str) -> str:
     """Return facts as a small table with a hint below."""
     rows = [[html.escape(name), html.escape(value)] for name, value in facts.items()]

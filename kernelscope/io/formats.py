@@ -75,15 +75,15 @@ def _pprof(df: pd.DataFrame, path: PathLike) -> Path:
 
 
 def _flames(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope.plotting import flamegraph
+    from kernelscope.io import flame_files
 
-    return flamegraph.save(df, Path(path))
+    return flame_files.save(df, path)
 
 
 def _picture(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope.plotting import charts  # matplotlib takes half a second to import
+    from kernelscope.plotting import choose  # matplotlib takes half a second to import
 
-    return tabular.write_picture(charts.default(df), path)
+    return tabular.write_picture(choose.default(df), path)
 
 
 WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {

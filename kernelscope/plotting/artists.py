@@ -1,7 +1,7 @@
-"""What is drawn into axes, by static and by live pictures alike.
+"""The artists that static and live pictures share.
 
-Each function makes its artists once and returns them; a live picture then moves them with their
-own `set_` functions. `how` goes to matplotlib (`animated=True`).
+Each function creates its artists and returns them; a live picture changes them later with their
+`set_` methods. `how` is passed to matplotlib (`animated=True`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def spread(
     theme: Theme = LIGHT,
     **how: Any,
 ) -> StepPatch:
-    """Draw how values are spread: filled where it is alone, else one of several outlines."""
+    """Draw a distribution: filled if it is the only one, else as one of several outlines."""
     return axes.stairs(
         values,
         edges,
@@ -54,7 +54,7 @@ def line(
 
 
 def mark(axes: Axes, at: float, index: int, *, theme: Theme = LIGHT, **how: Any) -> Line2D:
-    """Draw a percentile's line across a spread: p50, p90 and p99 by their dashes."""
+    """Draw a percentile as a vertical line; the dash tells p50, p90 and p99 apart."""
     return axes.axvline(at, color=theme.mark, ls=LINES[1:][index % 3], lw=1.6, **how)
 
 

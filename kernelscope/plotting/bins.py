@@ -1,4 +1,4 @@
-"""What plots make of tables before they draw: groups, buckets, counts in bins of equal width."""
+"""Tables prepared for plots: groups, buckets, and counts in bins of equal width."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pandas as pd
 
 from kernelscope.analysis.measure import Measure, measured
 from kernelscope.analysis.top import top
-from kernelscope.plotting import figure
+from kernelscope.text import without_middle
 
 Numbers = npt.NDArray[np.float64]
+
+TIME_BINS = 60  # of a plot over time
 
 
 def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -25,11 +27,11 @@ def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.Data
     names = top(df, limit, by=by)[by].tolist()
     texts = df[by].astype("str")
     for name in names[:limit]:
-        yield figure.shortened(str(name), 24), df[texts == str(name)]
+        yield without_middle(str(name), 24), df[texts == str(name)]
 
 
 def buckets(df: pd.DataFrame, measure: Measure) -> tuple[Numbers, Numbers, Numbers]:
-    """Return low, high and count of each row; of single events, low = high and 1."""
+    """Return low, high and count of each row; a single event has low = high and a count of 1."""
     low = df[measure.low].to_numpy(np.float64, na_value=np.nan)
     high = df[measure.high].to_numpy(np.float64, na_value=np.nan)
     count = df["count"].to_numpy(np.float64) if measure.is_histogram else np.ones(len(df))
@@ -37,7 +39,7 @@ def buckets(df: pd.DataFrame, measure: Measure) -> tuple[Numbers, Numbers, Numbe
 
 
 def edges(parts: list[tuple[Numbers, Numbers, Numbers]], measure: Measure) -> Numbers:
-    """Return bins for buckets: finer than an octave where the buckets are."""
+    """Return bins for buckets: narrower than an octave where the buckets are."""
     low = np.concatenate([part[0] for part in parts]) if parts else np.empty(0)
     high = np.concatenate([part[1] for part in parts]) if parts else np.empty(0)
     positive = np.concatenate([low[low > 0], high[high > 0] if measure.is_histogram else []])
@@ -54,10 +56,11 @@ def seconds(times: pd.Series[Any], since: pd.Series[Any]) -> Numbers:
 
 
 def columns(times: Numbers, most: int, *, in_moments: bool) -> Numbers:
-    """Return edges over seconds from 0 on, for at most `most` columns of equal width.
+    """Return the edges, in seconds from 0, of at most `most` columns of equal width.
 
-    in_moments: the times are those of moments in which events were counted. Where they are of one
-    length each column has as many of them, so that none shows twice the events of its neighbour.
+    in_moments: the times are the starts of intervals in which events were counted. Where the
+    intervals have one length, each column holds the same number of them, so that no column shows
+    twice the events of its neighbour.
     """
     step = _moment(times) if in_moments else 0.0
     if not step:
@@ -70,7 +73,7 @@ def columns(times: Numbers, most: int, *, in_moments: bool) -> Numbers:
 
 
 def _moment(times: Numbers) -> float:
-    """Return the length of the moments that the times begin; 0 where they have none in common."""
+    """Return the length of the intervals that the times start; 0 where they differ in length."""
     distinct = np.unique(times)
     if len(distinct) < 3:
         return 0.0
@@ -80,7 +83,7 @@ def _moment(times: Numbers) -> float:
 
 
 def over_time(df: pd.DataFrame, at: Numbers, y: str | None, edges: Numbers) -> Numbers:
-    """Return events a second, or the median of `y`, in each bin; NaN where it has no median."""
+    """Return events per second, or the median of `y`, in each bin; NaN where a bin is empty."""
     place = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(edges) - 2)
     if y is None:
         rate: Numbers = np.bincount(place, minlength=len(edges) - 1) / (edges[1] - edges[0])
@@ -91,7 +94,7 @@ def over_time(df: pd.DataFrame, at: Numbers, y: str | None, edges: Numbers) -> N
 
 
 def log_edges(low: float, high: float, per_octave: int) -> Numbers:
-    """Return edges at equal steps of the logarithm that hold [low, high]; both above 0."""
+    """Return edges around [low, high], both above 0, at equal steps of the logarithm."""
     first = math.floor(math.log2(low) * per_octave)
     last = max(first + 1, math.ceil(math.log2(high) * per_octave))
     edges: Numbers = 2.0 ** (np.arange(first, last + 1) / per_octave)
@@ -104,10 +107,10 @@ def rebinned(
     count: Numbers,
     edges: Numbers,
 ) -> Numbers:
-    """Return the counts of buckets [low, high) in other bins, shared out by overlap.
+    """Return the counts of buckets [low, high) in other bins, divided by overlap.
 
-    Log-linear buckets differ in width by up to two, which drawn as they are would look like a
-    comb; bins of equal width on the logarithmic axis do not.
+    Log-linear buckets differ in width by up to two. Drawn as they are, they would look like a comb;
+    bins of equal width on the logarithmic axis do not.
     """
     result = np.zeros(len(edges) - 1)
     for left, right, number in zip(low, high, count, strict=True):

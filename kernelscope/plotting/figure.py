@@ -1,4 +1,4 @@
-"""What all plots share: the figure, its colours, units that people read, and its caption."""
+"""What all plots share: the figure with its title and caption, its style, readable ticks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,14 @@ from kernelscope import units
 from kernelscope.analysis.measure import lost_events
 from kernelscope.plotting.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
 from kernelscope.tables.attrs import receipt_of
-from kernelscope.units import count_text, label_of, range_text, text_in
 
-__all__ = [
-    "GREY",
-    "INK",
-    "PALETTE",
-    "WARNING",
-    "Figure",
-    "count_text",
-    "label_of",
-    "range_text",
-    "text_in",
-]
+__all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 
-_CAPTION_CHARACTERS = 12  # that an inch of figure holds
+_CAPTION_CHARACTERS = 12  # per inch
 
 
 class Figure(matplotlib.figure.Figure):
-    """A figure that a notebook shows by itself, without pyplot."""
+    """A figure that a notebook displays without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -62,7 +51,7 @@ def new(
 
 
 def style(theme: Theme) -> Any:
-    """Return matplotlib's settings for a theme."""
+    """Return the matplotlib settings of a theme."""
     return {
         "font.size": 12,
         "axes.spines.top": False,
@@ -87,7 +76,7 @@ def legend(figure: Figure, **options: Any) -> None:
 
 
 def notices(df: pd.DataFrame) -> list[str]:
-    """Return what a reader must know of a result: that it is replayed, what was lost."""
+    """Return warnings about a result: it was replayed, events were lost, it ended early."""
     receipt = receipt_of(df)
     found = []
     if receipt.get("recorded"):
@@ -102,7 +91,7 @@ def notices(df: pd.DataFrame) -> list[str]:
 
 
 def caption(df: pd.DataFrame) -> str:
-    """Return the line below a figure: its notices, what ran, for how long, when and where."""
+    """Return the line below a figure: its warnings, what ran, for how long, when and where."""
     receipt = receipt_of(df)
     parts = notices(df)
     if receipt.get("name"):
@@ -117,7 +106,7 @@ def caption(df: pd.DataFrame) -> str:
 
 
 def readable(axis: Axis, unit: str) -> None:
-    """Write an axis's ticks in human units; few enough that they do not touch."""
+    """Set an axis's ticks in human units, few enough that they do not touch."""
     write = units.text_in(unit)
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -135,9 +124,6 @@ def readable(axis: Axis, unit: str) -> None:
         axis.set_major_locator(MaxNLocator(nbins=6, integer=unit == ""))
 
 
-def shortened(text: str, limit: int = 44) -> str:
-    """Return text of at most `limit` characters, its middle left out where it is longer."""
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) * 2 // 3
-    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+def capitalized(text: str) -> str:
+    """Return the text with its first letter capitalized; all others stay as they are."""
+    return text[:1].upper() + text[1:]

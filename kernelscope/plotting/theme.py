@@ -1,4 +1,4 @@
-"""Colours: Okabe and Ito's palette, told apart with any colour vision, on white or on black."""
+"""Colours: Okabe and Ito's palette, distinct with any colour vision, on white or on black."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Theme:
     """The colours of a picture.
 
-    palette: for what is told apart by colour, the faintest on this ground last. cells: the name of
-    matplotlib's colour map for amounts. mark: for percentiles, over the palette's first colour.
+    palette: for series, the faintest on this background last. cells: matplotlib's colour map for
+    amounts. mark: for percentiles, over the palette's first colour.
     """
 
     name: str

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kernelscope.errors import ProbeSpecError, did_you_mean
+from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import (
-    COLUMN_KINDS,
     Check,
     Column,
     HookSpec,
@@ -292,7 +292,7 @@ STANDARD_COLUMNS: Mapping[str, Mapping[str, str]] = {
 def _column(keys: _Keys) -> Column:
     if "kind" not in keys.data:
         keys.data = {**STANDARD_COLUMNS.get(str(keys.data.get("name")), {}), **keys.data}
-    kind = keys.choice("kind", COLUMN_KINDS)
+    kind = keys.choice("kind", tuple(COLUMN_KINDS))
     return Column(
         name=keys.text("name"),
         kind=kind,

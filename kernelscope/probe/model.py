@@ -12,39 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a column's raw value means; `columns.py` holds the one table that says how each is decoded.
-COLUMN_KINDS = (
-    "integer",  # as it is
-    "float",
-    "bool",
-    "text",  # a char array, up to its NUL
-    "path",  # text; a file's name as the kernel saw it
-    "time",  # bpf_ktime_get_ns -> datetime64[ns, UTC]
-    "duration",  # nanoseconds in C -> float in `unit` (ns, us, ms, s)
-    "pid",
-    "tid",
-    "uid",
-    "syscall",  # a system call's number -> its name
-    "errno",  # a negative (or positive) error number -> its name, "" for 0 and above
-    "signal",
-    "ipv4",  # u32 in network order -> text
-    "ipv6",  # 16 bytes -> text (v4-mapped shown as v4)
-    "ip",  # 16 bytes holding either family; `family` names the field that says which
-    "port",  # host order
-    "port_be",  # network order
-    "device",  # a dev_t -> the disk's name
-    "kernel_stack",  # a stack id -> folded text, root first, ";" between frames
-    "user_stack",
-    "address",  # -> hexadecimal text
-    "enum",  # `names` maps numbers to words
-    "btf_enum",  # the kernel's own enum named by `enum`; its words are those of the kernel that ran
-    "hook",  # a hook's number (KS_HOOK) -> the name of the function or event
-    "mac",
-    "bytes",  # hexadecimal text
-    "slot",  # a histogram's bucket -> two columns, its bounds [low, high)
-    "count",
-)
-
 
 @dataclass(frozen=True)
 class Column:
@@ -53,7 +20,8 @@ class Column:
     name: as it stands in the DataFrame, unit included ("latency_us").
     field: where it comes from: a record's field, or "key", "key.<field>", "value",
         "value.<field>" of a map. Empty means a field of the same name.
-    kind: one of COLUMN_KINDS. unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
+    kind: one of `column_kinds.COLUMN_KINDS`.
+    unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
     scale: the raw value is multiplied by it (before that, kind "duration" goes from ns to unit).
     names: for kind "enum". family: for kind "ip".
     enum, prefix: for kind "btf_enum": the enum's name in the kernel, and what its words begin with

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from kernelscope.probe.column_kinds import is_additive
 from kernelscope.probe.model import Column
 
 
@@ -59,7 +60,7 @@ def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
 
 def is_amount(column: Column) -> bool:
     """Whether rows of a map can be made one by adding up this column, or by its least or most."""
-    of_map = column.field.startswith("value") and column.kind in ("duration", "integer", "float")
+    of_map = column.field.startswith("value") and is_additive(column.kind)
     return column.kind == "count" or of_map
 
 

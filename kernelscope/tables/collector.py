@@ -17,7 +17,7 @@ from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
-from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables import printk
 from kernelscope.tables.assemble import amounts, finished
 from kernelscope.tables.attrs import KEY, READINGS
@@ -225,7 +225,7 @@ class Collector:
         repeat = store.shape[0] if self.per_cpu and store.shape else 1
         stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
         time = Column("time", "time")
-        decoded = kinds.decode(kinds.Source(stamps, time, self._context(plan)))
+        decoded = decoders.decode(decoders.Source(stamps, time, self._context(plan)))
         frame = finished(plan.columns, {**decoded, **data})
         frame.attrs[KEY] = {READINGS: amounts(plan.columns)}
         return frame
@@ -276,8 +276,8 @@ class Collector:
     def _decoder(self, plan: Plan) -> Decoder:
         return Decoder(plan, self._context(plan), self.per_cpu)
 
-    def _context(self, plan: Plan) -> kinds.Context:
-        return kinds.Context(
+    def _context(self, plan: Plan) -> decoders.Context:
+        return decoders.Context(
             offset_ns=self._offset_ns,
             stacks=self._stacks,
             devices=self._devices,

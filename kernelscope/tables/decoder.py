@@ -10,7 +10,7 @@ import numpy as np
 
 from kernelscope.errors import ProbeSpecError
 from kernelscope.probe.model import Column
-from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables.plan import Plan
 from kernelscope.tables.records import Array
 from kernelscope.tables.rows import Joined, Rows, alone, combined
@@ -27,7 +27,7 @@ class Decoder:
     """
 
     plan: Plan
-    context: kinds.Context
+    context: decoders.Context
     per_cpu: bool = False
 
     def columns(self, rows: Rows, cpus: int = 0) -> dict[str, Any]:
@@ -53,9 +53,9 @@ class Decoder:
             is_key = rows.is_key(where)
             if cpus:
                 raw = self._per_cpu(raw, is_key, column.kind, cpus)
-            source = kinds.Source(raw, column, self.context, self._sibling(rows, cpus))
+            source = decoders.Source(raw, column, self.context, self._sibling(rows, cpus))
             group = first if column.kind == "time" else keys if is_key else values
-            group.update(kinds.decode(source))
+            group.update(decoders.decode(source))
         if cpus and self.per_cpu:
             count = len(next(iter({**first, **keys, **values}.values()), ()))
             keys["cpu"] = np.tile(np.arange(cpus, dtype=np.int32), count // cpus)

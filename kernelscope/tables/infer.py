@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from kernelscope.errors import ParameterError, did_you_mean
-from kernelscope.probe.model import COLUMN_KINDS, Column
+from kernelscope.probe.column_kinds import COLUMN_KINDS
+from kernelscope.probe.model import Column
 from kernelscope.protocol.layout import Field, Layout
 
 _LARGEST_SPREAD = 32  # an array of numbers with more elements than this is shown as bytes
@@ -72,7 +73,7 @@ def check_types(types: Mapping[str, str], known: Sequence[str]) -> None:
         if kind not in COLUMN_KINDS:
             raise ParameterError(
                 f"there is no column kind {kind!r}",
-                hint=_hint(kind, COLUMN_KINDS, "the kinds are"),
+                hint=_hint(kind, list(COLUMN_KINDS), "the kinds are"),
                 name="type",
                 value=kind,
             )

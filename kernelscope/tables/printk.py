@@ -15,7 +15,7 @@ import numpy as np
 
 from kernelscope.probe.model import Column
 from kernelscope.protocol.printk import CONVERSION
-from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables import records
 from kernelscope.tables.records import Array
 from kernelscope.tables.rows import Rows
@@ -27,7 +27,7 @@ _DATA_LOC = struct.Struct("<8xHH")
 _IN_PYTHON = {"i": "d", "u": "d", "p": "s", "c": "s"}
 
 
-def columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dict[str, Any]:
+def columns(batches: Sequence[tuple[Batch, int]], context: decoders.Context) -> dict[str, Any]:
     """Return the columns time, cpu, pid, tid and message, in order of time."""
     chosen = [(batch, batch.samples, skip) for batch, skip in batches if batch.samples]
     fields = {
@@ -44,24 +44,26 @@ def columns(batches: Sequence[tuple[Batch, int]], context: kinds.Context) -> dic
         for batch, samples, skip in chosen
     ]
     lines = np.concatenate([np.empty((0, width), np.uint8), *raw])[order]
-    time = kinds.Source(joined.pop("time")[order], Column("time", "time"), context)
+    time = decoders.Source(joined.pop("time")[order], Column("time", "time"), context)
     return {
-        **kinds.decode(time),
+        **decoders.decode(time),
         **{name: values[order] for name, values in joined.items()},
         "message": spell(lines, _message),
     }
 
 
-def ring_columns(rows: Rows, formats: Sequence[str], context: kinds.Context) -> dict[str, Values]:
+def ring_columns(
+    rows: Rows, formats: Sequence[str], context: decoders.Context
+) -> dict[str, Values]:
     """Return the columns time, cpu, pid, tid and message of records (struct ks_printk_t)."""
     order = np.argsort(rows.require("at_ns"), kind="stable")
     names = ("at_ns", "cpu", "task", "site", "args", "text0", "text1", "text2")
     at_ns, cpu, task, site, *arguments = (rows.require(name)[order] for name in names)
-    time = kinds.Source(at_ns, Column("time", "time"), context)
+    time = decoders.Source(at_ns, Column("time", "time"), context)
     lines = np.concatenate([_bytes_of(values) for values in (site, *arguments)], axis=1)
     printers = [_Printer(text) for text in formats]
     return {
-        **kinds.decode(time),
+        **decoders.decode(time),
         "cpu": cpu,
         "pid": (task >> np.uint64(32)).astype(np.uint32),
         "tid": task.astype(np.uint32),

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kernelscope.probe.column_kinds import is_additive
 from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import records
 from kernelscope.tables.records import Array
 from kernelscope.tables.store import Batch, MapStore, Reading
 from kernelscope.tables.strings import as_text
 
-# Kinds whose per-CPU values add up; of other numbers (a time, a pid) the largest is kept.
-_SUMMED = ("integer", "float", "duration", "count")
 _ELEMENT = re.compile(r"(.+)\[(\d+)\]\Z")
 
 
@@ -147,7 +146,7 @@ def _time_order(batches: Sequence[tuple[Batch, int]]) -> Array | None:
 def combined(raw: Array, kind: str) -> Array:
     """Make one value of the CPUs' values in axis 1."""
     if raw.dtype.kind in "iuf":
-        result: Array = raw.sum(axis=1) if kind in _SUMMED else raw.max(axis=1)
+        result: Array = raw.sum(axis=1) if is_additive(kind) else raw.max(axis=1)
         return result
     as_bytes = np.ascontiguousarray(raw).view(np.uint8)
     filled = as_bytes.reshape((*raw.shape[:2], raw.dtype.itemsize)).any(axis=2)

@@ -22,8 +22,9 @@ from kernelscope.errors import (
     TargetError,
 )
 from kernelscope.probe import call_format, catalogue, hook_selection, resolve
+from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.loader import tables_from_json
-from kernelscope.probe.model import COLUMN_KINDS, Parameter, Probe, TableSpec
+from kernelscope.probe.model import Parameter, Probe, TableSpec
 from kernelscope.protocol.program import MAX_SOURCE, Filters, Hook, Program
 from kernelscope.tracing import options
 

@@ -1,29 +1,37 @@
-"""All about one probe: as help for a command line, or with its hooks on this kernel and its C."""
+"""The description of one probe: help for a line, or a page with its hooks here and its C source."""
 
 from __future__ import annotations
 
 import html
 import shutil
-import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot, Probe
-from kernelscope.text import help_width, shortened, table
+from kernelscope.text import shortened
 from kernelscope.tracing import options, request
 from kernelscope.ui import listing, parser
-
-_CODE = "overflow-x:auto;border:1px solid #8884;padding:6px;line-height:1.25"
+from kernelscope.ui.c_source import c_html, c_in_colour
+from kernelscope.ui.sections import (
+    Bullets,
+    Paragraphs,
+    Rows,
+    Section,
+    Verbatim,
+    code_html,
+    page_html,
+    page_text,
+)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What `show NAME` gives: plain text that is HTML in a notebook, the C in colours.
+    """What `show NAME` returns: text in a terminal, HTML in a notebook, with the C source.
 
-    reasons: for each hook why this kernel cannot run it, None where it can. unchecked: why that
-    could not be asked, where it could not.
+    reasons: for each hook why this kernel cannot run it, None where it can. unchecked: why the
+    kernel could not be asked, if so.
     """
 
     probe: Probe
@@ -32,35 +40,30 @@ class Description:
     where: str = "magic"
     prog: str = "%ebpf"
 
-    def text(self, source: str) -> str:
-        """Return all of it as text, the C as given."""
-        told = probe_help(self.probe, where=self.where, prog=self.prog)
-        return "\n\n".join([told, hooks(self.probe, self.reasons, self.unchecked), source])
-
     def __repr__(self) -> str:
-        return self.text(f"{self.probe.path.stem}.c:\n\n{self.probe.source.rstrip()}")
+        return self._text(self.probe.source.rstrip())
 
     def in_colour(self) -> str:
-        """Return the text with the C in a terminal's colours."""
-        from pygments import highlight
-        from pygments.formatters import TerminalFormatter
-        from pygments.lexers import CLexer
+        """Return the text, its C in a terminal's colours."""
+        return self._text(c_in_colour(self.probe.source))
 
-        coloured = highlight(self.probe.source, CLexer(), TerminalFormatter()).rstrip()
-        return self.text(f"{self.probe.path.stem}.c:\n\n{coloured}")
+    def _text(self, source: str) -> str:
+        page = probe_help(self.probe, where=self.where, prog=self.prog)
+        hooks = hooks_text(self.probe, self.reasons, self.unchecked)
+        return "\n\n".join([page, f"{_HOOKS}:\n{hooks}", f"{self._file}:\n\n{source}"])
 
     def _repr_html_(self) -> str:
-        from pygments import highlight
-        from pygments.formatters import HtmlFormatter
-        from pygments.lexers import CLexer
+        hooks = hooks_text(self.probe, self.reasons, self.unchecked)
+        sections = _sections(self.probe, self.where, self.prog, for_html=True)
+        page = page_html([*sections, Verbatim(_HOOKS, hooks)])
+        return f"{page}<p><b>{self._file}</b></p>{code_html(c_html(self.probe.source))}"
 
-        told = html.escape(self.text(f"{self.probe.path.stem}.c:"))
-        coloured = highlight(
-            self.probe.source.rstrip(),
-            CLexer(),
-            HtmlFormatter(noclasses=True, nobackground=True, cssstyles=_CODE),
-        )
-        return f'<pre style="white-space:pre-wrap">{told}</pre>{coloured}'
+    @property
+    def _file(self) -> str:
+        return f"{self.probe.path.stem}.c"
+
+
+_HOOKS = "Hooks, in order of preference"
 
 
 def description(
@@ -70,56 +73,85 @@ def description(
     where: str = "magic",
     prog: str = "%ebpf",
 ) -> Description:
-    """Describe a probe, asking `check` (the agent's) which of its hooks this kernel can run."""
+    """Describe a probe; `check` (the agent's) returns which of its hooks this kernel can run."""
     try:
         return Description(probe, check(listing.probe_specs(probe)), None, where, prog)
     except KernelScopeError as error:
         return Description(probe, {}, error.message, where, prog)
 
 
-def named(words: str, prog: str) -> Probe:
+def probe_to_show(words: Sequence[str], prog: str) -> Probe:
     """Return the probe that a line names. Raises ParameterError, ProbeNotFoundError."""
-    names = words.split()
-    if len(names) != 1 or names[0].startswith("-"):
-        raise ParameterError("show takes a probe's name", hint=f"{prog} NAME", name="show")
-    return catalogue.find(names[0])
+    if len(words) != 1 or words[0].startswith("-"):
+        raise ParameterError("show takes the name of one probe", hint=f"{prog} NAME", name="show")
+    return catalogue.find(words[0])
 
 
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return what the probe does, its options, columns, plots, cost and caveats, and an example."""
-    parts = [
-        textwrap.fill(f"{probe.name}: {probe.summary}", help_width()),
-        _paragraphs(probe.description),
-        f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)",
-        parser.usage(probe, where=where, prog=prog),
+    return page_text(_sections(probe, where, prog))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options: argparse's own help as text, and a table as HTML."""
+
+    parser: parser.LineParser
+
+    def text(self) -> str:
+        """Return argparse's help without its first paragraph."""
+        return parser.options_text(self.parser)
+
+    def html(self) -> str:
+        """Return a table of flags."""
+        return Rows("Options", ("option", "meaning"), self.parser.offered_options).html()
+
+
+def _sections(probe: Probe, where: str, prog: str, *, for_html: bool = False) -> list[Section]:
+    usage = f"Usage: {prog} {probe.name} [options]   (traces for {probe.duration_s:g} s)"
+    example = probe.example if for_html else _cut_to_terminal(probe.example)
+    return [
+        Paragraphs(f"{probe.name}: {probe.summary}"),
+        Paragraphs(probe.description),
+        Verbatim("Usage", usage.partition(": ")[2]) if for_html else _Line(usage),
+        _Options(parser.parser(probe, where=where, prog=prog)),
         *(_columns(probe, index) for index in range(len(probe.tables))),
-        _plots(probe),
-        _cost(probe),
-        _unfiltered(probe),
-        *([_bullets("Caveats", probe.caveats)] if probe.caveats else []),
-        *([f"Example{_with_options(probe)}:\n{_example(probe.example)}"] if probe.example else []),
+        Bullets("Plots", [plot_text(plot) for plot in probe.plots]),
+        Paragraphs(_cost(probe)),
+        Paragraphs(_unsupported_filters(probe)),
+        Bullets("Caveats", probe.caveats),
+        *([Verbatim(f"Example{_example_options(probe)}", example)] if example else []),
     ]
-    return "\n\n".join(part for part in parts if part)
 
 
-def hooks(probe: Probe, reasons: Mapping[str, str | None], unchecked: str | None) -> str:
-    """Return the probe's hooks, the preferred first, and which of them this kernel takes."""
-    lines = ["Hooks, the preferred first:"]
+@dataclass(frozen=True)
+class _Line:
+    line: str
+
+    def text(self) -> str:
+        return self.line
+
+    def html(self) -> str:
+        return f"<p>{html.escape(self.line)}</p>"
+
+
+def hooks_text(probe: Probe, reasons: Mapping[str, str | None], unchecked: str | None) -> str:
+    """Return the probe's hooks, the preferred first, and which of them this kernel supports."""
+    lines = []
     for hook in request.from_probe(probe, probe.needed()).program.hooks:
-        optional = " (optional)" if hook.optional else ""
-        lines.append(f"  {hook.function}{optional}")
-        taken = next((spec for spec in hook.any_of if reasons.get(spec, "") is None), None)
+        lines.append(f"  {hook.function}{' (optional)' if hook.optional else ''}")
+        used = next((spec for spec in hook.any_of if reasons.get(spec, "") is None), None)
         for spec in hook.any_of:
-            said = "  <- this kernel takes it" if spec == taken else ""
+            mark = "  <- used on this kernel" if spec == used else ""
             reason = reasons.get(spec)
-            lines.append(f"    {spec}{said}{f'  (not here: {reason})' if reason else ''}")
+            lines.append(f"    {spec}{mark}{f'  (not here: {reason})' if reason else ''}")
     if unchecked:
-        lines.append(f"  Which of them this kernel takes is not known: {unchecked}")
+        lines.append(f"  Which of them this kernel supports is not known: {unchecked}")
     return "\n".join(lines)
 
 
 def shown_options(probe: Probe) -> str:
-    """Return the options with which the probe's example was made, as a command line has them."""
+    """Return the options of the probe's example, as they are typed on a line."""
     flags = {p.name: options.flag_of(p) for p in probe.parameters}
     flags |= {option.name: option.flags[-1] for option in options.OPTIONS}
     words = []
@@ -129,36 +161,26 @@ def shown_options(probe: Probe) -> str:
     return " ".join(words)
 
 
-def _unfiltered(probe: Probe) -> str:
-    """Say which filters do not work with the probe; "" where all do."""
+def _unsupported_filters(probe: Probe) -> str:
+    """Return which filters the probe does not support; "" if it supports all."""
     if probe.filters == "none":
-        return "Filters: --pid, --comm, --uid, --cgroup and --tree do not work with it."
-    return "" if request.knows_tasks(probe) else "Filters: --cgroup and --tree do not work with it."
+        return "Filters: --pid, --comm, --uid, --cgroup and --tree are not supported."
+    return "" if request.knows_tasks(probe) else "Filters: --cgroup and --tree are not supported."
 
 
-def _with_options(probe: Probe) -> str:
+def _example_options(probe: Probe) -> str:
     given = shown_options(probe)
     return f" ({given})" if given else ""
 
 
-def _paragraphs(text: str) -> str:
-    parts = text.strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), help_width()) for part in parts)
-
-
-def _columns(probe: Probe, index: int) -> str:
+def _columns(probe: Probe, index: int) -> Rows:
     spec = probe.tables[index]
     rows = [
         (c.name, c.unit or c.kind.removesuffix("_be").replace("_", " "), c.help)
         for c in spec.columns
     ]
-    heading = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
-    body = table(("column", "unit or kind", "meaning"), rows, help_width() - 2)
-    return heading + "\n" + textwrap.indent(body, "  ")
-
-
-def _plots(probe: Probe) -> str:
-    return _bullets("Plots", map(plot_text, probe.plots)) if probe.plots else ""
+    title = f"Table {spec.name}" + (f": {spec.help}" if spec.help else "")
+    return Rows(title, ("column", "unit or kind", "meaning"), rows)
 
 
 def plot_text(plot: Plot) -> str:
@@ -172,21 +194,12 @@ def plot_text(plot: Plot) -> str:
 
 def _cost(probe: Probe) -> str:
     cost = probe.overhead
-    measured = f", {cost.ns_per_event:g} ns an event" if cost.ns_per_event is not None else ""
+    measured = f", {cost.ns_per_event:g} ns per event" if cost.ns_per_event is not None else ""
     note = f". {cost.note}" if cost.note else ""
-    return textwrap.fill(f"Overhead: {cost.level}{measured}{note}", help_width())
+    return f"Overhead: {cost.level}{measured}{note}"
 
 
-def _bullets(heading: str, items: Iterable[str]) -> str:
-    width = help_width()
-    lines = [
-        textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    ")
-        for item in items
-    ]
-    return "\n".join([f"{heading}:", *lines])
-
-
-def _example(text: str) -> str:
-    """Return an example's lines, cut where folding them would tear its columns apart."""
+def _cut_to_terminal(example: str) -> str:
+    """Return an example's lines, cut to the terminal: folded lines would tear its columns apart."""
     width = shutil.get_terminal_size((1000, 24)).columns
-    return "\n".join(shortened(f"  {line}", width) for line in text.splitlines())
+    return "\n".join(shortened(f"  {line}", width) for line in example.splitlines())

@@ -9,9 +9,9 @@ from kernelscope.errors import KernelScopeError
 
 
 def loss_html(what: str, advice: str) -> str:
-    """Return what was lost, and what would help, as a box that is not overlooked."""
+    """Return lost events, and what would help, as a box that is hard to overlook."""
     style = "border-left:4px solid #e6a700;padding:2px 10px;margin:4px 0"
-    text = f"<b>Events were lost.</b> {html.escape(what)}."
+    text = f"<b>Lost events.</b> {html.escape(what)}."
     if advice:
         text += f"<br><small>{html.escape(advice)}</small>"
     return f'<div style="{style}">{text}</div>'
@@ -23,9 +23,9 @@ def loss_text(what: str, advice: str) -> str:
 
 
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
-    """Return an error in a few lines: what, the line of C with a caret, what to do.
+    """Return an error in a few lines: what failed, the line of C with a caret, what to do.
 
-    lines_above: how many lines stand above the C's first where the person sees it.
+    lines_above: how many lines the reader sees above the first line of the C.
     """
     number, text = error.details.get("line"), error.details.get("text")
     message = error.message
@@ -37,12 +37,12 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
     if error.hint:
         parts.append(textwrap.indent(error.hint, "  "))
     if error.details.get("recorded"):
-        parts.append("  (replayed from a recording; this machine was not asked)")
+        parts.append("  (replayed from a recording; not tried on this machine)")
     return "\n".join(parts)
 
 
 def _without_place(message: str, number: int) -> str:
-    """Leave out the line's number and text, which are shown as they stand in the cell."""
+    """Remove the number and text of the line: they follow as they are in the cell."""
     first = message.splitlines()[0]
     return first.removeprefix(f"line {number}: ").replace(f" at line {number}:", ":")
 

@@ -1,4 +1,4 @@
-"""Writes a result to the files that --csv, --parquet, --json, --arrow and --save name."""
+"""Writes a result to the files of --csv, --parquet, --json, --arrow and --save."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kernelscope.tables.results import Results, Tables, by_name, with_name
 if TYPE_CHECKING:
     import pandas as pd
 
-_KINDS = ("csv", "parquet", "json", "arrow")  # written so, whatever the name ends in
+_KINDS = ("csv", "parquet", "json", "arrow")  # the format is fixed, whatever the extension
 
 
 def write(
     result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]
 ) -> tuple[list[Path], list[KernelScopeError]]:
-    """Write the files that the checked options ask for: those written, and why others could not be.
+    """Write the files that the checked options ask for; return the paths and the errors.
 
-    wanted: "csv", "parquet", "json", "arrow" to a path (None, standard output, is left out), "save"
-    to a list of them. A mapping's tables go to PATH with the table's name put in: x.csv,
-    x.latency.csv, and of several probes x.syscount.calls.csv.
+    wanted: a path for "csv", "parquet", "json" and "arrow" (None, standard output, is skipped), a
+    list of paths for "save". Several tables go to PATH with the name of the table inserted:
+    x.latency.csv, and for several probes x.syscount.calls.csv.
     """
     jobs: list[Callable[[], Path | list[Path]]] = []
     for kind in _KINDS:

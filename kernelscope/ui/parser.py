@@ -64,10 +64,24 @@ class LineParser(argparse.ArgumentParser):
         return [flag for action in self._actions for flag in action.option_strings]
 
     @property
+    def _offered(self) -> list[argparse.Action]:
+        return [a for a in self._actions if a.option_strings and a.help != argparse.SUPPRESS]
+
+    @property
     def offered_flags(self) -> list[str]:
         """The long flags that the help shows."""
-        shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
-        return [flag for action in shown for flag in action.option_strings if flag[:2] == "--"]
+        flags = [flag for action in self._offered for flag in action.option_strings]
+        return [flag for flag in flags if flag.startswith("--")]
+
+    @property
+    def offered_options(self) -> list[tuple[str, str]]:
+        """The options that the help shows: flags with the value's name, and the meaning."""
+        rows = []
+        for action in self._offered:
+            value = f" {action.metavar}" if action.metavar else ""
+            meaning = (action.help or "").replace("%%", "%")
+            rows.append((", ".join(action.option_strings) + value, meaning))
+        return rows
 
 
 def parser(
@@ -253,7 +267,12 @@ def _unexpected(extra: Sequence[str], built: LineParser) -> ParameterError:
     )
 
 
-def usage(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> str:
+def options_text(built: LineParser) -> str:
     """Return the options as help text, the probe's own first."""
-    text = parser(probe, where=where, prog=prog).format_help()
+    text = built.format_help()
     return text[text.index("\n\n") + 2 :].rstrip()
+
+
+def usage(probe: Probe | None = None, *, where: str = "magic", prog: str = "%ebpf") -> str:
+    """Return the options of one place as help text."""
+    return options_text(parser(probe, where=where, prog=prog))

@@ -1,4 +1,4 @@
-"""Shows how a run is going: time left, events so far, lost so far; gone when it is over.
+"""Progress of a run: time left, events and lost events so far; removed when the run ends.
 
 In a notebook one display that is updated in place, in a terminal one line on stderr, else nothing.
 """
@@ -12,21 +12,21 @@ import time
 from typing import Any, Protocol
 
 _EVERY_S = 0.25
-_SHOW_AFTER_S = 0.6  # a run that is over by then needs no display
+_SHOW_AFTER_S = 0.6  # a run that has ended by then needs no display
 
 
-class _Shower(Protocol):
+class _Display(Protocol):
     def show(self, text: str) -> None: ...
     def clear(self, summary: str, /) -> None: ...
 
 
 class Progress:
-    """Call `update` as often as you like and `clear` at the end."""
+    """Call `update` at any rate and `clear` at the end."""
 
-    def __init__(self, shower: _Shower | None = None) -> None:
-        self._shower = shower if shower is not None else _fitting()
-        self._began = time.monotonic()
-        self._next = self._began + _SHOW_AFTER_S
+    def __init__(self, display: _Display | None = None) -> None:
+        self._display = display if display is not None else _default_display()
+        self._started = time.monotonic()
+        self._next = self._started + _SHOW_AFTER_S
         self._shown = False
 
     def update(
@@ -34,23 +34,23 @@ class Progress:
     ) -> None:
         """Show the state, at most four times a second."""
         now = time.monotonic()
-        if self._shower is None or now < self._next:
+        if self._display is None or now < self._next:
             return
         self._next = now + _EVERY_S
         self._shown = True
-        self._shower.show(line(elapsed_s, duration_s, rows, lost, ending=ending))
+        self._display.show(line(elapsed_s, duration_s, rows, lost, ending=ending))
 
     def clear(self, elapsed_s: float) -> None:
-        """Take the display away; where it must stay, it says how long the run was."""
-        if self._shower is not None and self._shown:
-            self._shower.clear(f"traced for {elapsed_s:.1f} s")
+        """Remove the display; where it cannot be removed, show how long the run was."""
+        if self._display is not None and self._shown:
+            self._display.clear(f"traced for {elapsed_s:.1f} s")
 
 
 def line(elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False) -> str:
     """Return the state in one line: "3 s left · 12,345 events"."""
     left = math.ceil(max(0.0, duration_s - elapsed_s)) if math.isfinite(duration_s) else None
     if ending or left == 0:
-        parts = ["reading what is left"]
+        parts = ["reading the last events"]
     elif elapsed_s == 0:
         parts = ["compiling and attaching"]
     elif left is None:
@@ -91,9 +91,9 @@ class _Notebook:
             self._handle.update(bundle, raw=True)
 
     def clear(self, summary: str) -> None:
-        """Take the display away; where the cell may have shown other things, sum up in its place.
+        """Remove the display; if the cell may have shown other output, replace it by a summary.
 
-        A cell's outputs can only be cleared all together, and a display cannot be taken back.
+        The outputs of a cell can only be cleared together, and a single display cannot be removed.
         """
         from IPython.display import clear_output
 
@@ -109,7 +109,7 @@ def _bundle(text: str) -> dict[str, str]:
 
 
 def _first_in_cell() -> bool:
-    """Return whether the cell begins with the magic, so that nothing else was shown before it."""
+    """Return whether the cell starts with the magic, so that it has no other output yet."""
     from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()
@@ -128,7 +128,7 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _fitting() -> _Shower | None:
+def _default_display() -> _Display | None:
     if in_notebook():
         return _Notebook()
     return _Terminal(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None

@@ -44,7 +44,7 @@ def test_plot_takes_a_kind_and_its_options(df: pd.DataFrame) -> None:
     figure = df.ks.plot("bars", x="comm", value="latency_us", title="Who waited")
 
     assert figure.get_suptitle() == "Who waited"
-    assert df.ks.plot().get_suptitle() == "latency"
+    assert df.ks.plot().get_suptitle() == "Latency"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_plot_takes_a_kind_and_its_options(df: pd.DataFrame) -> None:
     [
         ("pie", {}, "there is no plot 'pie'"),
         ("pie", {"x": "comm"}, "there is no plot 'pie'"),
-        (None, {"x": "comm"}, "which plot"),
+        (None, {"x": "comm"}, "options need a kind"),
         ("bars", {"y": "comm"}, "has no option 'y'"),
     ],
 )

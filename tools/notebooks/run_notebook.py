@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from kernelscope.ui.cli import doctor
+from kernelscope.ui import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from kernelscope.errors import AttachError, KernelScopeError
-from kernelscope.plotting import charts
+from kernelscope.plotting import choose
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
 from kernelscope.tables.results import Tables
@@ -162,7 +162,7 @@ def picture(session: Session, probe: Probe) -> str:
     receipt = {**table.attrs["kernelscope"], "started": "", "host": ""}
     table.attrs["kernelscope"] = receipt
     drawn = io.BytesIO()
-    charts.default(table).savefig(drawn, format="png", dpi=100)
+    choose.default(table).savefig(drawn, format="png", dpi=100)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{probe.name}.png"
     with Image.open(drawn) as image:

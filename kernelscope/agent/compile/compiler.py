@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from kernelscope.agent.btf.types import VMLINUX, Btf
 from kernelscope.agent.compile import bpf_object, kallsyms_shim, libbcc
@@ -24,6 +24,7 @@ from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
+    from kernelscope.agent.compile.clang_process import Outcome, Wait
     from kernelscope.agent.compile.verifier_errors import Lines
     from kernelscope.agent.source import rewriter
 
@@ -54,6 +55,7 @@ class Compiler:
         """Load the compiler, the type index and the include tree in advance; tidy the cache."""
         from kernelscope.agent.compile import (  # noqa: F401 - imported for its effect
             clang_errors,
+            clang_process,
             extract,
         )
 
@@ -65,18 +67,17 @@ class Compiler:
         if self.cache:
             self.cache.tidy()
 
-    def compile(self, program: Program) -> Object:
+    def compile(self, program: Program, wait: Optional[Wait] = None) -> Object:
         """Return the program's bytecode. Raises CompileError, RequirementError.
 
-        Call it in an expendable process: clang can end it, and `/proc/kallsyms` is covered
-        while clang runs (in a private mount namespace of this process).
+        wait: waits until an fd is readable while clang works; if it raises, clang is killed.
         """
         start = time.perf_counter()
         key = self._key(program)
         stored = self.cache.get(key) if self.cache else None
         obj = bpf_object.load(stored) if stored is not None else None
         if obj is None:
-            obj = self._compile(program)
+            obj = self._compile(program, wait)
             if self.cache and not obj.map_fds:
                 self.cache.put(key, bpf_object.dump(obj))
         obj.timings["compile_total"] = time.perf_counter() - start
@@ -90,12 +91,10 @@ class Compiler:
         from kernelscope.agent.compile.verifier_errors import instruction_lines
 
         rewritten = self._rewrite(program)
-        module, output, _ = self._build(rewritten, program, libbcc.DEBUG_SOURCE)
-        if module is not None:
-            module.close()
+        output = self._build(rewritten, program, libbcc.DEBUG_SOURCE).output
         return instruction_lines(output, function, program.source, rewritten.prefix_lines)
 
-    def _rewrite(self, program: Program) -> rewriter.Rewritten:
+    def _rewrite(self, program: Program, *, line_marks: bool = False) -> rewriter.Rewritten:
         from kernelscope.agent.source import rewriter
 
         has_rings = "BPF_FUNC_ringbuf_output" in self.btf.index.enumerators
@@ -103,67 +102,91 @@ class Compiler:
             program.source,
             program.prelude,
             ring_buffers=program.substitute_perf and has_rings,
+            line_marks=line_marks,
         )
 
-    def _compile(self, program: Program) -> Object:
+    def _compile(self, program: Program, wait: Optional[Wait]) -> Object:
         # Imported here: cached bytecode needs none of it, and the first run would wait for it.
         from kernelscope.agent.compile import clang_errors
-        from kernelscope.agent.compile.extract import capture
 
         timings: dict[str, float] = {}
         with _timed(timings, "rewrite"):
-            rewritten = self._rewrite(program)
+            rewritten = self._rewrite(program, line_marks=True)
         with _timed(timings, "clang"):
-            module, output, header = self._build(rewritten, program)
-        if module is None:
-            raise clang_errors.compile_error(output, program.source, rewritten.prefix_lines)
-        with _timed(timings, "capture"):
-            obj = capture(module, rewritten)
-        obj.header = header
+            built = self._build(rewritten, program, wait=wait)
+        if built.obj is None:
+            raise clang_errors.compile_error(built.output, program.source, built.ended)
+        obj = built.obj
+        obj.header = built.header
         obj.timings.update(timings)
-        obj.warnings = clang_errors.warnings(output, program.source, rewritten.prefix_lines)
-        if not obj.map_fds:
-            module.close()
+        obj.warnings = clang_errors.warnings(built.output, program.source)
         return obj
 
     def _build(
-        self, rewritten: rewriter.Rewritten, program: Program, debug: int = 0
-    ) -> tuple[libbcc.Module | None, str, str]:
+        self,
+        rewritten: rewriter.Rewritten,
+        program: Program,
+        debug: int = 0,
+        wait: Optional[Wait] = None,
+    ) -> Outcome:
         """Compile with the lean header; if that lacks a name the full header has, with the full."""
-        module, output = self._build_with(rewritten, program, "lean", debug)
-        if module is None and self._full_header_may_help(output):
-            module, full_output = self._build_with(rewritten, program, "full", debug)
-            return module, output if module is None else full_output, "full"
-        return module, output, "lean"
+        lean = self.build_with("lean", rewritten, program, debug, wait)
+        if lean.obj is None and self._full_header_may_help(lean.output):
+            full = self.build_with("full", rewritten, program, debug, wait)
+            return full if full.obj is not None else replace(lean, header="full")
+        return lean
 
     def _full_header_may_help(self, output: str) -> bool:
         from kernelscope.agent.compile import clang_errors
 
         return any(self.toolchain.knows(name) for name in clang_errors.missing_names(output))
 
-    def _build_with(
-        self, rewritten: rewriter.Rewritten, program: Program, header: str, debug: int
-    ) -> tuple[libbcc.Module | None, str]:
-        """Compile; if only the description of the records' types fails, compile without it."""
+    def build_with(
+        self,
+        header: str,
+        rewritten: rewriter.Rewritten,
+        program: Program,
+        debug: int = 0,
+        wait: Optional[Wait] = None,
+    ) -> Outcome:
+        """Compile; if only the description of the records' types fails, compile without it.
+
+        header: "lean" or "full".
+        """
         from kernelscope.agent.source import rewriter
 
-        text = rewritten.text + rewritten.suffix
-        module, output = self._run_clang(text, program, header, debug)
-        if module is None and rewritten.suffix and rewriter.LAYOUT_PREFIX in output:
+        built = self._run_clang(header, rewritten, program, debug, wait)
+        if built.obj is None and rewritten.suffix and rewriter.LAYOUT_PREFIX in built.output:
             rewritten.forget_records()
-            module, output = self._run_clang(rewritten.text, program, header, debug)
-        return module, output
+            built = self._run_clang(header, rewritten, program, debug, wait)
+        return replace(built, header=header)
 
     def _run_clang(
-        self, text: str, program: Program, header: str, debug: int
-    ) -> tuple[libbcc.Module | None, str]:
+        self,
+        header: str,
+        rewritten: rewriter.Rewritten,
+        program: Program,
+        debug: int,
+        wait: Optional[Wait],
+    ) -> Outcome:
+        from kernelscope.agent.compile import clang_process
+        from kernelscope.agent.compile.extract import capture
+
+        libbcc.library()
+        text = rewritten.text + rewritten.suffix
         root = self.toolchain.root
         flags = [f"-D{name}={value}" for name, value in program.defines.items()]
-        os.environ["BCC_KERNEL_SOURCE"] = str(root)
+
         with self._header_file(text, program, header) as path:
             flags += [f'-DKS_HEADER="{path}"', "-include", "ks_lost.h", _NO_IMPLICIT]
-            with kallsyms_shim.short_list(root / "kallsyms"):
-                return libbcc.compile_text(text, flags, debug)
+
+            def work() -> Object | None:
+                os.environ["BCC_KERNEL_SOURCE"] = str(root)
+                kallsyms_shim.cover(root / "kallsyms")
+                module = libbcc.compile_text(text, flags, debug)
+                return capture(module, rewritten) if module else None
+
+            return clang_process.run(work, wait)
 
     @contextmanager
     def _header_file(self, text: str, program: Program, header: str) -> Iterator[str]:

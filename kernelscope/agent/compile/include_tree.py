@@ -45,6 +45,7 @@ _LOST = "".join(
 """
     for name in ("bpf_map_update_elem", "bpf_map_update_elem_")
 )
+_PRINTK = "#define bpf_printk(...) bpf_trace_printk(__VA_ARGS__)\n"
 
 
 def contents() -> dict[str, str]:
@@ -52,7 +53,7 @@ def contents() -> dict[str, str]:
     files = {f"include/{name}": "" for name in _EMPTY}
     files["include/linux/kconfig.h"] = _KCONFIG
     files["include/linux/version.h"] = version_macros()
-    files["include/ks_lost.h"] = _LOST
+    files["include/ks_lost.h"] = _LOST + _PRINTK
     return files
 
 

@@ -1,16 +1,13 @@
 """A short /proc/kallsyms for BCC, which reads the whole list for five names: 80 ms each time.
 
-BCC checks whether the kernel has certain functions by reading the list of symbols. During a
-compilation a list of just those names is mounted over it, in a private mount namespace.
-Symbolization later sees the real list.
+BCC checks whether the kernel has certain functions by reading the list of symbols. So a
+list of just those names is mounted over it in the mount namespace of clang's process.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from kernelscope.agent.kernel import syscalls
@@ -24,9 +21,6 @@ _ASKED = (
     "bpf_probe_read_user",
     "bpf_probe_read_user_str",
 )
-_MNT_DETACH = 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def listing(enumerators: Mapping[str, int]) -> str:
@@ -35,19 +29,8 @@ def listing(enumerators: Mapping[str, int]) -> str:
     return "".join(f"{0xFFFFFFFF81000000 + i:x} T {name}\n" for i, name in enumerate(known))
 
 
-@contextmanager
-def short_list(path: Path) -> Iterator[None]:
-    """Mount `path` over /proc/kallsyms during the block, where that is allowed."""
-    mounted = False
-    try:
+def cover(path: Path) -> None:
+    """Mount `path` over /proc/kallsyms for this process alone, where that is allowed."""
+    with suppress(OSError):
         syscalls.unshare_mounts()
         syscalls.mount(str(path), _LIST, None, syscalls.MS_BIND)
-        mounted = True
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        if mounted and _libc.umount2(os.fsencode(_LIST), _MNT_DETACH):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), _LIST)

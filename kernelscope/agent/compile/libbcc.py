@@ -7,16 +7,10 @@ src/cc/bcc_common.h, unchanged since 2019.
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
-import re
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from kernelscope.agent.compile import exit_trap
 from kernelscope.errors import RequirementError
 
 SONAME = "libbcc.so.0"
@@ -118,64 +112,18 @@ class Module:
             )
 
 
-def compile_text(text: str, flags: Sequence[str], debug: int = 0) -> tuple[Module | None, str]:
-    """Compile BPF C. Returns the module (None if clang refused it) and clang's output.
+def compile_text(text: str, flags: Sequence[str], debug: int = 0) -> Module | None:
+    """Compile BPF C; None if clang refused it. Its messages go to fd 2.
 
-    Clang may end the process on an internal error: call it in a child.
+    Clang may end the process: see clang_process.
     """
-    lib = library()
     encoded = [flag.encode() for flag in flags]
     array = (ctypes.c_char_p * len(encoded))(*encoded)
     data = text.encode("utf-8", "surrogateescape")
-
-    def create() -> int | None:
-        handle: int | None = lib.bpf_module_create_c_from_string(
-            data, debug, array, len(encoded), False, None
-        )
-        return handle
-
-    with captured_stderr() as output:
-        try:
-            made = exit_trap.call(create)
-        except exit_trap.ExitedError:
-            made = None
-    return (Module(made) if made else None), output[0]
-
-
-@contextmanager
-def captured_stderr() -> Iterator[list[str]]:
-    """Collect what C code writes to fd 2; the list's only item is set when the block ends.
-
-    If fd 2 is a file, it is used as it is, so that its reader has everything if this process dies.
-    """
-    output = [""]
-    if _is_readable_file(2):
-        start = os.fstat(2).st_size
-        os.lseek(2, start, os.SEEK_SET)
-        try:
-            yield output
-        finally:
-            output[0] = _plain(os.pread(2, os.fstat(2).st_size - start, start))
-        return
-    file, saved = os.memfd_create("clang"), os.dup(2)
-    os.dup2(file, 2)
-    try:
-        yield output
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        output[0] = _plain(os.pread(file, os.fstat(file).st_size, 0))
-        os.close(file)
-
-
-def _is_readable_file(fd: int) -> bool:
-    regular = stat.S_ISREG(os.fstat(fd).st_mode)
-    return regular and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-
-
-def _plain(data: bytes) -> str:
-    """Return clang's output without colors."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", data.decode("utf-8", "replace"))
+    handle = library().bpf_module_create_c_from_string(
+        data, debug, array, len(encoded), False, None
+    )
+    return Module(handle) if handle else None
 
 
 def helpers_text() -> str:

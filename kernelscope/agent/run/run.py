@@ -26,7 +26,7 @@ from kernelscope.agent.run import attached_message
 from kernelscope.agent.run.bpf_stats import RunStats
 from kernelscope.agent.run.reader import Reading
 from kernelscope.agent.run.send_queue import Spool, widen
-from kernelscope.errors import AttachError, KernelScopeError
+from kernelscope.errors import AttachError, KernelScopeError, RunError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.frames import decode_header
 from kernelscope.protocol.hook_grammar import ParsedHook
@@ -116,7 +116,7 @@ class Run:
         program = task_tree.prepare(program, loader.pid_namespace())
         self._doing = "compiling the program"
         compiler = self._compiler()
-        obj = compiler.compile(program)
+        obj = compiler.compile(program, self._wait_for_compiler)
         self.timings.update(obj.timings)
         mark = self._lap("compile", mark)
         self._doing = "loading the program"
@@ -138,6 +138,19 @@ class Run:
         self._doing = "reading the tables"
         self.stats = RunStats(loaded.programs)
         self._announce(obj, hook_patterns.names(bindings))
+
+    def _wait_for_compiler(self, finished: int) -> None:
+        """Wait until an fd is readable. Raises ConnectionResetError if the client is gone, and
+        RunError if it stops the run.
+        """
+        poller = select.poll()
+        poller.register(finished, select.POLLIN)
+        while self._listen(60.0, [finished]):
+            if poller.poll(0):
+                return
+        if self.stopped_by == "client":
+            raise ConnectionResetError
+        raise RunError("the run was stopped while its program was compiled")
 
     def _attach_all(
         self,

@@ -18,7 +18,7 @@ from kernelscope.protocol.printk import CONVERSION
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 RECORD = "struct ks_printk_t"
-FUNCTION = "bpf_trace_printk"
+FUNCTIONS = ("bpf_trace_printk", "bpf_printk")
 MAX_ARGUMENTS = 3  # the helper takes no more (include/uapi/linux/bpf.h)
 
 DECLARATIONS = f"""{RECORD} {{
@@ -53,7 +53,7 @@ def substitute(
     edits: list[Edit] = []
     formats: list[str] = []
     for i, token in enumerate(tokens):
-        if token.kind != "name" or token.text != FUNCTION:
+        if token.kind != "name" or token.text not in FUNCTIONS:
             continue
         call = arguments(tokens, i + 1) if i + 1 < len(tokens) else None
         if call is None or token.directive or i in inside_calls:

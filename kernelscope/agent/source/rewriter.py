@@ -25,6 +25,7 @@ from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
 MAX_RINGS = 62  # ks_lost has 64 slots: one is for full maps, one for printk
 LAYOUT_PREFIX = "ks_layout_"
+FIRST_LINE = 1_000_001  # number of the user's first line in clang's messages, see _line_marks
 
 _KEPT_INCLUDES = re.compile(r"bcc/")
 _INCLUDE = re.compile(r"[ \t]*#[ \t]*include\b[ \t]*[<\"]([^>\"\n]*)[>\"][^\n]*", re.M)
@@ -88,10 +89,13 @@ class _Use:
     wrappable: bool
 
 
-def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rewritten:
+def rewrite(
+    source: str, prelude: str = "", *, ring_buffers: bool = True, line_marks: bool = False
+) -> Rewritten:
     """Prepare a program for BCC.
 
     ring_buffers: perf buffers may become ring buffers.
+    line_marks: number the user's lines from FIRST_LINE in clang's messages.
     """
     body = table_macros.expand(blank_includes(source), prelude)
     tokens = scan(body)
@@ -119,6 +123,9 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
         edits, formats = edits + lines[0], lines[1]
         rings = [*rings, PRINTK_TABLE]
         records[PRINTK_TABLE] = (printk.RECORD, True)
+    if line_marks:
+        edits += _line_marks(body, tokens)
+        prefix += f"# {FIRST_LINE}\n"
     return Rewritten(
         text=prefix + _apply(body, edits),
         prefix_lines=prefix.count("\n"),
@@ -129,7 +136,7 @@ def rewrite(source: str, prelude: str = "", *, ring_buffers: bool = True) -> Rew
         records=records,
         histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
         grids=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
-        printk=not lines and bool(names(tokens) & {printk.FUNCTION, "bpf_printk"}),
+        printk=not lines and bool(names(tokens) & set(printk.FUNCTIONS)),
         printk_formats=tuple(formats),
         counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
         suffix=_suffix(records),
@@ -288,6 +295,28 @@ def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
     else:
         return None
     return use.start, use.end, counted
+
+
+def _line_marks(body: str, tokens: list[Token]) -> list[tuple[int, int, str]]:
+    """Return edits that state the line after each function's "{".
+
+    BCC inserts lines before functions. Without marks, messages of its later passes, and of clang's
+    back end, name lines that the user's text does not have.
+    """
+    edits = []
+    depth = 0
+    for before, token in zip(tokens, tokens[1:]):
+        text = token.text if token.kind == "punct" and not token.directive else ""
+        if text == "{":
+            if depth == 0 and before.text == ")":
+                start = body.rfind("\n", 0, token.end) + 1
+                column = re.sub(r"[^\t]", " ", body[start : token.end])
+                line = FIRST_LINE + body.count("\n", 0, token.end)
+                edits.append((token.end, token.end, f"\n# {line}\n{column}"))
+            depth += 1
+        elif text == "}":
+            depth -= 1
+    return edits
 
 
 def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:

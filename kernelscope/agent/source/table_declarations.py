@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kernelscope.protocol.c_tokens import Token, arguments, closing
 
 # macro -> position of the name, and the number of arguments with which a size is stated
-_MACROS: dict[str, tuple[int, int]] = {
+MACROS: dict[str, tuple[int, int]] = {
     "BPF_HASH": (0, 4),
     "BPF_PERCPU_HASH": (0, 4),
     "BPF_ARRAY": (0, 3),
@@ -65,7 +65,7 @@ def declared_tables(tokens: Sequence[Token]) -> dict[str, Table]:
     """Return the tables that the text declares, in order."""
     found: dict[str, Table] = {}
     for i, token in enumerate(tokens[:-1]):
-        if token.kind != "name" or token.text not in _MACROS or tokens[i + 1].text != "(":
+        if token.kind != "name" or token.text not in MACROS or tokens[i + 1].text != "(":
             continue
         table = _table(tokens, i)
         if table is not None and table.name not in found:
@@ -75,7 +75,7 @@ def declared_tables(tokens: Sequence[Token]) -> dict[str, Table]:
 
 def _table(tokens: Sequence[Token], i: int) -> Table | None:
     split = arguments(tokens, i + 1)
-    position, sizing = _MACROS[tokens[i].text]
+    position, sizing = MACROS[tokens[i].text]
     if split is None or len(split[0]) <= position:
         return None
     parts, end = split

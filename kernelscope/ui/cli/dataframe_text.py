@@ -1,4 +1,4 @@
-"""Tables for a terminal: as wide as it is, and what is left out is said."""
+"""Tables for a terminal, fitted to its width; what is left out is reported."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 60
-_NARROWEST = 12  # characters that a text keeps where the table is too wide
+_NARROWEST = 12  # a text is not cut below this many characters
 
 
 def table(df: pd.DataFrame, width: int) -> str:
-    """Return a table's first rows as text at most `width` wide where that can be had.
+    """Return the first rows of a table as text, at most `width` wide where possible.
 
-    Times lose their date where they are all of one day. Texts are cut only where the table does not
-    fit, the longest first; a table that is still too wide is folded, some columns below the others.
+    Times lose their date if all are of one day. Texts are cut only if the table does not fit, the
+    longest first; a table that is still too wide is folded, some columns below the others.
     """
     if not len(df):
-        return f"nothing was seen (columns: {', '.join(map(str, df.columns))})"
+        return f"no rows (columns: {', '.join(map(str, df.columns))})"
     shown = df.head(MOST_ROWS).copy()
     texts = [name for name in shown.columns if shown[name].dtype == "str"]
     for name in shown.columns:
@@ -32,13 +32,13 @@ def table(df: pd.DataFrame, width: int) -> str:
     for name, length in lengths.items():
         shown[name] = shown[name].map(partial(shortened, width=length))
     fits = _width(shown) <= width
-    said = [shown.to_string(index=False, line_width=None if fits else width)]
+    lines = [shown.to_string(index=False, line_width=None if fits else width)]
     more = len(df) - len(shown)
     if more:
-        said.append(f"… {more:,} more rows; --csv PATH keeps all")
+        lines.append(f"… {more:,} more rows; --csv PATH keeps all")
     if lengths:
-        said.append(f"… texts are cut to fit {width} columns; --csv PATH keeps all")
-    return "\n".join(said)
+        lines.append(f"… texts are cut to fit {width} columns; --csv PATH keeps all")
+    return "\n".join(lines)
 
 
 def _times(times: pd.Series) -> pd.Series:
@@ -50,7 +50,7 @@ def _times(times: pd.Series) -> pd.Series:
 
 
 def _lengths(shown: pd.DataFrame, texts: Sequence[str], width: int) -> dict[str, int]:
-    """Return to which lengths texts must be cut for the table to fit, the longest first."""
+    """Return the lengths to which texts must be cut for the table to fit, the longest first."""
     whole = {name: int(shown[name].str.len().max()) for name in texts}
     longest = dict(whole)
     least = {name: max(_NARROWEST, len(name)) for name in texts}
@@ -58,7 +58,7 @@ def _lengths(shown: pd.DataFrame, texts: Sequence[str], width: int) -> dict[str,
     cut: dict[str, int] = {}
     while over > 0:
         wide = [name for name in texts if longest[name] > least[name]]
-        if not wide:  # it is folded; then there is room for longer ones
+        if not wide:  # the table is folded: then longer texts fit
             return {name: width // 2 for name in texts if whole[name] > width // 2}
         name = max(wide, key=lambda name: longest[name])
         cut[name] = max(least[name], longest[name] - over)

@@ -1,4 +1,4 @@
-"""Starts a command line's agent before the rest is imported: both take a while, side by side."""
+"""Starts the agent of a command line before the other imports: the two then run in parallel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kernelscope.tracing.agent_client import Agent
 
 
 def launched(arguments: Sequence[str]) -> Agent | None:
-    """Launch the agent where the command line is one that runs something, else return None.
+    """Launch the agent if the command line runs something, else return None.
 
-    Nothing is told of what keeps it from starting: that is told where the agent is needed.
+    Launch errors are ignored here; they surface when the agent is first used.
     """
     if _runs(arguments):
         with suppress(KernelScopeError):
@@ -24,11 +24,13 @@ def launched(arguments: Sequence[str]) -> Agent | None:
 
 
 def _runs(arguments: Sequence[str]) -> bool:
-    """Tell whether there is something to run: a probe, a file, or standard input."""
-    asks = {"-h", "--help"} & set(arguments)
-    if list(arguments[:1]) != ["run"] or asks or os.environ.get("KERNELSCOPE_REPLAY"):
+    """Return whether the line runs something: a probe, a file, or standard input."""
+    asks_help = {"-h", "--help"} & set(arguments)
+    if not arguments or asks_help or os.environ.get("KERNELSCOPE_REPLAY"):
         return False
-    return any(map(_is_program, arguments[1:]))
+    if arguments[0] in ("run", "live"):
+        return any(map(_is_program, arguments[1:]))
+    return arguments[0].isidentifier() and _is_program(arguments[0])
 
 
 def _is_program(word: str) -> bool:

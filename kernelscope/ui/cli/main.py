@@ -1,44 +1,43 @@
-"""The command line: `kernelscope run|list|search|show|doctor`, the same names and options as %ebpf.
+"""The command line: `kernelscope run|live|list|search|show|doctor`, the same words as %ebpf.
 
-Exit codes: 0 done, 1 the run failed, 2 the command line is wrong, 130 interrupted (what there was
-until then has been printed).
+Exit codes: 0 success; 1 the run failed, or nothing was found; 2 the command line is wrong;
+130 interrupted (the rows until then have been printed).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kernelscope.errors import KernelScopeError, ParameterError, ProbeNotFoundError, did_you_mean
+from kernelscope.errors import (
+    KernelScopeError,
+    ParameterError,
+    ProbeNotFoundError,
+    did_you_mean,
+    suggestion,
+)
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
-from kernelscope.ui import listing, messages, parser
-from kernelscope.ui.cli import dataframe_text
+from kernelscope.ui import commands, messages, parser
+from kernelscope.ui.cli import output
+from kernelscope.ui.commands import CLI
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from kernelscope.probe.model import Probe
-    from kernelscope.tables.results import Results, Tables
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run
 
+_RUN_USAGE = "kernelscope run NAME...|FILE.c|FILE.toml|- [options]"
 _USAGE = """kernelscope: ask the running Linux kernel a question
 
-  kernelscope list               the probes, and which of them this kernel runs
-  kernelscope search WORD...     the probes that answer a question: search slow disk
-  kernelscope show NAME          all about a probe, with its C
-  kernelscope run NAME           run a probe: run biolatency -d 10 --save bio.csv
-  kernelscope run NAME NAME...   run several together, each with its own table
-  kernelscope run FILE.c         run BPF C in BCC's dialect; "-" reads it from
-                                 standard input
-  kernelscope run FILE.toml      run a probe of your own: its description, and FILE.c
-  kernelscope doctor             what works on this machine, and what would mend
-                                 the rest
+{commands}
+
+"run" takes the names of probes, FILE.c (BPF C in BCC's dialect; "-" reads standard
+input) or FILE.toml (a custom probe: its description, with FILE.c beside it):
+kernelscope run biolatency -d 10 --save bio.csv
 
 A terminal gets a table, a pipe gets CSV (--json - for JSON lines).
 "kernelscope run --help" and "kernelscope run NAME --help" list the options.
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _dispatch(tokens)
-        sys.stdout.flush()  # here, where a reader that is gone is no error
+        sys.stdout.flush()  # here, where a closed pipe is no error
         return code
     except (ParameterError, ProbeNotFoundError) as error:
         return _fail(error, 2)
@@ -69,85 +68,53 @@ def _fail(error: KernelScopeError, code: int) -> int:
 
 
 def _dispatch(tokens: list[str]) -> int:
-    command, rest = (tokens[0], tokens[1:]) if tokens else ("--help", [])
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "run": _run,
-        "list": _list,
-        "search": _search,
-        "show": _show,
-        "doctor": _doctor,
-        "--help": _usage,
-        "-h": _usage,
-        "--version": _version,
-    }
-    if command not in commands:
-        matches = did_you_mean(command, list(commands))
-        hint = f"Did you mean {matches[0]}?" if matches else "kernelscope --help lists them"
-        raise ParameterError(f"there is no command {command!r}", hint=hint, name=command)
-    return commands[command](rest)
+    if not tokens:
+        tokens = ["help"]
+    command = commands.named(tokens[0])
+    if command is None:
+        if tokens[0] in catalogue.names():
+            return _run(tokens)
+        raise _no_command(tokens[0])
+    if command == "help" and len(tokens) == 1:
+        print(_USAGE.format(commands=commands.usage(CLI)), end="")
+        return 0
+    if command == "run":
+        return _run(tokens[1:])
+    if command == "live" and not {"-h", "--help"} & set(tokens):
+        raise ParameterError(
+            "a live view needs a notebook", hint="%ebpf live NAME in a notebook", name="live"
+        )
+    return _answer(command, tokens[1:])
 
 
-def _usage(_: list[str]) -> int:
-    print(_USAGE, end="")
-    return 0
+def _no_command(word: str) -> ParameterError:
+    close = suggestion(did_you_mean(word, [*commands.NAMES, *catalogue.names()]))
+    hint = close or "kernelscope --help lists the commands"
+    return ParameterError(f"there is no command {word!r}", hint=hint, name=word)
 
 
-def _version(_: list[str]) -> int:
-    from kernelscope.version import __version__
-
-    print(f"kernelscope {__version__}")
-    return 0
-
-
-def _doctor(tokens: list[str]) -> int:
-    from kernelscope.ui.cli import doctor
-
-    return doctor.main(tokens)
-
-
-def _list(tokens: list[str]) -> int:
-    if tokens:
-        raise ParameterError(f"unexpected {tokens[0]!r}", hint="kernelscope list", name=tokens[0])
+def _answer(command: str, words: list[str]) -> int:
     from kernelscope.tracing.session import default_session
 
-    how = (
-        "kernelscope run NAME runs one for a while; kernelscope show NAME tells all about it;"
-        " kernelscope search WORD... finds one."
-    )
-    print(listing.listing(catalogue.catalogue().values(), default_session().check, how))
-    return 0
-
-
-def _search(tokens: list[str]) -> int:
-    from kernelscope.probe import search
-
-    found = search.asked(" ".join(tokens), prog="kernelscope search")
-    print(found)
-    return 0 if found else 1
-
-
-def _show(tokens: list[str]) -> int:
-    from kernelscope.tracing.session import default_session
-    from kernelscope.ui import help
-
-    probe = help.named(" ".join(tokens), "kernelscope show")
-    told = help.description(probe, default_session().check, where="cli", prog="kernelscope run")
-    print(told.in_colour() if sys.stdout.isatty() else told)
-    return 0
+    shown = commands.answer(command, words, CLI, default_session().check)
+    in_colour = getattr(shown, "in_colour", None)
+    print(in_colour() if in_colour and sys.stdout.isatty() else shown)
+    failed = bool(getattr(shown, "missing", False)) or (command == "search" and not shown)
+    return int(failed)
 
 
 def _run(tokens: list[str]) -> int:
-    parsed = parser.parse(tokens, _find, where="cli", prog="kernelscope run")
+    parsed = parser.parse(tokens, _find, where="cli", prog=CLI.run)
     if parsed.help:
         return max(_run_help(target) for target in parsed.targets or (parsed.target,))
     if parsed.target is None:
         raise ParameterError(
-            "run what? Give a probe's name, a file of C, or - for standard input",
+            "run what? Give the name of a probe, a C file, or - for standard input",
             hint="kernelscope list shows the probes",
             name="probe",
         )
     wanted = options.of_output(parsed.given, where="cli")
-    run = _begin(parsed)
+    run = _start(parsed)
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import default_session
     from kernelscope.ui.progress import Progress
@@ -155,15 +122,16 @@ def _run(tokens: list[str]) -> int:
     progress = None if wanted.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
     default_session().dismiss()
-    code = _print(result, wanted)
+    failed = output.write(result, wanted)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
             print(messages.loss_text(*each.loss), file=sys.stderr)
+    code = max([0, *(_fail(error, 1) for error in failed)])
     return 130 if run.interrupted else code
 
 
-def _begin(parsed: parser.Parsed) -> Run | Runs:
-    """Start what the command line names: several probes, one, or a file's C."""
+def _start(parsed: parser.Parsed) -> Run | Runs:
+    """Start what the line names: one probe, several, or the C of a file."""
     from kernelscope.tracing.session import default_session
 
     session = default_session()
@@ -182,15 +150,15 @@ def _run_help(target: str | None) -> int:
     if probe is not None:
         from kernelscope.ui import help
 
-        print(help.probe_help(probe, where="cli", prog="kernelscope run"))
+        print(help.probe_help(probe, where="cli", prog=CLI.run))
     else:
-        print(f"kernelscope run NAME|FILE.c|- [options]\n\n{parser.usage(where='cli')}")
+        print(f"{_RUN_USAGE}\n\n{parser.usage(where='cli')}")
     return 0
 
 
 def _find(target: str) -> Probe | None:
-    """Return the probe of that name; None where the name is a file's or standard input."""
-    is_described = target.endswith(".toml")  # a probe of one's own
+    """Return the probe of that name; None for a C file and standard input."""
+    is_described = target.endswith(".toml")  # a custom probe
     is_c = target == "-" or target.endswith(".c") or ("/" in target and not is_described)
     return None if is_c else catalogue.find(target)
 
@@ -206,40 +174,3 @@ def _source(target: str) -> tuple[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ParameterError(f"{target}: cannot be read: {why}", name="file") from error
-
-
-def _print(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> int:
-    """Write the files that were asked for, and standard output; 1 where a file was not written."""
-    asked = [kind for kind in options.FILES if kind in wanted]
-    written: list[Path] = []
-    failed: list[KernelScopeError] = []
-    if asked:
-        from kernelscope.ui import outputs  # pyarrow's files take 25 ms to import
-
-        written, failed = outputs.write(result, wanted)
-    for path in written:
-        print(f"wrote {path}", file=sys.stderr)
-    to_stdout = [kind for kind in asked if wanted[kind] is None]
-    for kind in to_stdout:
-        _write(result, kind)
-    if sys.stdout.isatty() and not to_stdout:
-        _write(result, "table")
-    elif not asked or (failed and not to_stdout):  # what was traced must not be lost
-        _write(result, "csv")
-    sys.stdout.flush()
-    return max([0, *(_fail(error, 1) for error in failed)])
-
-
-def _write(result: pd.DataFrame | Tables | Results, kind: str) -> None:
-    from kernelscope.tables.results import by_name
-
-    for index, (name, table) in enumerate(by_name(result).items()):
-        if name and kind != "json":
-            print("\n" * bool(index) + f"# {name}")
-        if kind == "table":
-            print(dataframe_text.table(table, shutil.get_terminal_size((100, 24)).columns))
-        elif kind == "csv":
-            table.to_csv(sys.stdout, index=False, lineterminator="\n")
-        else:
-            shown = table.assign(table=name) if name else table
-            shown.to_json(sys.stdout, orient="records", lines=True, date_format="iso")

@@ -1,4 +1,4 @@
-"""Says in a line for each probe where a cell's time went."""
+"""Where the time of a cell went: a line per probe."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tables.results import Tables
+from kernelscope.units import bytes_text, duration_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TOP = 3
-# The last functions before a thread leaves the CPU, which say nothing of what it waits for.
+# The last functions before a thread leaves the CPU: they do not show what it waits for.
 _SCHEDULER = ("schedule", "__schedule", "io_schedule", "preempt_schedule", "__cond_resched")
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds that a cell took: by the clock, and of CPU.
+    """Seconds that a cell took: wall time and CPU time.
 
-    thread_s: by the thread that ran it. process_s: by all threads of the notebook's process,
-    whoever started them. children_s: by processes that ended meanwhile.
+    thread_s: CPU time of the thread that ran it. process_s: of all threads of the notebook's
+    process, also those that existed before. children_s: of processes that ended meanwhile.
     """
 
     wall_s: float
@@ -32,22 +33,22 @@ class Spent:
 
 
 def facts(spent: Spent, results: Mapping[str, pd.DataFrame | Tables]) -> dict[str, str]:
-    """Return the summary's lines by what they are about."""
-    cpu = f"{seconds(spent.thread_s)} in the cell's thread"
+    """Return the lines of the summary by title."""
+    cpu = f"{duration_text(spent.thread_s)} in the cell's thread"
     others = max(0.0, spent.process_s - spent.thread_s)
-    cpu += f", {seconds(others)} in other threads of the notebook"
-    cpu += f", {seconds(spent.children_s)} in processes it waited for"
-    said = {"Wall time": seconds(spent.wall_s), "CPU time": cpu}
+    cpu += f", {duration_text(others)} in other threads of the notebook"
+    cpu += f", {duration_text(spent.children_s)} in child processes"
+    lines = {"Wall time": duration_text(spent.wall_s), "CPU time": cpu}
     for name, result in results.items():
         title, reader, table = _READERS.get(name, (name, _rows, ""))
         receipt = receipt_of(result)
         text = reader(_table(result, table))
         if "tree" not in receipt["filters"]:
-            text += " (of the whole machine)"
+            text += " (whole machine)"
         if lost := sum(receipt["lost"].values()):
             text += f" ({lost:,} events lost)"
-        said[title] = text
-    return said
+        lines[title] = text
+    return lines
 
 
 def _table(result: pd.DataFrame | Tables, name: str) -> pd.DataFrame:
@@ -57,17 +58,8 @@ def _table(result: pd.DataFrame | Tables, name: str) -> pd.DataFrame:
     return result[name] if name in result else next(iter(result.values()))
 
 
-def seconds(value: float) -> str:
-    """Return a time with three digits: "1.20 s", "35.1 ms", "12 us"."""
-    if value >= 1:
-        return f"{value:,.2f} s"
-    if value >= 0.001:
-        return f"{value * 1e3:.3g} ms"
-    return f"{value * 1e6:.0f} us"
-
-
 def _largest(table: pd.DataFrame, names: Iterable[str], amount: str) -> list[tuple[str, float]]:
-    """Return the largest sums of `amount` by name; one name for each row."""
+    """Return the largest sums of `amount` by name; `names` has one name per row."""
     sums: dict[str, float] = {}
     for name, value in zip(names, table[amount], strict=True):
         sums[name] = sums.get(name, 0) + float(value)
@@ -89,15 +81,15 @@ def _calls(calls: pd.DataFrame) -> str:
 
 
 def _waits(places: pd.DataFrame) -> str:
-    total = seconds(float(places["total_us"].sum()) / 1e6)
+    total = duration_text(float(places["total_us"].sum()) / 1e6)
     if "kernel_stack" not in places.columns:
         return total
     found = _largest(places, map(_waits_in, places["kernel_stack"].astype(str)), "total_us")
-    return _listed(total, [f"{name} {seconds(us / 1e6)}" for name, us in found[:_TOP]])
+    return _listed(total, [f"{name} {duration_text(us / 1e6)}" for name, us in found[:_TOP]])
 
 
 def _waits_in(stack: str) -> str:
-    """Return the kernel's function that a stack waits in, the scheduler's own left out."""
+    """Return the kernel function that a stack waits in, without those of the scheduler."""
     names = [frame.partition("+")[0] for frame in stack.split(";")]
     return next((name for name in reversed(names) if not name.startswith(_SCHEDULER)), names[-1])
 
@@ -131,10 +123,10 @@ def _samples(samples: pd.DataFrame) -> str:
 
 
 def _leaf(stacks: Iterable[str]) -> str:
-    """Return where a sample was: in which Python function, else the innermost of all.
+    """Return the function of a sample: the Python function, else the innermost one.
 
-    Python 3.12 and later give their functions as "py::NAME:FILE". The kernel is inside of a
-    program, where a sample was in it at all.
+    Python 3.12 and later name their functions "py::NAME:FILE". A kernel function, if there is one,
+    is further in than those of the program.
     """
     found = [stack for stack in stacks if stack and stack != "nan"]
     python = [frame for stack in found for frame in stack.split(";") if frame.startswith("py::")]
@@ -145,28 +137,20 @@ def _leaf(stacks: Iterable[str]) -> str:
 
 def _allocations(functions: pd.DataFrame) -> str:
     found = _largest(functions, functions["function"].astype(str), "count")
-    total = f"{int(functions['count'].sum()):,} of {size(functions['total_bytes'].sum())}"
+    total = f"{int(functions['count'].sum()):,} of {bytes_text(functions['total_bytes'].sum())}"
     return _listed(total, [f"{name} {count:,.0f}" for name, count in found[:_TOP]])
 
 
 def _held(sites: pd.DataFrame) -> str:
     taken, held = int(sites["taken"].sum()), int(sites["held"].sum())
-    return f"{size(sites['held_bytes'].sum())} in {held:,} of {taken:,} allocations"
-
-
-def size(number: float) -> str:
-    """Return a number of bytes as people say it: "512 bytes", "21.3 MiB"."""
-    for unit, bytes_each in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if number >= bytes_each:
-            return f"{number / bytes_each:.3g} {unit}"
-    return f"{number:.0f} bytes"
+    return f"{bytes_text(sites['held_bytes'].sum())} in {held:,} of {taken:,} allocations"
 
 
 def _rows(table: pd.DataFrame) -> str:
     return f"{len(table):,} row{'' if len(table) == 1 else 's'}"
 
 
-# By probe: what its line is called, what writes it, and of which table.
+# By probe: the title of its line, the function that writes it, and the table that it reads.
 _READERS: dict[str, tuple[str, Callable[[pd.DataFrame], str], str]] = {
     "syscount": ("System calls", _calls, "calls"),
     "offcputime": ("Off the CPU", _waits, ""),

@@ -1,4 +1,4 @@
-"""What Tab offers after %ebpf and %%ebpf: probes, options, choices, tracepoints, symbols."""
+"""Tab completion after %ebpf and %%ebpf: probes, options, choices, tracepoints, symbols."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.protocol import hook_kinds
 from kernelscope.tracing import cgroups, options
-from kernelscope.ui import parser
+from kernelscope.ui import commands, parser
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from kernelscope.probe.model import Probe
     from kernelscope.tracing.session import Session
-
-COMMANDS = ("live", "search", "show")  # what %ebpf takes in a probe's place
 
 
 def install(shell: InteractiveShell, session: Session) -> None:
@@ -33,20 +31,20 @@ def install(shell: InteractiveShell, session: Session) -> None:
 def at_cursor(line: str, symbol: str, session: Session) -> list[str]:
     """Return completions of `symbol`, the end of the line up to the last delimiter.
 
-    IPython ends a symbol at ":" and "="; what is completed here is the whole word.
+    IPython ends a symbol at ":" and "="; this function completes the whole word.
     """
     words = line.split()
     word = "" if not line or line[-1].isspace() else words.pop()
     kept = len(word) - len(symbol)
     found = complete(words[1:], word.lstrip("\"'"), session, cell=line.startswith("%%ebpf"))
     if line.startswith("%%probe"):
-        found = [name for name in found if name not in COMMANDS]
+        found = [name for name in found if name not in commands.NAMES]
     lead = len(word) - len(word.lstrip("\"'"))
     return [name[kept - lead :] for name in found if kept >= lead]
 
 
 def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) -> list[str]:
-    """Return what `word` may become after the words before it (the magic's name left out)."""
+    """Return the completions of `word` after the words before it (without the magic's name)."""
     if not cell and before[:1] in (["show"], ["search"]):
         names = catalogue.names() if before == ["show"] else []
         return [name for name in names if name.startswith(word)]
@@ -67,13 +65,13 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
         return [choice for choice in choices if choice.startswith(word)]
     named = [found.name for found in probes]
     if not cell and (last in named or not (probes or last.startswith("-"))):
-        names = [*catalogue.names(), *(COMMANDS if not before else ())]
+        names = [*catalogue.names(), *(commands.NAMES if not before else ())]
         return [name for name in names if name.startswith(word) and name not in named]
     return []
 
 
 def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
-    """Return the probe that a flag is about, and the flag without its name: --syscount.by."""
+    """Return the probe that a flag belongs to, and the flag without its name: --syscount.by."""
     name, dot, own = flag.removeprefix("--").partition(".")
     for probe in probes:
         if dot and probe.name == name:
@@ -83,7 +81,7 @@ def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
 
 
 def hooks(word: str, session: Session) -> list[str]:
-    """Return hooks that start with `word`; names come from the agent if it runs already."""
+    """Return hooks that start with `word`; the agent lists names if it is running."""
     kind, colon, rest = word.partition(":")
     if not colon:
         return [f"{name}:" for name in hook_kinds.names() if name.startswith(word)]
@@ -95,13 +93,13 @@ def hooks(word: str, session: Session) -> list[str]:
     try:
         names = session.agent.list(kind, prefix, target)
     except KernelScopeError:
-        return []  # completion has nowhere to say why; running the cell will
+        return []  # completion cannot show why; running the cell does
     lead = f"{kind}:{target}{separator}"
     return [name if name.startswith(lead) else lead + name for name in names]
 
 
 def _chosen_hooks(word: str, session: Session) -> list[str]:
-    """As `hooks`, for what a probe is to trace, where "c:malloc" will do for "uprobe:c:malloc"."""
+    """As `hooks`, for the target of a probe, where "c:malloc" is short for "uprobe:c:malloc"."""
     before, comma, last = word.rpartition(",")
     kind = last.partition(":")[0]
     if ":" not in last or kind in hook_kinds.names():
@@ -130,7 +128,7 @@ def _flags(probe: Probe | None) -> list[str]:
 
 
 def _choices(probe: Probe | None, flag: str) -> Sequence[str] | None:
-    """Return what may follow a flag, None where it is not known."""
+    """Return the values of a flag, None if they are not known."""
     for parameter in probe.parameters if probe else ():
         if options.flag_of(parameter) == flag and parameter.kind == "choice":
             return parameter.choices

@@ -1,8 +1,8 @@
-"""Runs a cell's Python under probes that see what it does, and nothing else of the notebook.
+"""Runs the Python of a cell under probes that trace the cell and nothing else of the notebook.
 
-All programs are loaded and attached before the cell begins. Its thread tells the agent when it
-begins and ends by two names that it takes for a moment (see agent/attach/task_tree.py): so what is
-counted is the cell's own, and none of what this module does.
+All programs are attached before the cell starts. Its thread marks its start and end for the agent
+by taking one of two names for a moment (see agent/attach/task_tree.py), so that the work of this
+module is not counted.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from kernelscope.tracing.session import Session
 
 PROBES = ("syscount", "offcputime", "pagefaults", "biotop", "profile")
-_REFUSED = ("duration", "tree", "bg", "exclude_self")
+_UNSUPPORTED = ("duration", "tree", "bg", "exclude_self")
 _PR_SET_NAME = 15
-_HELD = ctypes.PyDLL(None)  # keeps the interpreter's lock: giving it up is a system call or two
+_LIBC = ctypes.PyDLL(None)  # keeps the GIL: releasing it costs a system call or two
 
 
 class CellResults(Results):
-    """What a cell gave: each probe's result by its name, `value`, and what the cell took.
+    """The result of a cell: each probe's result by its name, `value`, and the time spent.
 
-    value: of the cell's last expression, None where it ends with a statement. spent: wall and CPU
-    time. error: what the cell raised, if it did.
+    value: of the cell's last expression, None if it ends with a statement. spent: wall and CPU
+    time. error: the exception of the cell, if any.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CellResults(Results):
 
     @property
     def summary(self) -> dict[str, str]:
-        """Where the time went, as text: wall and CPU time, and a line of each probe."""
+        """Where the time went, as text: wall and CPU time, and a line per probe."""
         facts = cell_summary.facts(self.spent, self)
         if self.error is not None:
             return {**facts, "Raised": type(self.error).__name__}
@@ -72,11 +72,11 @@ class CellResults(Results):
 
     def __repr__(self) -> str:
         width = max(map(len, self.summary))
-        return "\n".join(f"{name:<{width}}  {said}" for name, said in self.summary.items())
+        return "\n".join(f"{name:<{width}}  {fact}" for name, fact in self.summary.items())
 
     def _repr_html_(self) -> str:
-        hint = f"Each probe's table is there by its name: {', '.join(self)}; .value is the cell's."
-        return facts_html("The cell, and where its time went", self.summary, hint)
+        hint = f"Index it by probe for a table: {', '.join(self)}. .value is the value of the cell."
+        return facts_html("Where the time of the cell went", self.summary, hint)
 
 
 def _shown(value: Any) -> str:
@@ -84,7 +84,7 @@ def _shown(value: Any) -> str:
 
 
 class Cell:
-    """A cell's Python, compiled. Raises SyntaxError as the cell by itself would."""
+    """The Python of a cell, compiled. Raises SyntaxError as the plain cell would."""
 
     def __init__(self, shell: InteractiveShell, text: str) -> None:
         source = shell.transform_cell(text)  # type: ignore[no-untyped-call]
@@ -106,21 +106,21 @@ class Cell:
 
 @dataclass
 class Outcome:
-    """What became of a cell, and the runs that looked on, ended."""
+    """The result of a cell, and the finished runs that traced it."""
 
     results: CellResults
     runs: Mapping[str, Run]
 
 
 def run(session: Session, cell: Cell, names: Sequence[str], given: Mapping[str, Any]) -> Outcome:
-    """Run the cell under the probes; what it raises is in the results.
+    """Run the cell under the probes; its exception is in the results.
 
-    names: of probes; none takes those of PROBES that the kernel can run. Raises ParameterError,
-    and what keeps a probe from running: then the cell does not run either.
+    names: of probes; without one, those of PROBES that the kernel can run. Raises ParameterError
+    and the error of a probe that cannot run; then the cell does not run either.
     """
-    asked = requests(session, names, given)
-    with _named_frames(asked):
-        runs = session.submit_all(asked)
+    checked = requests(session, names, given)
+    with _named_frames(checked):
+        runs = session.submit_all(checked)
         try:
             if runs.interrupted:
                 raise KeyboardInterrupt
@@ -132,22 +132,22 @@ def run(session: Session, cell: Cell, names: Sequence[str], given: Mapping[str, 
     return Outcome(CellResults(results, value, spent, error), runs)
 
 
-def refuse(given: Mapping[str, Any]) -> None:
-    """Raise ParameterError for an option of %ebpf that a cell's run has no use for."""
-    for name in _REFUSED:
+def check_options(given: Mapping[str, Any]) -> None:
+    """Raise ParameterError for an option of %ebpf that %%probe does not support."""
+    for name in _UNSUPPORTED:
         if name in given:
             raise ParameterError(
-                f"--{name.replace('_', '-')} does not go with %%probe",
-                hint="it traces what the cell does, for as long as that takes",
+                f"--{name.replace('_', '-')} cannot be combined with %%probe",
+                hint="%%probe traces the cell, for as long as it runs",
                 name=name,
             )
 
 
 def requests(session: Session, names: Sequence[str], given: Mapping[str, Any]) -> list[Request]:
-    """Check the probes and their options, and hold them to this thread while it runs the cell."""
+    """Check the probes and their options, and restrict them to this thread during the cell."""
     wanted = names or _supported(session)
-    asked = session.requests(wanted, {**given, "duration": "inf"}, where="magic")
-    return [request.of_cell(each, threading.get_native_id()) for each in asked]
+    checked = session.requests(wanted, {**given, "duration": "inf"}, where="magic")
+    return [request.of_cell(each, threading.get_native_id()) for each in checked]
 
 
 def _supported(session: Session) -> list[str]:
@@ -163,7 +163,7 @@ def _observed(cell: Cell) -> tuple[Any, BaseException | None, Spent]:
         _rename(CELL_BEGINS.encode())
         _rename(own)
         value = cell.execute()
-    except BaseException as raised:  # Ctrl-C and exit() too: it is raised again, by the magic
+    except BaseException as raised:  # Ctrl-C and exit() too: the magic raises it again
         error = _without_this_module(raised)
     finally:
         _rename(CELL_ENDS.encode())
@@ -172,7 +172,7 @@ def _observed(cell: Cell) -> tuple[Any, BaseException | None, Spent]:
 
 
 def _rename(name: bytes) -> None:
-    _HELD.prctl(_PR_SET_NAME, name, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
 def _clocks() -> tuple[float, float, float, float]:
@@ -182,7 +182,7 @@ def _clocks() -> tuple[float, float, float, float]:
 
 
 def _without_this_module(error: BaseException) -> BaseException:
-    """Have the traceback begin in the cell."""
+    """Cut the frames of this module, so that the traceback starts in the cell."""
     at = error.__traceback__
     while at is not None and at.tb_frame.f_code.co_filename == __file__:
         at = at.tb_next
@@ -190,17 +190,17 @@ def _without_this_module(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def _named_frames(asked: Sequence[Request]) -> Iterator[None]:
-    """Have Python (3.12 and later) give its functions names in stacks, where there are stacks."""
+def _named_frames(requests: Sequence[Request]) -> Iterator[None]:
+    """Name Python functions in stacks (Python 3.12 and later) if a probe records stacks."""
     activate = getattr(sys, "activate_stack_trampoline", None)
-    columns = [c for each in asked for table in each.tables for c in table.columns]
+    columns = [c for each in requests for table in each.tables for c in table.columns]
     stacks = any(column.kind == "user_stack" for column in columns)
     if activate is None or not stacks or sys.is_stack_trampoline_active():  # type: ignore[attr-defined]
         yield
         return
     try:
         activate("perf")
-    except (ValueError, RuntimeError, OSError):  # an interpreter or a machine without them
+    except (ValueError, RuntimeError, OSError):  # not supported by the interpreter or the machine
         yield
         return
     try:

@@ -1,7 +1,7 @@
-"""Marks every table of a notebook that replays recordings, so that none is taken for a measurement.
+"""Adds a notice to every table of a notebook that replays recordings: it was not measured here.
 
-Only for notebooks run with KERNELSCOPE_REPLAY (replay.py); elsewhere a table is shown as pandas
-shows it. Figures carry such a mark anyway (figure.py).
+Only in notebooks run with KERNELSCOPE_REPLAY (tracing/replay.py); elsewhere tables look as pandas
+shows them. Figures have their own notice (plotting/figure.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GENERAL = "replayed from a recording; not measured on this machine"
 
 
 def sentence(receipt: Mapping[str, Any] | None) -> str:
-    """Say where and when a result was recorded; in general where it carries no receipt."""
+    """Return where and when a result was recorded, as far as its receipt shows."""
     if not receipt or not receipt.get("host"):
         return _GENERAL
     release = receipt.get("kernel", {}).get("release", "")
@@ -32,7 +32,7 @@ def sentence(receipt: Mapping[str, Any] | None) -> str:
 
 
 def install(shell: InteractiveShell) -> None:
-    """Have the shell mark every DataFrame, mapping of them and comparison that it shows."""
+    """Have the shell add the notice to every DataFrame, Tables and Comparison that it shows."""
     formatters = shell.display_formatter.formatters  # type: ignore[union-attr]
     for mime, marked in (("text/html", _html), ("text/plain", _plain)):
         formatters[mime].for_type_by_name("pandas", "DataFrame", marked)

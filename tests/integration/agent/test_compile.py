@@ -166,6 +166,64 @@ def test_catches_an_error_on_which_clang_exits() -> None:
     assert "512 bytes" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("source", "line", "words"),
+    [
+        (
+            "int f(void *ctx) { int us = bpf_get_smp_processor_id();\n int ms = us / 1000;\n"
+            ' bpf_trace_printk("%d", ms); return 0; }',
+            2,
+            "no signed division",
+        ),
+        ("s64 f(void *ctx) { s64 d = bpf_ktime_get_ns();\n return d % 7; }", 2, "signed division"),
+        ('\n"""\nBPF_HASH(m, u32);\nint f(void *ctx) { return 0; }', 2, "Python"),
+        ("from bcc import BPF\nBPF_HASH(m, u32);\nint f(void *ctx) { return 0; }", 1, "Python"),
+        ("```c\nBPF_HASH(m, u32);\nint f(void *ctx) { return 0; }\n```", 1, "Markdown"),
+        ("/ notes\nBPF_PERF_OUTPUT(m);\nint f(void *ctx) { return 0; }", 1, "expected"),
+        (
+            "TRACEPOINT_PROBE(syscalls, sys_enter_getppid)\n{\n"
+            ' bpf_trace_printk("%d %d %d %d", 1, 2, 3, 4);\n return 0;\n}',
+            3,
+            "at most three values",
+        ),
+        ('int f(void *ctx) {\n bpf_trace_printk("a);\n return 0;\n}', 2, "terminating"),
+    ],
+    ids=[
+        "signed division",
+        "signed remainder",
+        "triple quotes before a map",
+        "Python before a map",
+        "a fence before a map",
+        "a broken comment before a map",
+        "four values printed",
+        "an unclosed string",
+    ],
+)
+def test_reports_the_line_where_clang_crashes_or_gives_up(
+    source: str, line: int, words: str
+) -> None:
+    error = call("compile_cases", "refusal", source)
+    assert (error["class"], error["details"]["line"]) == ("CompileError", line)
+    assert words in f"{error['message']} {error['hint']}"
+    assert "/virtual/" not in error["message"]
+
+
+def test_kills_clang_if_the_run_gives_up() -> None:
+    assert call("compile_cases", "given_up") == {"raised": "ConnectionResetError", "children": 0}
+
+
+def test_limits_the_processor_time_of_clang() -> None:
+    error = call("compile_cases", "endless_macros")
+    assert error["class"] == "CompileError"
+    assert "needed more than 1 s of processor time" in error["message"]
+
+
+def test_limits_the_memory_of_clang() -> None:
+    error = call("compile_cases", "large_macros")
+    assert error["class"] == "CompileError"
+    assert "GiB of memory" in error["message"]
+
+
 def test_names_the_requirement_without_btf() -> None:
     error = call("compile_cases", "refusal", PROGRAMS["stacks"], "/nonexistent/btf")
     assert (error["class"], error["details"]) == ("RequirementError", {"requirement": "btf"})

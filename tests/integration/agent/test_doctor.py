@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernelscope.tracing.agent_client import Agent
-from kernelscope.ui.cli import doctor
+from kernelscope.ui import doctor
 
 pytestmark = pytest.mark.kernel
 
@@ -50,5 +50,5 @@ def test_nothing_stays_attached_after_an_examination(agent: Agent) -> None:
 
 
 def test_json_of_this_machine_is_json(agent: Agent) -> None:
-    checks = {item["check"] for item in json.loads(doctor.to_json(doctor.examine()))}
+    checks = {item["check"] for item in json.loads(doctor.Checkup(doctor.examine()).to_json())}
     assert {"privilege", "bcc", "BTF", "hook tracepoint"} <= checks

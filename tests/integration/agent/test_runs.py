@@ -21,7 +21,7 @@ from integration.support import agent_python, runs
 from integration.support.notebook_kernel import alive, becomes, children, maps
 
 from kernelscope.agent.btf import types
-from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError
+from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError, RunError
 from kernelscope.protocol.program import Hook
 from kernelscope.tracing.agent_client import Agent
 
@@ -311,6 +311,20 @@ def test_an_error_comes_behind_what_was_sent_before_it(own_agent: Agent) -> None
         sent.frames.extend(frames)
     assert 0 < sent.records <= 10_007
     channel.close()
+
+
+def test_a_stop_while_clang_works_ends_the_run_at_once(own_agent: Agent) -> None:
+    macros = [f"#define M{i} M{i - 1} + M{i - 1}" for i in range(1, 30)]
+    source = "\n".join(["#define M0 1", *macros, "int f(void *ctx) { return M29; }"])
+    channel = own_agent.run(runs.program(source))
+    time.sleep(0.5)
+    channel.stop()
+    began = time.monotonic()
+    with pytest.raises(RunError, match="while its program was compiled"):
+        list(channel.frames())
+    assert time.monotonic() - began < WITHIN_S
+    channel.close()
+    assert becomes(lambda: children(own_agent.pid) == [], WITHIN_S)
 
 
 def test_too_many_open_files_is_an_error_that_says_so(own_agent: Agent) -> None:

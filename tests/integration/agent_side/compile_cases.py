@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import select
 import shutil
 import tempfile
 from functools import partial
@@ -14,9 +15,9 @@ from typing import Any
 from kernelscope.agent.attach import bytecode
 from kernelscope.agent.btf import types as btf
 from kernelscope.agent.btf.c_writer import Emitter
+from kernelscope.agent.compile import clang_process
 from kernelscope.agent.compile.cache import Cache
 from kernelscope.agent.compile.compiler import Compiler
-from kernelscope.agent.compile.extract import capture
 from kernelscope.agent.compile.verifier_errors import verifier_error
 from kernelscope.agent.kernel import process, syscalls
 from kernelscope.errors import KernelScopeError
@@ -43,15 +44,12 @@ def with_both_headers(source: str, prelude: str = "") -> list[Any]:
     asked = program(source, prelude=prelude)
     found = []
     for header in ("lean", "full"):
-        rewritten = made._rewrite(asked)
-        module, said = made._build_with(rewritten, asked, header, 0)
-        if module is None:
-            raise AssertionError(said)
-        obj = capture(module, rewritten)
-        zeros = {spec.name: 0 for spec in obj.maps}
-        code = [(f.name, bytecode.with_maps(f.code, f.maps, zeros)) for f in obj.functions]
-        found.append((code, obj.layouts))
-        module.close()
+        built = made.build_with(header, made._rewrite(asked), asked)
+        if built.obj is None:
+            raise AssertionError(built.output)
+        zeros = {spec.name: 0 for spec in built.obj.maps}
+        code = [(f.name, bytecode.with_maps(f.code, f.maps, zeros)) for f in built.obj.functions]
+        found.append((code, built.obj.layouts))
     return [found[0] == found[1], len(found[0][0])]
 
 
@@ -92,6 +90,37 @@ def refusal(source: str, types: str = str(btf.VMLINUX)) -> dict[str, Any]:
     except KernelScopeError as error:
         return error.to_json()
     raise AssertionError("it compiled")
+
+
+def _nested_macros(depth: int) -> str:
+    """C whose expansion doubles with every level."""
+    lines = ["#define M0 1"]
+    lines += [f"#define M{i} M{i - 1} + M{i - 1}" for i in range(1, depth + 1)]
+    return "\n".join([*lines, f"int f(void *ctx) {{ return M{depth}; }}"])
+
+
+def given_up() -> dict[str, Any]:
+    def wait(fd: int) -> None:
+        select.select([fd], [], [], 0.3)
+        raise ConnectionResetError
+
+    raised = ""
+    try:
+        compiler().compile(program(_nested_macros(26)), wait)
+    except ConnectionResetError as error:
+        raised = type(error).__name__
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {"raised": raised, "children": len(path.read_text().split())}
+
+
+def endless_macros() -> dict[str, Any]:
+    clang_process.MOST_CPU_S = 1
+    return refusal(_nested_macros(26))
+
+
+def large_macros() -> dict[str, Any]:
+    clang_process.MOST_MEMORY = 1 << 30
+    return refusal(_nested_macros(26))
 
 
 def verifier_refusal(source: str) -> dict[str, Any]:

@@ -233,9 +233,9 @@ def test_a_cell_that_is_no_python_attaches_nothing(shell: InteractiveShell) -> N
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("syscount -d 5", "--duration does not go with %%probe"),
-        ("syscount --bg", "--bg does not go with %%probe"),
-        ("syscount --tree 1", "--tree does not go with %%probe"),
+        ("syscount -d 5", "--duration cannot be combined with %%probe"),
+        ("syscount --bg", "--bg cannot be combined with %%probe"),
+        ("syscount --tree 1", "--tree cannot be combined with %%probe"),
         ("tcplife", "cannot tell a cell's threads apart"),
     ],
 )

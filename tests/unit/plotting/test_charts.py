@@ -1,4 +1,4 @@
-"""Plots show what the table holds: its values, units and losses. No pyplot, nothing cut off."""
+"""Plots show the table's values, units and losses; nothing in them is cut off."""
 
 from __future__ import annotations
 
@@ -7,59 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from unit.plotting.conftest import receipt_with
 
 from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
-from kernelscope.plotting import charts, figure
+from kernelscope.plotting import charts, choose, figure
 from kernelscope.plotting.figure import Figure
-
-
-def receipt(**more: Any) -> dict[str, Any]:
-    base = {"name": "biolatency", "duration_s": 10.0, "host": "lab", "lost": {}}
-    return {"kernelscope": {**base, "started": "2026-11-22T09:01:02.1+00:00", **more}}
-
-
-@pytest.fixture
-def buckets() -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "disk": ["vda", "vda", "vdb"],
-            "latency_low_us": [8.0, 16.0, 1024.0],
-            "latency_high_us": [9.0, 18.0, 1152.0],
-            "count": np.array([5, 10, 20], np.uint64),
-        }
-    )
-    frame.attrs = receipt()
-    return frame
-
-
-@pytest.fixture
-def events() -> pd.DataFrame:
-    time = pd.date_range("2026-11-22", periods=50, freq="100ms", tz="UTC").astype("M8[ns, UTC]")
-    frame = pd.DataFrame(
-        {
-            "time": time,
-            "comm": ["postgres", "a" * 90] * 25,
-            "duration_us": np.linspace(1, 5000, 50),
-            "size_bytes": np.arange(50) * 4096,
-        }
-    )
-    frame.attrs = receipt(name="opensnoop")
-    return frame
-
-
-@pytest.fixture
-def stacks() -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "comm": ["app", "app", "sh"],
-            "user_stack": ["main;work", "main", ""],
-            "kernel_stack": ["", "read;copy", "idle"],
-            "count": [3, 4, 5],
-        }
-    )
-    frame.attrs = receipt(name="profile")
-    return frame
+from kernelscope.plotting.timeseries import timeseries
 
 
 def texts(drawn: Figure) -> str:
@@ -69,7 +23,7 @@ def texts(drawn: Figure) -> str:
 
 
 def tick_boxes(axis: Any) -> list[Any]:
-    """Return the places of the labels of the ticks that show."""
+    """Return the boxes of the visible tick labels."""
     low, high = sorted(axis.get_view_interval())
     shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
     return [tick.label1.get_window_extent() for tick in shown if tick.label1.get_text()]
@@ -78,14 +32,14 @@ def tick_boxes(axis: Any) -> list[Any]:
 # --- what is shown -------------------------------------------------------------------------------
 
 
-def test_a_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
+def test_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
     axes = charts.histogram(buckets).axes[0]
 
     [stairs] = axes.patches
     assert stairs.get_data().values.sum() == pytest.approx(35)
 
 
-def test_a_histogram_by_group_has_a_line_for_each_the_largest_first(buckets: pd.DataFrame) -> None:
+def test_histogram_draws_a_line_per_group_the_largest_first(buckets: pd.DataFrame) -> None:
     drawn = charts.histogram(buckets, by="disk")
 
     lines = {patch.get_label(): patch.get_data().values.sum() for patch in drawn.axes[0].patches}
@@ -93,26 +47,24 @@ def test_a_histogram_by_group_has_a_line_for_each_the_largest_first(buckets: pd.
     assert list(lines) == ["vdb", "vda"]
 
 
-def test_a_histogram_of_one_group_names_its_percentiles(buckets: pd.DataFrame) -> None:
+def test_histogram_of_one_group_writes_percentiles(buckets: pd.DataFrame) -> None:
     assert "p50 1.04 ms" in texts(charts.histogram(buckets)).replace("     ", "\n")
 
 
-def test_a_histogram_of_single_events_counts_them(events: pd.DataFrame) -> None:
+def test_histogram_counts_single_events(events: pd.DataFrame) -> None:
     [stairs] = charts.histogram(events).axes[0].patches
 
     assert stairs.get_data().values.sum() == pytest.approx(50)
 
 
-def test_a_heatmap_holds_every_event(events: pd.DataFrame) -> None:
+def test_heatmap_holds_every_event(events: pd.DataFrame) -> None:
     axes = charts.heatmap(events).axes[0]
 
     assert axes.collections[0].get_array().sum() == 50
 
 
 @pytest.mark.parametrize(("moments", "columns"), [(5, 5), (59, 59), (100, 50), (130, 44)])
-def test_a_heatmap_gives_each_column_as_many_of_the_moments_counted(
-    moments: int, columns: int
-) -> None:
+def test_heatmap_gives_each_column_the_same_number_of_intervals(moments: int, columns: int) -> None:
     start = pd.Timestamp("2026-01-01", tz="UTC")
     table = pd.DataFrame(
         {
@@ -130,24 +82,24 @@ def test_a_heatmap_gives_each_column_as_many_of_the_moments_counted(
     assert counts.sum() == 7 * moments
 
 
-def test_bars_are_the_largest_groups_and_the_rest_in_words(events: pd.DataFrame) -> None:
+def test_bars_draw_the_largest_groups_and_sum_up_the_rest(events: pd.DataFrame) -> None:
     events["comm"] = ["a"] * 30 + ["b"] * 15 + ["c"] * 5
 
     drawn = charts.bars(events, "comm", top=2)
 
     assert [bar.get_width() for bar in drawn.axes[0].patches] == [30, 15]
-    assert "and 5 (10%) in others" in texts(drawn)
+    assert "and 5 (10%) in other groups" in texts(drawn)
 
 
-def test_a_timeseries_is_a_rate(events: pd.DataFrame) -> None:
-    [line] = charts.timeseries(events).axes[0].lines
+def test_timeseries_is_a_rate(events: pd.DataFrame) -> None:
+    [line] = timeseries(events).axes[0].lines
     values, seconds = np.asarray(line.get_ydata(), float), 4.9
 
     assert values.sum() * seconds / len(values) == pytest.approx(50)
 
 
-def test_a_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
-    [line] = charts.timeseries(events, y="duration_us").axes[0].lines
+def test_timeseries_of_a_column_is_its_median(events: pd.DataFrame) -> None:
+    [line] = timeseries(events, y="duration_us").axes[0].lines
 
     assert np.nanmax(np.asarray(line.get_ydata(), float)) == pytest.approx(5000)
 
@@ -168,55 +120,55 @@ def counted() -> pd.DataFrame:
     return table
 
 
-def test_a_timeseries_of_readings_shows_what_each_added_a_second() -> None:
-    [line] = charts.timeseries(counted()).axes[0].lines
+def test_timeseries_of_readings_is_the_increase_per_second() -> None:
+    [line] = timeseries(counted()).axes[0].lines
     assert line.get_xdata().tolist() == [0.5, 1.5, 3.0]
     assert line.get_ydata().tolist() == [110, 20, 22.5]
 
-    drawn = charts.timeseries(counted(), y="total_us", by="syscall", top=1)
-    assert drawn.axes[0].get_ylabel() == "total a second"
+    drawn = timeseries(counted(), y="total_us", by="syscall", top=1)
+    assert drawn.axes[0].get_ylabel() == "total per second"
     lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
     assert lines == {"read": [1, 1, 3], "others": [5, 0, 0.75]}
 
 
-def test_a_timeseries_of_a_value_is_its_sum_in_each_moment() -> None:
+def test_timeseries_of_a_value_is_its_sum_at_each_time() -> None:
     table = counted()
     table.attrs = {}
 
-    [line] = charts.timeseries(table, value="count").axes[0].lines
+    [line] = timeseries(table, value="count").axes[0].lines
     assert line.get_ydata().tolist() == [110, 130, 175]
-    drawn = charts.timeseries(table, value="count", by="syscall", top=2)
+    drawn = timeseries(table, value="count", by="syscall", top=2)
     lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
     assert lines == {"write": [100, 100, 101], "read": [10, 30, 70]}
 
 
-def test_a_last_reading_that_comes_at_once_is_a_part_of_the_one_before() -> None:
+def test_timeseries_merges_a_last_reading_that_follows_at_once() -> None:
     table = counted()
     late = table["time"].max() + pd.Timedelta("10ms")
     more = pd.concat([table, table.tail(3).assign(time=late, count=[80, 101, 4])])
     more.attrs = table.attrs
 
-    [line] = charts.timeseries(more).axes[0].lines
+    [line] = timeseries(more).axes[0].lines
     assert line.get_ydata().tolist() == pytest.approx([110, 20, 55 / 2.01])
 
 
-def test_a_timeseries_of_a_column_joins_readings_that_lie_apart() -> None:
+def test_timeseries_of_a_column_joins_distant_readings() -> None:
     times = pd.to_datetime(["2026-01-01 00:00:00", "2026-01-01 00:00:10", "2026-01-01 00:00:30"])
     readings = pd.DataFrame({"time": times, "held_bytes": [10, 20, 40]})
 
-    [line] = charts.timeseries(readings, y="held_bytes").axes[0].lines
+    [line] = timeseries(readings, y="held_bytes").axes[0].lines
 
     assert line.get_ydata().tolist() == [10, 20, 40]
     assert line.get_marker() == "o"
 
 
-def test_the_percentile_curve_reaches_only_as_far_as_the_events_go(events: pd.DataFrame) -> None:
+def test_percentile_curve_ends_where_events_are_too_few(events: pd.DataFrame) -> None:
     [line] = charts.percentiles(events, "duration_us").axes[0].lines
 
     assert 10 ** -np.asarray(line.get_xdata(), float).max() >= 1 / 50
 
 
-def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
+def test_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     root = stack_tree.tree(stacks)
 
     app = root.child("comm", "app")
@@ -227,11 +179,11 @@ def test_a_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     assert "all: 12 samples" in texts(charts.flamegraph(stacks))
 
 
-def test_a_flame_graph_of_no_samples_is_empty(stacks: pd.DataFrame) -> None:
+def test_flame_graph_without_samples_is_empty(stacks: pd.DataFrame) -> None:
     assert "Stacks" in texts(charts.flamegraph(stacks.iloc[:0]))
 
 
-def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> None:
+def test_flame_graph_colours_kernel_code_of_any_stack() -> None:
     table = pd.DataFrame({"kernel_stack": ["read"], "waker_kernel_stack": ["write"], "count": [1]})
 
     boxes = charts.flamegraph(table).axes[0].patches
@@ -241,7 +193,7 @@ def test_a_flame_graph_shows_the_kernels_half_of_any_stack_as_the_kernels() -> N
     assert not blue
 
 
-def test_a_flame_graph_of_times_says_how_long(stacks: pd.DataFrame) -> None:
+def test_flame_graph_of_times_has_their_unit(stacks: pd.DataFrame) -> None:
     drawn = charts.flamegraph(stacks.assign(total_us=stacks["count"] * 1000), "total_us")
 
     assert "all: 12 ms" in texts(drawn)
@@ -250,12 +202,12 @@ def test_a_flame_graph_of_times_says_how_long(stacks: pd.DataFrame) -> None:
 # --- captions, layout -----------------------------------------------------------------------------
 
 
-def test_the_caption_says_what_ran_when_and_where(buckets: pd.DataFrame) -> None:
+def test_caption_names_the_run_its_time_and_host(buckets: pd.DataFrame) -> None:
     assert figure.caption(buckets) == "biolatency, 10 s · 2026-11-22 09:01:02 UTC · lab"
 
 
-def test_losses_and_recordings_are_marked_in_the_figure(buckets: pd.DataFrame) -> None:
-    buckets.attrs = receipt(recorded=True, lost={"map_full": 5})
+def test_figure_marks_losses_and_recordings(buckets: pd.DataFrame) -> None:
+    buckets.attrs = receipt_with(recorded=True, lost={"map_full": 5})
 
     drawn = charts.histogram(buckets)
 
@@ -269,12 +221,12 @@ KINDS = ("histogram", "percentiles", "heatmap", "bars", "timeseries")
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "flamegraph"])
-def test_no_text_is_cut_and_no_tick_labels_touch(
+def test_cuts_no_text_and_lets_no_tick_labels_touch(
     kind: str, events: pd.DataFrame, stacks: pd.DataFrame
 ) -> None:
     table = stacks if kind == "flamegraph" else events.drop(columns="size_bytes")
     table.attrs["kernelscope"] |= {"recorded": True, "lost": {"ring_full": 1}, "host": "h" * 40}
-    drawn = charts.default(table, kind)
+    drawn = choose.default(table, kind)
     drawn.draw_without_rendering()
 
     used = drawn.get_tightbbox()
@@ -292,59 +244,10 @@ def test_no_text_is_cut_and_no_tick_labels_touch(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [0, 1])
-def test_tables_of_no_row_and_of_one_are_drawn(kind: str, rows: int, events: pd.DataFrame) -> None:
+def test_draws_tables_of_no_row_and_of_one(kind: str, rows: int, events: pd.DataFrame) -> None:
     table = events.drop(columns="size_bytes").head(rows)
 
-    assert charts.default(table, kind)._repr_png_().startswith(b"\x89PNG")
-
-
-# --- the default ---------------------------------------------------------------------------------
-
-
-def kind_of(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
-    chosen: list[str] = []
-    monkeypatch.setattr(charts, "draw", lambda _df, asked: chosen.append(asked.kind))
-    charts.default(table)
-    return chosen[0]
-
-
-def test_the_columns_decide_where_no_description_does(
-    monkeypatch: pytest.MonkeyPatch,
-    buckets: pd.DataFrame,
-    events: pd.DataFrame,
-    stacks: pd.DataFrame,
-) -> None:
-    assert kind_of(buckets, monkeypatch) == "histogram"
-    assert kind_of(events[["time", "duration_us"]], monkeypatch) == "heatmap"
-    assert kind_of(events[["time", "comm"]], monkeypatch) == "timeseries"
-    assert kind_of(stacks, monkeypatch) == "flamegraph"
-    assert kind_of(events[["comm"]], monkeypatch) == "bars"
-
-
-def test_a_probes_description_decides_for_its_table(
-    monkeypatch: pytest.MonkeyPatch, events: pd.DataFrame
-) -> None:
-    events.attrs = receipt(probe="opensnoop", table="opens")
-    assert kind_of(events.assign(path="x"), monkeypatch) == "bars"
-
-    events.attrs = receipt(plots=[{"kind": "percentiles", "x": "duration_us"}])
-    assert kind_of(events, monkeypatch) == "percentiles"
-
-
-def test_a_group_that_a_parameter_left_out_is_not_missed(buckets: pd.DataFrame) -> None:
-    buckets.attrs = receipt(probe="runqlat", table="latency")
-
-    assert charts.default(buckets).get_suptitle() == "Run queue latency"
-
-
-def test_the_default_takes_a_title_of_ones_own(buckets: pd.DataFrame) -> None:
-    buckets.attrs = receipt(probe="runqlat", table="latency")
-
-    assert charts.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
-    buckets.attrs = {}
-    assert charts.named(buckets, None, {"title": "Mine"}).get_suptitle() == "Mine"
-    with pytest.raises(AnalysisError, match="which plot are the options for"):
-        charts.named(buckets, None, {"title": "Mine", "top": 3})
+    assert choose.default(table, kind)._repr_png_().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -357,6 +260,6 @@ def test_the_default_takes_a_title_of_ones_own(buckets: pd.DataFrame) -> None:
         (lambda df: charts.flamegraph(df), "no stacks"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call: Any, message: str, events: pd.DataFrame) -> None:
+def test_refuses_what_a_plot_cannot_draw(call: Any, message: str, events: pd.DataFrame) -> None:
     with pytest.raises(AnalysisError, match=message):
         call(events)

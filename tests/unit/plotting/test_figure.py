@@ -1,4 +1,4 @@
-"""What every figure is made with: numbers as people read them, shared-out bins, no pyplot."""
+"""The parts of every figure: readable numbers, rebinned buckets, no pyplot."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from kernelscope.plotting import bins
         (1_250_000, "", "1.25 M"),
     ],
 )
-def test_numbers_are_written_as_people_read_them(value: float, unit: str, shown: str) -> None:
+def test_writes_numbers_in_human_units(value: float, unit: str, shown: str) -> None:
     assert units.text_in(unit)(value) == shown
 
 
-def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+def test_displays_a_figure_without_pyplot() -> None:
     code = (
         "import sys, pandas as pd; from kernelscope.plotting import charts;"
         "f = charts.bars(pd.DataFrame({'comm': ['a']}), 'comm'); f._repr_png_();"
@@ -44,7 +44,7 @@ def test_a_notebook_shows_a_figure_without_pyplot() -> None:
     assert ran.stdout == "False\n"
 
 
-def test_sharing_out_buckets_keeps_the_number_of_events() -> None:
+def test_keeps_the_number_of_events_when_rebinning() -> None:
     low = np.array([0.0, 1.0, 8.0, 100.0])
     high = np.array([1.0, 2.0, 9.0, 100.0])
 

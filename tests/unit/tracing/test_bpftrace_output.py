@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kernelscope.analysis import stack_tree
-from kernelscope.plotting import flamegraph
+from kernelscope.io import flame_files
 from kernelscope.tracing import bpftrace_output
 
 
@@ -49,7 +49,7 @@ def test_a_stack_may_be_empty() -> None:
     assert table["kernel_stack"].tolist() == ["", "outer;inner", ""]
     assert table["user_stack"].tolist() == ["0x7f00;work", "", ""]
     assert table["comm"].tolist() == ["python", "sh", "x"]
-    assert flamegraph.folded(stack_tree.tree(table, stack_tree.value_of(table))) == (
+    assert flame_files.folded(stack_tree.tree(table, stack_tree.value_of(table))) == (
         "python;0x7f00;work 5\nsh;outer;inner 2\nx 1\n"
     )
 

@@ -170,8 +170,8 @@ def test_a_refused_run_is_refused_again_in_the_same_words(
         **said.to_json(),
         "details": {**said.details, "recorded": True},
     }
-    assert "this machine was not asked" in messages.error_text(caught.value)
-    assert "this machine was not asked" not in messages.error_text(said)
+    assert "not tried on this machine" in messages.error_text(caught.value)
+    assert "not tried on this machine" not in messages.error_text(said)
 
 
 def test_a_run_that_ended_in_an_error_keeps_what_it_had_given(tmp_path: Path) -> None:

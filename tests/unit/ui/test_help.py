@@ -1,4 +1,4 @@
-"""What is told about a probe: everything its files hold, and what this kernel makes of it."""
+"""The description of a probe: everything in its files, and its hooks on this kernel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def folded(text: str) -> str:
 
 
 @every_probe
-def test_everything_in_a_probes_files_is_shown(probe: Probe) -> None:
+def test_shows_everything_in_the_files_of_a_probe(probe: Probe) -> None:
     shown = repr(help.description(probe, none_refused))
     flat = folded(shown)
 
@@ -43,35 +43,35 @@ def test_everything_in_a_probes_files_is_shown(probe: Probe) -> None:
             assert bound is None or f"{bound:,g}" in flat
 
 
-def test_of_several_hooks_the_one_that_this_kernel_takes_is_marked() -> None:
+def test_marks_the_hook_used_on_this_kernel() -> None:
     probe = catalogue.find("biolatency")
     first, *others = probe.hooks[0].any_of
     reasons: dict[str, str | None] = {first: "no such tracepoint"} | dict.fromkeys(others)
 
-    shown = help.hooks(probe, reasons, None)
+    shown = help.hooks_text(probe, reasons, None)
 
     assert f"{first}  (not here: no such tracepoint)" in shown
     for function in re.findall(r"(?m)^  (\w+)$", shown):
         part = shown.partition(f"  {function}\n")[2]
-        assert part.count("<- this kernel takes it") >= bool(others)
+        assert part.count("<- used on this kernel") >= bool(others)
 
 
-def test_where_the_kernel_cannot_be_asked_that_is_said() -> None:
+def test_reports_that_the_kernel_could_not_be_asked() -> None:
     def check(specs: list[str]) -> dict[str, str | None]:
         raise AgentUnavailableError("no privilege", command=[], stderr="")
 
     shown = repr(help.description(catalogue.find("runqlat"), check))
-    assert "Which of them this kernel takes is not known: no privilege" in shown
+    assert "Which of them this kernel supports is not known: no privilege" in shown
     assert "tp_btf:sched_switch" in shown
-    assert "this kernel takes it" not in shown
+    assert "used on this kernel" not in shown
 
 
-def test_the_c_is_coloured_in_a_terminal_and_in_a_notebook() -> None:
-    told = help.description(catalogue.find("runqlat"), none_refused)
-    assert "\x1b[" in told.in_colour()
-    assert re.sub(r"\x1b\[[\d;]*m", "", told.in_colour()) == repr(told)
-    assert "<span style=" in told._repr_html_()
-    assert "<- " not in told._repr_html_()
+def test_colours_the_c_source() -> None:
+    page = help.description(catalogue.find("runqlat"), none_refused)
+    assert "\x1b[" in page.in_colour()
+    assert re.sub(r"\x1b\[[\d;]*m", "", page.in_colour()) == repr(page)
+    assert "<span style=" in page._repr_html_()
+    assert "<- " not in page._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_the_c_is_coloured_in_a_terminal_and_in_a_notebook() -> None:
         (Plot("flamegraph"), "flamegraph"),
     ],
 )  # fmt: skip
-def test_a_plot_is_told_in_a_line(plot: Plot, text: str) -> None:
+def test_describes_a_plot_in_a_line(plot: Plot, text: str) -> None:
     assert help.plot_text(plot) == text
 
 
 @pytest.mark.parametrize("words", ["", "runqlat syscount", "--help"])
 def test_show_takes_one_name(words: str) -> None:
-    with pytest.raises(ParameterError, match="show takes a probe's name"):
-        help.named(words, "kernelscope show")
+    with pytest.raises(ParameterError, match="show takes the name of one probe"):
+        help.probe_to_show(words.split(), "kernelscope show")

@@ -30,7 +30,7 @@ class Shower:
         ((2.5, 10.0, 12345, 0), "8 s left · 12,345 events"),
         ((2.5, 10.0, 12345, 7), "8 s left · 12,345 events · 7 LOST"),
         ((90.0, math.inf, 5, 0), "90 s, until stopped · 5 events"),
-        ((10.2, 10.0, 5, 0), "reading what is left · 5 events"),
+        ((10.2, 10.0, 5, 0), "reading the last events · 5 events"),
     ],
 )
 def test_the_line_tells_time_left_events_and_losses(state, text):
@@ -75,4 +75,4 @@ def test_a_terminals_line_is_overwritten_and_erased():
 def test_a_pipe_gets_no_progress(monkeypatch):
     monkeypatch.setattr(progress.sys, "stderr", io.StringIO())
 
-    assert progress._fitting() is None
+    assert progress._default_display() is None

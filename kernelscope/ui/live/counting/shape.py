@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kernelscope.probe.column_kinds import COLUMN_KINDS, is_additive
 from kernelscope.probe.model import Column, Plot
 
-_NAMES = (
-    "syscall", "path", "text", "enum", "device", "errno", "signal", "ip", "ipv4", "ipv6",
-    "pid", "tid", "uid", "port", "port_be", "address", "mac", "bool", "bytes",
-)  # fmt: skip
 _USUAL = ("comm", "path", "syscall", "pid")
 _LABELS = 3
-_AMOUNTS = ("count", "duration", "integer", "float")
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,14 @@ def shape_of(
     plots = [plot for plot in plots if plot.table in ("", table)]
     texts = tuple(
         column.name
-        for kind in _NAMES
+        for kind in COLUMN_KINDS.values()
         for column in columns
-        if column.kind == kind and not (column.name == "tid" and "pid" in by_name)
+        if kind.label
+        and column.kind == kind.name
+        and not (column.name == "tid" and "pid" in by_name)
     )
     counts = [column.name for column in columns if column.kind == "count"]
-    amounts = counts or [c.name for c in columns if c.kind in _AMOUNTS and _is_value(c)]
+    amounts = counts or [c.name for c in columns if is_additive(c.kind) and _is_value(c)]
     wanted = [plot.x for plot in plots if plot.kind == "bars"]
     keys = tuple(c.name for c in columns if is_map and not _is_value(c) and c.kind != "slot")
     wanted += [name for name in _USUAL if name in by_name] or list((texts or keys)[:1])
@@ -105,7 +103,7 @@ def _measure(columns: dict[str, Column], plots: Sequence[Plot], is_map: bool) ->
     if is_map or slots:
         return slots[0] if slots else None
     for name in (n for plot in plots for n in (plot.y, plot.x)):
-        if name in columns and columns[name].kind in ("duration", "integer", "float"):
+        if name in columns and is_additive(columns[name].kind):
             return columns[name]
     return next((column for column in columns.values() if column.kind == "duration"), None)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kernelscope.analysis.percentiles import Numbers, Places, in_buckets
 from kernelscope.probe.model import Column
-from kernelscope.tables import column_kinds as kinds
+from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables.histogram import slot_bounds
 from kernelscope.units import NANOSECONDS
 
@@ -31,8 +31,8 @@ class ValueGrid:
         kind = histogram if column.kind == "slot" else "log_linear"
         slots = np.arange(_SLOTS[kind])
         if column.kind == "slot":
-            low, high = kinds.decode(
-                kinds.Source(slots, column, kinds.Context(histogram=kind))
+            low, high = decoders.decode(
+                decoders.Source(slots, column, decoders.Context(histogram=kind))
             ).values()
         else:
             low, high = (each / _divisor(column) for each in slot_bounds(slots, kind))

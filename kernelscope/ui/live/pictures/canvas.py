@@ -21,8 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw, ImageFont
 
-from kernelscope.plotting import figure
 from kernelscope.plotting.theme import Theme
+from kernelscope.text import without_middle
 
 DPI = 100
 _TICK_POINTS = 10
@@ -56,7 +56,7 @@ def fitted(text: str, pixels: float, points: float = _TICK_POINTS) -> str:
     font, limit = _font(points), len(text)
     while font.getlength(text) > pixels and limit > 4:
         limit -= 1
-        text = figure.shortened(text, limit)
+        text = without_middle(text, limit)
     return text
 
 

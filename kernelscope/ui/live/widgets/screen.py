@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
-from kernelscope.plotting import flamegraph
+from kernelscope.plotting import flamegraph_page
 from kernelscope.plotting.theme import Theme
 from kernelscope.ui.live.counting.counter import RunCounter
 from kernelscope.ui.live.pictures import PICTURES, Picture
@@ -114,7 +114,7 @@ class Screen:
 
     def _open_flames(self, view: View, theme: Theme) -> None:
         self._id = f"kernelscope-{secrets.token_hex(8)}"
-        page = flamegraph.page("", view.title, theme=theme.name, source=self._id)
+        page = flamegraph_page.page("", view.title, theme=theme.name, source=self._id)
         width, height = self.size[0], max(420, self.size[1])
         self._flames.value = (
             f'<iframe srcdoc="{html.escape(page)}" style="width:{width}px;height:{height}px;'
@@ -131,7 +131,7 @@ class Screen:
             collector.columns(view.table),
         )
         try:
-            text = flamegraph.data(stack_tree.tree(frame, self._value(view)))
+            text = flamegraph_page.data(stack_tree.tree(frame, self._value(view)))
         except AnalysisError:
             return
         shown = f'<div hidden id="{self._id}" data-theme="{theme.name}">{html.escape(text)}</div>'

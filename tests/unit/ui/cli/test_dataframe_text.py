@@ -61,5 +61,5 @@ def test_rows_that_are_not_shown_are_counted():
 
 def test_nothing_seen_names_the_columns():
     assert dataframe_text.table(opened(0), 80) == (
-        "nothing was seen (columns: time, comm, path, duration_us)"
+        "no rows (columns: time, comm, path, duration_us)"
     )

@@ -1,8 +1,9 @@
-"""The command line: what goes to standard output, to standard error, and the exit code."""
+"""The command line: standard output, standard error and exit codes."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -22,12 +23,13 @@ from unit.builders.fake_agent import (
 
 from kernelscope.errors import AgentUnavailableError, CompileError
 from kernelscope.tracing.session import Session
+from kernelscope.ui import commands
 from kernelscope.ui.cli import main
 
 
 @pytest.fixture
 def plays(monkeypatch):
-    """Have the next runs played back from frames."""
+    """Play the next runs back from frames."""
 
     def prepare(*frames, **how):
         channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
@@ -45,7 +47,7 @@ def program(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_pipe_gets_csv(plays, program, capsys):
+def test_prints_csv_to_a_pipe(plays, program, capsys):
     made = plays()
 
     assert main.main(["run", program, "-d", "1"]) == 0
@@ -54,7 +56,7 @@ def test_a_pipe_gets_csv(plays, program, capsys):
     assert made._agent.programs[0].name == "my_program"
 
 
-def test_a_terminal_gets_a_table(plays, program, capsys, monkeypatch):
+def test_prints_a_table_to_a_terminal(plays, program, capsys, monkeypatch):
     plays()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
 
@@ -63,7 +65,7 @@ def test_a_terminal_gets_a_table(plays, program, capsys, monkeypatch):
     assert capsys.readouterr().out.split() == ["pid", "size_bytes", "7", "10"]
 
 
-def test_json_lines_on_request(plays, program, capsys):
+def test_prints_json_lines_with_json_dash(plays, program, capsys):
     plays()
 
     assert main.main(["run", program, "--json", "-"]) == 0
@@ -71,7 +73,7 @@ def test_json_lines_on_request(plays, program, capsys):
     assert capsys.readouterr().out == '{"pid":7,"size_bytes":10}\n'
 
 
-def test_a_file_that_is_asked_for_is_written_and_named(plays, program, capsys, tmp_path):
+def test_writes_the_file_of_csv_and_reports_it(plays, program, capsys, tmp_path):
     plays()
 
     assert main.main(["run", program, "--csv", str(tmp_path / "a.csv")]) == 0
@@ -81,7 +83,7 @@ def test_a_file_that_is_asked_for_is_written_and_named(plays, program, capsys, t
     assert err == f"wrote {tmp_path / 'a.csv'}\n"
 
 
-def test_several_tables_are_told_apart(plays, program, capsys, tmp_path):
+def test_separates_several_tables(plays, program, capsys, tmp_path):
     plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
 
     assert main.main(["run", program, "--csv", "-", "--parquet", str(tmp_path / "a.parquet")]) == 0
@@ -90,7 +92,7 @@ def test_several_tables_are_told_apart(plays, program, capsys, tmp_path):
     assert (tmp_path / "a.events.parquet").exists()
 
 
-def test_standard_input_may_hold_the_c(plays, capsys, monkeypatch):
+def test_reads_c_from_standard_input(plays, capsys, monkeypatch):
     made = plays()
     monkeypatch.setattr(sys, "stdin", io.StringIO("int x;"))
 
@@ -99,7 +101,7 @@ def test_standard_input_may_hold_the_c(plays, capsys, monkeypatch):
     assert made._agent.programs[0].source == "int x;"
 
 
-def test_a_failed_run_is_1_with_the_error_on_standard_error(plays, program, capsys):
+def test_exits_1_after_a_failed_run(plays, program, capsys):
     plays(attached(EVENTS).__class__({"type": "nothing"}), error=CompileError("bad C"))
 
     assert main.main(["run", program]) == 1
@@ -109,7 +111,7 @@ def test_a_failed_run_is_1_with_the_error_on_standard_error(plays, program, caps
     assert err == "CompileError: bad C\n"
 
 
-def test_no_agent_is_1(program, capsys, monkeypatch):
+def test_exits_1_without_agent(program, capsys, monkeypatch):
     def refuse():
         raise AgentUnavailableError("tracing needs privilege", hint="use sudo")
 
@@ -129,11 +131,11 @@ def test_no_agent_is_1(program, capsys, monkeypatch):
         ("run ./nosuchfile.c", "./nosuchfile.c: cannot be read: No such file or directory"),
         ("run syscount -d never", "--duration never: not a duration"),
         ("run syscount --bg", "there is no option --bg outside a notebook"),
-        ("show", "show takes a probe's name"),
-        ("list all", "unexpected 'all'"),
+        ("show", "show takes the name of one probe"),
+        ("list all", "there is no area 'all'"),
     ],
 )
-def test_a_wrong_command_line_is_2_and_says_why(line: str, message: str, capsys):
+def test_exits_2_for_a_wrong_line(line: str, message: str, capsys):
     assert main.main(line.split()) == 2
 
     out, err = capsys.readouterr()
@@ -141,7 +143,7 @@ def test_a_wrong_command_line_is_2_and_says_why(line: str, message: str, capsys)
     assert message in err
 
 
-def test_an_interrupted_run_prints_what_there_is_and_is_130(plays, program, capsys, monkeypatch):
+def test_prints_the_rows_and_exits_130_after_ctrl_c(plays, program, capsys, monkeypatch):
     plays(attached(EVENTS), events((7, 10)), held=True, last=[receipt()])
 
     def interrupted(*_: object) -> bool:
@@ -153,7 +155,7 @@ def test_an_interrupted_run_prints_what_there_is_and_is_130(plays, program, caps
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
 
 
-def test_losses_are_said_on_standard_error(plays, program, capsys):
+def test_reports_lost_events_on_standard_error(plays, program, capsys):
     plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
 
     assert main.main(["run", program]) == 0
@@ -163,7 +165,7 @@ def test_losses_are_said_on_standard_error(plays, program, capsys):
     )
 
 
-def test_show_tells_all_and_ends_with_the_c(capsys):
+def test_show_prints_help_and_c_source(capsys):
     assert main.main(["show", "syscount"]) == 0
 
     shown = capsys.readouterr().out
@@ -172,19 +174,53 @@ def test_show_tells_all_and_ends_with_the_c(capsys):
     assert "syscount.c:" in shown
 
 
-def test_list_names_the_probes(plays, capsys):
+def test_list_prints_the_probes(plays, capsys):
     plays()
     assert main.main(["list"]) == 0
     assert re.search(r"biolatency +yes", capsys.readouterr().out)
 
 
+def test_list_prints_the_probes_of_one_area(plays, capsys):
+    plays()
+    assert main.main(["list", "block"]) == 0
+    shown = capsys.readouterr().out
+    assert "biolatency" in shown
+    assert "opensnoop" not in shown
+
+
+def test_list_prints_json(plays, capsys):
+    plays()
+    assert main.main(["list", "--json"]) == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert entries["biolatency"]["area"] == "block"
+    assert set(entries["biolatency"]) == {"name", "area", "summary", "why_not"}
+
+
+def test_run_may_be_left_out_before_a_probe(plays, capsys):
+    assert main.main(["syscount", "--help"]) == 0
+    assert "Usage: kernelscope run syscount" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", commands.COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help(command: commands.Command, capsys):
+    assert main.main([command.name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"kernelscope {command.name}" in shown
+
+
+def test_help_lists_every_command(capsys):
+    assert main.main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"kernelscope {name}" in shown for name in commands.NAMES)
+
+
 @pytest.mark.parametrize("line", ["", "--help", "run --help", "run syscount --help", "--version"])
-def test_help_goes_to_standard_output(line: str, capsys):
+def test_prints_help_to_standard_output(line: str, capsys):
     assert main.main(line.split()) == 0
     assert capsys.readouterr().out
 
 
-def test_a_reader_that_has_enough_is_no_error():
+def test_ignores_a_closed_pipe():
     command = [sys.executable, "-m", "kernelscope", "show", "syscount"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -192,7 +228,7 @@ def test_a_reader_that_has_enough_is_no_error():
     assert process.returncode == 0
 
 
-def test_an_error_needs_no_pandas():
+def test_reports_an_error_without_importing_pandas():
     code = (
         "import sys; from kernelscope.ui.cli.main import main; main(['run', 'nosuch']);"
         "sys.exit('pandas' in sys.modules or 'IPython' in sys.modules)"
@@ -200,7 +236,7 @@ def test_an_error_needs_no_pandas():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
+def test_search_exits_1_without_a_match(capsys):
     assert main.main(["search", "who", "opens", "files"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
     assert main.main(["search", "zzzzqq"]) == 1
@@ -208,7 +244,7 @@ def test_search_finds_a_probe_and_fails_where_there_is_none(capsys):
     assert main.main(["search"]) == 2
 
 
-def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path):
+def test_save_picks_the_format_by_extension(plays, program, capsys, tmp_path):
     plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt())
     files = [str(tmp_path / name) for name in ("a.b.json", "c.arrow")]
 
@@ -222,7 +258,7 @@ def test_save_writes_each_file_as_its_name_ends(plays, program, capsys, tmp_path
     ]
 
 
-def test_a_file_of_no_known_kind_is_refused_before_anything_runs(plays, program, capsys, tmp_path):
+def test_unknown_extension_is_an_error_before_the_run(plays, program, capsys, tmp_path):
     made = plays()
 
     assert main.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
@@ -231,9 +267,7 @@ def test_a_file_of_no_known_kind_is_refused_before_anything_runs(plays, program,
     assert made._agent.programs == []
 
 
-def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
-    plays, program, capsys, tmp_path
-):
+def test_prints_the_rows_if_a_file_cannot_be_written(plays, program, capsys, tmp_path):
     plays()
 
     assert main.main(["run", program, "--save", str(tmp_path / "a.folded")]) == 1
@@ -243,7 +277,7 @@ def test_what_a_file_cannot_show_is_said_and_the_result_is_not_lost(
     assert "AnalysisError: the table has no stacks" in err
 
 
-def test_the_magics_name_for_a_result_points_to_a_file(plays, program, capsys):
+def test_out_option_suggests_save(plays, program, capsys):
     plays()
 
     assert main.main(["run", program, "-o", "found.csv"]) == 2

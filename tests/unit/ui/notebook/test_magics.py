@@ -1,4 +1,4 @@
-"""The magics in a real InteractiveShell, with an agent that only plays frames back."""
+"""The magics in a real InteractiveShell, with an agent that plays frames back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import kernelscope
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tracing.session import Run, Session
-from kernelscope.ui import listing as show
+from kernelscope.ui import commands, listing
 from kernelscope.ui.notebook import completion, magics
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
@@ -50,7 +50,7 @@ def notebook() -> Iterator[Notebook]:
     InteractiveShell.clear_instance()
 
 
-def test_a_cell_of_c_gives_a_dataframe(notebook: Notebook):
+def test_a_c_cell_returns_a_dataframe(notebook: Notebook):
     notebook.plays()
 
     result = notebook.run(f"%%ebpf -d 1\n{CELL}").result
@@ -68,7 +68,7 @@ def test_the_c_reaches_the_agent_unchanged(notebook: Notebook):
     assert notebook.agent.programs[0].source == CELL
 
 
-def test_a_variable_may_stand_in_the_line(notebook: Notebook):
+def test_a_line_may_have_variables(notebook: Notebook):
     notebook.plays()
     notebook.shell.user_ns["seconds"] = 3
 
@@ -87,7 +87,7 @@ def test_out_binds_the_result_too(notebook: Notebook):
     assert notebook.shell.user_ns["calls"]["pid"].tolist() == [7]
 
 
-def test_bg_gives_a_run(notebook: Notebook):
+def test_bg_returns_a_run(notebook: Notebook):
     notebook.plays(attached(EVENTS), held=True, last=[events((7, 10)), receipt()])
 
     run = notebook.run(f"%%ebpf --bg -o run\n{CELL}").result
@@ -107,7 +107,7 @@ def test_files_are_written(notebook: Notebook, tmp_path: Path):
     assert (tmp_path / "a.json").read_text() == '{"pid":7,"size_bytes":10}\n'
 
 
-def test_a_file_that_cannot_be_written_does_not_cost_the_result(notebook: Notebook, capsys):
+def test_a_file_that_cannot_be_written_keeps_the_result(notebook: Notebook, capsys):
     notebook.plays()
 
     result = notebook.run(f"%%ebpf --csv /proc/a.csv\n{CELL}").result
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_result(notebook: Notebo
     assert "ExportError" in capsys.readouterr().err
 
 
-def test_arrow_and_saved_files_come_back_as_they_were(notebook: Notebook, tmp_path: Path):
+def test_saved_files_read_back_equal(notebook: Notebook, tmp_path: Path):
     notebook.plays()
 
     line = f"%%ebpf --arrow {tmp_path}/a.arrow --save {tmp_path}/b.parquet --save {tmp_path}/c.csv"
@@ -128,14 +128,14 @@ def test_arrow_and_saved_files_come_back_as_they_were(notebook: Notebook, tmp_pa
         assert back.attrs == result.attrs
 
 
-def test_bg_with_a_file_to_write_is_refused_before_anything_runs(notebook: Notebook, tmp_path):
+def test_bg_with_a_file_is_an_error_before_the_run(notebook: Notebook, tmp_path):
     outcome = notebook.run(f"%%ebpf --bg --csv {tmp_path}/a.csv\n{CELL}")
 
     assert isinstance(outcome.error_in_exec, ParameterError)
     assert notebook.agent.programs == []
 
 
-def test_lost_events_are_said_with_the_ring_that_would_hold_them(notebook: Notebook, capsys):
+def test_lost_events_suggest_a_larger_ring(notebook: Notebook, capsys):
     notebook.plays(attached(EVENTS), events((7, 10)), receipt(ring_full=9))
 
     notebook.run(f"%%ebpf -d 1\n{CELL}")
@@ -145,7 +145,7 @@ def test_lost_events_are_said_with_the_ring_that_would_hold_them(notebook: Noteb
     assert "--ring 64M" in advice
 
 
-def test_an_error_is_shown_in_a_few_lines_at_the_cells_own_line(notebook: Notebook, capsys):
+def test_an_error_shows_the_line_of_the_cell(notebook: Notebook, capsys):
     error = CompileError(
         "line 2: use of undeclared identifier 'y'\n        x = y;\n            ^",
         hint="declare it",
@@ -171,15 +171,13 @@ def test_an_error_is_shown_in_a_few_lines_at_the_cells_own_line(notebook: Notebo
     ("text", "message"),
     [
         ("%ebpf sycount", "there is no probe named 'sycount'"),
-        ("%ebpf -d 5", "which probe? The line has options and no name"),
+        ("%ebpf -d 5", "which probe? The line has options but no name"),
         ("%ebpf syscount --duratoin 5", "Did you mean --duration"),
         ("%%ebpf syscount\nint x;", "%ebpf syscount (one %) runs the probe"),
         ("%%ebpf -d 5\n\n", "there is no C to run"),
     ],
 )
-def test_a_wrong_line_is_answered_without_a_traceback(
-    notebook: Notebook, capsys, text: str, message: str
-):
+def test_a_wrong_line_shows_no_traceback(notebook: Notebook, capsys, text: str, message: str):
     outcome = notebook.run(text)
 
     shown = capsys.readouterr().out
@@ -189,34 +187,34 @@ def test_a_wrong_line_is_answered_without_a_traceback(
     assert isinstance(outcome.error_in_exec, KernelScopeError)
 
 
-def test_the_list_says_what_runs_here_and_why_not(notebook: Notebook):
+def test_the_list_shows_which_probes_run_here(notebook: Notebook):
     notebook.agent.reasons = {"profile:hz:99": "no perf events"}
 
-    listing = notebook.run("%ebpf").result
+    shown = notebook.run("%ebpf").result
 
-    refused = {entry.name for entry in listing if entry.why_not}
+    refused = {entry.name for entry in shown if entry.why_not}
     assert refused == {
         name
         for name, probe in catalogue.catalogue().items()
-        if "profile:hz:99" in show.probe_specs(probe)
+        if "profile:hz:99" in listing.probe_specs(probe)
     }
     assert "profile" in refused
-    assert "profile: no perf events" in repr(listing)
-    assert "no perf events" in listing._repr_html_()
+    assert "profile: no perf events" in repr(shown)
+    assert "no perf events" in shown._repr_html_()
 
 
-def test_the_list_is_there_without_an_agent(notebook: Notebook, monkeypatch):
+def test_the_list_works_without_an_agent(notebook: Notebook, monkeypatch):
     def refuse(specs):
         raise AgentUnavailableError("tracing needs privilege")
 
     monkeypatch.setattr(notebook.agent, "check", refuse)
-    listing = notebook.run("%ebpf").result
+    shown = notebook.run("%ebpf").result
 
-    assert len(listing) == len(catalogue.names())
-    assert "not known: tracing needs privilege" in repr(listing)
+    assert len(shown) == len(catalogue.names())
+    assert "not known: tracing needs privilege" in repr(shown)
 
 
-def test_help_of_a_probe_tells_options_columns_cost_and_caveats(notebook: Notebook, capsys):
+def test_help_shows_options_columns_cost_and_caveats(notebook: Notebook, capsys):
     notebook.run("%ebpf biolatency --help")
 
     shown = capsys.readouterr().out
@@ -224,13 +222,13 @@ def test_help_of_a_probe_tells_options_columns_cost_and_caveats(notebook: Notebo
         assert part in shown
 
 
-def test_the_magics_own_help_lists_the_options(notebook: Notebook, capsys):
+def test_help_of_the_magic_lists_the_options(notebook: Notebook, capsys):
     notebook.run("%ebpf --help")
     assert "--max-rows N" in capsys.readouterr().out
     assert "--max-rows N" in (notebook.magics.ebpf.__doc__ or "")
 
 
-def test_config_sets_defaults_that_a_line_overrides(notebook: Notebook):
+def test_config_sets_defaults_for_a_line(notebook: Notebook):
     notebook.plays()
     notebook.plays()
 
@@ -241,7 +239,7 @@ def test_config_sets_defaults_that_a_line_overrides(notebook: Notebook):
     assert [p.duration_ns for p in notebook.agent.programs] == [2 * 10**9, 10**9]
 
 
-def test_a_wrong_default_is_refused_when_it_is_set(notebook: Notebook, caplog):
+def test_a_wrong_default_is_an_error_when_set(notebook: Notebook, caplog):
     notebook.run('%config KernelScope.duration = "soon"')
 
     assert "not a duration" in caplog.text
@@ -257,7 +255,7 @@ def completions(notebook: Notebook, line: str) -> list[str]:
 
 def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf sysc") == ["syscount"]
-    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), *completion.COMMANDS}
+    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), *commands.NAMES}
     assert completions(notebook, "%ebpf live runql") == ["runqlat", "runqlen"]
     assert completions(notebook, "%ebpf show sysc") == ["syscount"]
     assert all(name.startswith("/") for name in completions(notebook, "%ebpf syscount --cgroup "))
@@ -267,14 +265,14 @@ def test_completion_offers_probes_options_and_choices(notebook: Notebook):
     assert completions(notebook, "%ebpf biolatency --table ") == ["latency"]
 
 
-def test_a_cells_probes_and_their_options_are_completed(notebook: Notebook):
+def test_completion_of_a_probe_cell(notebook: Notebook):
     assert completions(notebook, "%%probe sysc") == ["syscount"]
     assert completions(notebook, "%%probe syscount offc") == ["offcputime"]
     assert completions(notebook, "%%probe live") == []
     assert "--failed" in completions(notebook, "%%probe syscount --f")
 
 
-def test_completion_offers_hooks_as_the_agent_names_them(notebook: Notebook):
+def test_completion_offers_hooks_of_the_agent(notebook: Notebook):
     notebook.agent.names = ["block:block_rq_issue", "block:block_rq_complete"]
 
     assert completions(notebook, "%%ebpf --attach tracep") == ["tracepoint:"]
@@ -318,8 +316,28 @@ def test_completion_offers_further_probes_and_the_options_of_each(notebook: Note
     assert completions(notebook, "%ebpf runqlat syscount --syscount.table c") == ["calls"]
 
 
-def test_search_and_show_answer_without_running_anything(notebook: Notebook):
+def test_search_and_show_run_nothing(notebook: Notebook):
     assert notebook.run("%ebpf search who's opening files").result[0].name == "opensnoop"
     shown = repr(notebook.run("%ebpf show runqlat").result)
     assert "int on_switch(u64 *ctx)" in shown
     assert "tp_btf:sched_switch" in shown
+
+
+def test_run_may_stand_before_a_probe(notebook: Notebook):
+    notebook.plays()
+    notebook.run("%ebpf run syscount -d 1")
+    assert notebook.agent.programs[0].name == "syscount"
+
+
+@pytest.mark.parametrize("line", ["help", "--help", "--version", "search --help", "list --help"])
+def test_help_needs_no_agent_and_returns_nothing(notebook: Notebook, capsys, line: str):
+    assert notebook.run(f"%ebpf {line}").result is None
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_list_of_a_notebook_unfolds_by_area(notebook: Notebook):
+    shown = notebook.run("%ebpf")
+    page = shown.result._repr_html_()
+    areas = {probe.area for probe in catalogue.catalogue().values()}
+    assert page.count("<details>") == len(areas)
+    assert notebook.run("%ebpf list block").result._repr_html_().count("<details open>") == 1

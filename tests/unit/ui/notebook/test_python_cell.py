@@ -23,7 +23,7 @@ from kernelscope.ui.notebook.cell_summary import Spent
 SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 
 
-def told(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost: int = 0) -> str:
+def fact(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost: int = 0) -> str:
     """Say what the summary tells of a table."""
     table = pd.DataFrame(rows)
     filters = {"tree": 1} if scoped else {}
@@ -37,72 +37,72 @@ def held(name: str = "syscount") -> Program:
     return request.of_cell(asked, 77).program
 
 
-def test_times_are_told_apart() -> None:
+def test_shows_wall_and_cpu_time() -> None:
     facts = cell_summary.facts(SPENT, {})
 
-    assert facts["Wall time"] == "1.50 s"
+    assert facts["Wall time"] == "1.5 s"
     assert facts["CPU time"] == (
         "250 ms in the cell's thread, 250 ms in other threads of the notebook, "
-        "12 us in processes it waited for"
+        "12 µs in child processes"
     )
 
 
-def test_the_largest_come_first_and_the_rest_is_counted() -> None:
+def test_shows_the_largest_and_counts_the_others() -> None:
     rows: dict[str, list[object]] = {
         "syscall": ["read", "openat", "read", "futex", "close", "brk"],
         "count": [5, 7, 6, 3, 2, 1],
     }
-    assert told("syscount", rows) == "24: read 11, openat 7, futex 3, 2 others"
-    assert told("syscount", {"count": [2, 3]}) == "5"
+    assert fact("syscount", rows) == "24: read 11, openat 7, futex 3, 2 others"
+    assert fact("syscount", {"count": [2, 3]}) == "5"
 
 
-def test_a_wait_is_named_by_what_called_the_scheduler() -> None:
+def test_names_a_wait_by_the_caller_of_the_scheduler() -> None:
     rows: dict[str, list[object]] = {
         "kernel_stack": ["x;do_wait;schedule;__schedule", "x;do_nanosleep;schedule_hrtimeout", "x"],
         "total_us": [500.0, 1_000_000.0, 20.0],
     }
-    assert told("offcputime", rows) == "1.00 s: do_nanosleep 1.00 s, do_wait 500 us, x 20 us"
+    assert fact("offcputime", rows) == "1 s: do_nanosleep 1 s, do_wait 500 µs, x 20 µs"
 
 
-def test_a_sample_is_where_it_was_last_the_kernel_before_the_program() -> None:
+def test_names_a_sample_by_the_innermost_function() -> None:
     rows: dict[str, list[object]] = {
         "user_stack": ["main;work", "main;read", "main;work"],
         "kernel_stack": ["", "entry;vfs_read", ""],
         "count": [6, 1, 3],
     }
-    assert told("profile", rows) == "10 samples: work 90%, vfs_read 10%"
+    assert fact("profile", rows) == "10 samples: work 90%, vfs_read 10%"
 
 
-def test_a_sample_is_in_a_python_function_where_the_stack_names_them() -> None:
+def test_names_a_sample_by_its_python_function() -> None:
     rows: dict[str, list[object]] = {
         "user_stack": ["main;py::outer:/a.py;_PyEval;py::work:<cell:1>;list_sort", "main;free"],
         "kernel_stack": ["entry;vfs_read", ""],
         "count": [3, 1],
     }
-    assert told("profile", rows) == "4 samples: work 75%, free 25%"
+    assert fact("profile", rows) == "4 samples: work 75%, free 25%"
 
 
-def test_allocations_are_told_by_function_and_size() -> None:
+def test_shows_allocations_by_function_and_size() -> None:
     functions: dict[str, list[object]] = {
         "function": ["malloc", "calloc"],
         "count": [1300, 3],
         "total_bytes": [3 << 20, 1 << 19],
     }
-    assert told("mallocdist", functions) == "1,303 of 3.5 MiB: malloc 1,300, calloc 3"
+    assert fact("mallocdist", functions) == "1,303 of 3.5 MiB: malloc 1,300, calloc 3"
     sites: dict[str, list[object]] = {"held_bytes": [700, 300], "held": [7, 1], "taken": [9, 5]}
-    assert told("memleak", sites) == "1000 bytes in 8 of 14 allocations"
+    assert fact("memleak", sites) == "1,000 B in 8 of 14 allocations"
 
 
-def test_what_was_lost_is_said_in_its_line() -> None:
-    assert told("syscount", {"count": [5]}, lost=1700) == "5 (1,700 events lost)"
+def test_shows_lost_events() -> None:
+    assert fact("syscount", {"count": [5]}, lost=1700) == "5 (1,700 events lost)"
 
 
-def test_what_is_not_the_cells_alone_says_so() -> None:
-    assert told("biolatency", {"count": [3, 4]}, scoped=False) == "7 (of the whole machine)"
-    assert told("another", {"x": [1]}) == "1 row"
+def test_marks_probes_of_the_whole_machine() -> None:
+    assert fact("biolatency", {"count": [3, 4]}, scoped=False) == "7 (whole machine)"
+    assert fact("another", {"x": [1]}) == "1 row"
 
 
-def test_the_cells_names_fit_into_a_threads() -> None:
+def test_the_names_of_a_cell_fit_a_thread_name() -> None:
     for name in (CELL_BEGINS, CELL_ENDS):
         assert len(name.encode()) <= 15
 

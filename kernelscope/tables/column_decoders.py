@@ -1,7 +1,7 @@
-"""The one table of column kinds: how each kind's raw values become a DataFrame's column.
+"""How each kind's raw values become a DataFrame's column.
 
-`DECODERS` has a function for every name in `probe.COLUMN_KINDS`. A decoder takes a `Source` and
-returns an array, or, for "slot", two: the bounds of each bucket.
+`probe.column_kinds` names the function of each kind. A decoder takes a `Source` and returns an
+array, or, for "slot", two: the bounds of each bucket.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.tables import kernel_names
 from kernelscope.tables.histogram import slot_bounds
@@ -61,16 +62,13 @@ class Source:
     sibling: Callable[[str], Array | None] = _no_sibling
 
 
-Decoder = Callable[[Source], Values]
-
-
 def decode(source: Source) -> dict[str, Values]:
     """Return the DataFrame's column, or for kind "slot" its two columns, by name.
 
     The bounds of slots `<base>_<unit>` are named `<base>_low_<unit>` and `<base>_high_<unit>`.
     """
     column = source.column
-    result = DECODERS[column.kind](source)
+    result = COLUMN_KINDS[column.kind].load_decoder()(source)
     if not isinstance(result, tuple):
         return {column.name: result}
     unit = f"_{column.unit}" if column.unit else ""
@@ -78,14 +76,16 @@ def decode(source: Source) -> dict[str, Values]:
     return {f"{base}_low{unit}": result[0], f"{base}_high{unit}": result[1]}
 
 
-def _text(source: Source) -> Values:
+def text(source: Source) -> Values:
+    """Return the text of char arrays."""
     return c_strings(source.values)
 
 
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def _integer(source: Source) -> Values:
+def integer(source: Source) -> Values:
+    """Return numbers as they are, multiplied by the column's scale."""
     values, scale = source.values, source.column.scale
     if values.dtype.kind not in "iuf":
         return _wide(source)
@@ -108,15 +108,18 @@ def _wide(source: Source) -> Values:
     return spell(as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
 
 
-def _float(source: Source) -> Values:
+def floating(source: Source) -> Values:
+    """Return floats, multiplied by the column's scale."""
     return _scaled(source.values.astype(np.float64), source.column.scale)
 
 
-def _bool(source: Source) -> Values:
+def boolean(source: Source) -> Values:
+    """Return whether each value is not 0."""
     return source.values != 0
 
 
-def _duration(source: Source) -> Values:
+def duration(source: Source) -> Values:
+    """Return nanoseconds in the column's unit."""
     divisor = NANOSECONDS[source.column.unit or "ns"]
     numbers = source.values.astype(np.float64)
     if source.column.scale != 1:
@@ -124,7 +127,8 @@ def _duration(source: Source) -> Values:
     return numbers / divisor  # the nearest to the decimal number, which a product would not be
 
 
-def _time(source: Source) -> Values:
+def time(source: Source) -> Values:
+    """Return the kernel's monotonic clock as the time of day."""
     raw = source.values
     # A view, where there can be one, spares a copy of what may be 100 MB.
     raw = raw.view(np.int64) if raw.dtype.itemsize == 8 else raw.astype(np.int64)
@@ -133,12 +137,14 @@ def _time(source: Source) -> Values:
     return pd.array(stamps, dtype="datetime64[ns, UTC]", copy=False)
 
 
-def _port_be(source: Source) -> Values:
+def port_be(source: Source) -> Values:
+    """Return ports from network order."""
     low = source.values.astype(np.uint16)
     return low.byteswap() if np.little_endian else low
 
 
-def _slot(source: Source) -> Values:
+def slot(source: Source) -> Values:
+    """Return the low and the high bound of each bucket."""
     low, high = slot_bounds(source.values, source.context.histogram)
     if source.column.scale == 1:
         return low, high
@@ -156,36 +162,44 @@ def syscall_names(machine: str) -> dict[int, str]:
     return {int(number): name for number, name in table.items()}
 
 
-def _syscall(source: Source) -> Values:
+def syscall(source: Source) -> Values:
+    """Return the names of system calls on the run's machine."""
     names = syscall_names(source.context.machine)
     return spell(source.values, lambda number: names.get(number, f"syscall_{number}"))
 
 
-def _errno(source: Source) -> Values:
+def errno(source: Source) -> Values:
+    """Return the names of error numbers."""
     signed = source.values.astype(f"i{source.values.dtype.itemsize}")
     return spell(-signed if source.column.scale == -1 else signed, kernel_names.error)
 
 
-def _signal(source: Source) -> Values:
+def signal(source: Source) -> Values:
+    """Return the names of signals."""
     return spell(source.values, kernel_names.signal)
 
 
-def _enum(source: Source) -> Values:
+def enum(source: Source) -> Values:
+    """Return the words of the column's own `names`."""
     names = source.column.names
     return spell(source.values, lambda number: names.get(number, str(number)))
 
 
-def _btf_enum(source: Source) -> Values:
+def btf_enum(source: Source) -> Values:
+    """Return the words of an enum of the kernel that ran."""
     names = source.context.enums.get(source.column.enum, {})
     prefix = source.column.prefix
     return spell(source.values, lambda number: names.get(number, str(number)).removeprefix(prefix))
 
 
-def _hook(source: Source) -> Values:
+def hook(source: Source) -> Values:
+    """Return the names of the run's hooks."""
     return spell(source.values, lambda number: source.context.hooks.get(number, str(number)))
 
 
-def _device(source: Source) -> Values:
+def device(source: Source) -> Values:
+    """Return the names of disks; their numbers where those are unknown."""
+
     def name(number: int) -> str:
         # MINORBITS is 20 inside the kernel (include/linux/kdev_t.h).
         label = f"{number >> 20}:{number & 0xFFFFF}"
@@ -197,18 +211,21 @@ def _device(source: Source) -> Values:
 # --- addresses and bytes -------------------------------------------------------------------------
 
 
-def _address(source: Source) -> Values:
+def address(source: Source) -> Values:
+    """Return addresses in hexadecimal."""
     if source.values.ndim == 1 and source.values.dtype.kind in "iu":
         width = source.values.dtype.itemsize
         return spell(source.values.astype(f"u{width}"), hex)
     return _wide(source)
 
 
-def _bytes(source: Source) -> Values:
+def hexadecimal(source: Source) -> Values:
+    """Return bytes in hexadecimal."""
     return spell(as_bytes(source.values), bytes.hex)
 
 
-def _mac(source: Source) -> Values:
+def mac(source: Source) -> Values:
+    """Return hardware addresses."""
     return spell(as_bytes(source.values), lambda raw: raw[:6].hex(":"))
 
 
@@ -221,15 +238,18 @@ def _v6(raw: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def _ipv4(source: Source) -> Values:
+def ipv4(source: Source) -> Values:
+    """Return IPv4 addresses."""
     return spell(as_bytes(source.values), _v4)
 
 
-def _ipv6(source: Source) -> Values:
+def ipv6(source: Source) -> Values:
+    """Return IPv6 addresses."""
     return spell(as_bytes(source.values), _v6)
 
 
-def _ip(source: Source) -> Values:
+def ip(source: Source) -> Values:
+    """Return addresses of either family; without a family field, by their bytes."""
     raw = as_bytes(source.values)
     family = source.sibling(source.column.family) if source.column.family else None
     if family is None:
@@ -267,42 +287,11 @@ def _stack(source: Source, kernel: bool) -> Values:
     return spell(as_bytes(pairs), name)
 
 
-def _kernel_stack(source: Source) -> Values:
+def kernel_stack(source: Source) -> Values:
+    """Return the kernel's part of stacks."""
     return _stack(source, kernel=True)
 
 
-def _user_stack(source: Source) -> Values:
+def user_stack(source: Source) -> Values:
+    """Return the program's part of stacks."""
     return _stack(source, kernel=False)
-
-
-DECODERS: dict[str, Decoder] = {
-    "integer": _integer,
-    "float": _float,
-    "bool": _bool,
-    "text": _text,
-    "path": _text,
-    "time": _time,
-    "duration": _duration,
-    "pid": _integer,
-    "tid": _integer,
-    "uid": _integer,
-    "syscall": _syscall,
-    "errno": _errno,
-    "signal": _signal,
-    "ipv4": _ipv4,
-    "ipv6": _ipv6,
-    "ip": _ip,
-    "port": _integer,
-    "port_be": _port_be,
-    "device": _device,
-    "kernel_stack": _kernel_stack,
-    "user_stack": _user_stack,
-    "address": _address,
-    "enum": _enum,
-    "hook": _hook,
-    "btf_enum": _btf_enum,
-    "mac": _mac,
-    "bytes": _bytes,
-    "slot": _slot,
-    "count": _integer,
-}

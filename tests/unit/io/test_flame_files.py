@@ -1,4 +1,4 @@
-"""Flame graphs as files, and as the page that a live view shows."""
+"""Flame graphs as files and as a page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from kernelscope.accessor import register
 from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
-from kernelscope.plotting import flamegraph
+from kernelscope.io import flame_files
+from kernelscope.plotting import flamegraph_page
 
 STACKS = pd.DataFrame(
     {
@@ -23,8 +24,8 @@ STACKS = pd.DataFrame(
 register()
 
 
-def test_folded_lines_are_the_stacks_with_their_own_samples():
-    text = flamegraph.folded(stack_tree.tree(STACKS))
+def test_folded_has_a_line_per_stack_with_its_own_samples():
+    text = flame_files.folded(stack_tree.tree(STACKS))
 
     assert sorted(text.splitlines()) == [
         "dd;main 2",
@@ -34,7 +35,7 @@ def test_folded_lines_are_the_stacks_with_their_own_samples():
 
 
 def test_speedscope_has_every_stack_with_its_weight():
-    made = json.loads(flamegraph.speedscope(stack_tree.tree(STACKS), "CPU"))
+    made = json.loads(flame_files.speedscope(stack_tree.tree(STACKS), "CPU"))
     (profile,) = made["profiles"]
     names = [frame["name"] for frame in made["shared"]["frames"]]
     stacks = {
@@ -46,8 +47,8 @@ def test_speedscope_has_every_stack_with_its_weight():
     assert sum(stacks.values()) == profile["endValue"] == 18
 
 
-def test_the_page_holds_the_tree_and_a_functions_name_cannot_end_its_script():
-    text = flamegraph.page(flamegraph.data(stack_tree.tree(STACKS)), "CPU <time>")
+def test_page_holds_the_tree_and_no_name_can_end_its_script():
+    text = flamegraph_page.page(flamegraph_page.data(stack_tree.tree(STACKS)), "CPU <time>")
     start = text.index('type="application/json">') + len('type="application/json">')
     held = text[start : text.index("</script>", start)]
     tree = json.loads(held)
@@ -59,21 +60,23 @@ def test_the_page_holds_the_tree_and_a_functions_name_cannot_end_its_script():
 
 
 @pytest.mark.parametrize("suffix", ["html", "folded", "speedscope.json", "svg", "png"])
-def test_the_name_of_a_file_says_what_it_is(tmp_path, suffix):
+def test_extension_picks_the_format(tmp_path, suffix):
     path = tmp_path / f"stacks.{suffix}"
     STACKS.ks.flamegraph(save=path)
 
     assert path.stat().st_size > 50
 
 
-def test_a_name_that_says_nothing_is_refused(tmp_path):
-    with pytest.raises(AnalysisError, match=r"stacks\.doc: which kind") as caught:
+def test_refuses_an_unknown_extension(tmp_path):
+    with pytest.raises(
+        AnalysisError, match=r"stacks\.doc: unsupported flame graph format"
+    ) as caught:
         STACKS.ks.flamegraph(save=tmp_path / "stacks.doc")
 
     assert ".speedscope.json" in caught.value.hint
 
 
-def test_the_accessor_draws_a_heatmap():
+def test_accessor_draws_a_heatmap():
     frame = pd.DataFrame(
         {
             "time": pd.to_datetime([0, 1, 2], unit="s", utc=True),

@@ -1,4 +1,4 @@
-"""Every gap has a command for every family of distributions, this machine's first."""
+"""Remedies: commands for every family of distributions, this machine's first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from kernelscope.ui.cli import remedies
+from kernelscope.ui import remedies
 
 ALL = set(remedies.FAMILIES)
 
@@ -19,7 +19,7 @@ def test_a_remedy_serves_every_family(requirement: str) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(ALL))
-def test_the_machines_own_family_stands_first(family: str) -> None:
+def test_the_family_of_the_machine_is_first(family: str) -> None:
     assert next(iter(remedies.commands("bcc", family))) == family
 
 
@@ -43,7 +43,7 @@ def test_family_is_read_from_os_release(
     assert remedies.family() == family
 
 
-def test_a_machine_without_os_release_is_given_debians_commands(
+def test_without_os_release_the_family_is_debian(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def absent() -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The commands that mend what a machine lacks, for each family of distributions.
+"""The commands that install or enable what a machine lacks, for each family of distributions.
 
-Which family this machine is of comes from /etc/os-release (ID and ID_LIKE, os-release(5)).
+The family comes from /etc/os-release (ID and ID_LIKE, os-release(5)).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ FAMILIES = {
     "conda": "conda",
 }
 _LIKE = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "archlinux": "arch"}
-_NO_CONDA = "conda carries no bcc: install the distribution's"
+_NO_CONDA = "conda has no bcc package: install the distribution's"
 _PACKAGES = "ipython ipywidgets matplotlib numpy pandas pyarrow traitlets"
 
-# requirement -> family -> command; a text alone serves every family.
+# requirement -> family -> command; a plain text is for every family.
 REMEDIES: Mapping[str, str | Mapping[str, str]] = {
     "bcc": {
         "debian": "sudo apt-get install python3-bpfcc",
@@ -34,7 +34,7 @@ REMEDIES: Mapping[str, str | Mapping[str, str]] = {
         "fedora": "install a stock kernel: sudo dnf install kernel, then reboot",
         "arch": "install a stock kernel: sudo pacman -S linux, then reboot",
         "alpine": "install a stock kernel: sudo apk add linux-lts, then reboot",
-        "conda": "the machine's own kernel decides: one built with CONFIG_DEBUG_INFO_BTF=y",
+        "conda": "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y",
     },
     "python": {
         "debian": "sudo apt-get install python3 python3-venv",
@@ -54,7 +54,7 @@ REMEDIES: Mapping[str, str | Mapping[str, str]] = {
         "fedora": "su -c 'dnf install sudo' (then a sudoers line), or run as root",
         "arch": "su -c 'pacman -S sudo' (then a sudoers line), or run as root",
         "alpine": "su -c 'apk add sudo' (then a sudoers line), or run as root",
-        "conda": "the machine's own administrator decides: run as root, or through sudo",
+        "conda": "run as root, or through sudo",
     },
     "container": "start the container with --privileged, or with --cap-add SYS_ADMIN "
     "--cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE --security-opt seccomp=unconfined",
@@ -62,13 +62,13 @@ REMEDIES: Mapping[str, str | Mapping[str, str]] = {
     "tracefs": "sudo mount -t tracefs tracefs /sys/kernel/tracing",
     "lockdown": "boot without lockdown=confidentiality on the kernel's command line "
     "(or with Secure Boot off)",
-    "newer kernel": "a newer kernel of the distribution's, then reboot",
+    "newer kernel": "install a newer kernel from the distribution, then reboot",
     "linux": "run it on Linux; recordings open anywhere: kernelscope.open(FILE)",
 }
 
 
 def family() -> str:
-    """Return the family of this machine's distribution; "debian" where it cannot be told."""
+    """Return the family of this machine's distribution; "debian" if it is unknown."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -81,9 +81,9 @@ def family() -> str:
 
 
 def commands(requirement: str, first: str | None = None) -> dict[str, str]:
-    """Return family to command for a requirement, this machine's family first.
+    """Return the command by family for a requirement, this machine's family first.
 
-    A remedy that is the same everywhere stands under "any". Raises KeyError.
+    A remedy that is the same everywhere has the key "any". Raises KeyError.
     """
     remedy = REMEDIES[requirement]
     if isinstance(remedy, str):

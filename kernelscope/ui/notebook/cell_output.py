@@ -1,0 +1,51 @@
+"""What a magic shows beside its result: lost events, files written, and errors in a few lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kernelscope.errors import KernelScopeError
+from kernelscope.ui import messages
+from kernelscope.ui.progress import in_notebook
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kernelscope.tables.results import Results, Tables
+
+
+def show_loss(what: str, advice: str) -> None:
+    """Report lost events above the result: in a notebook as a box, elsewhere on stderr."""
+    text = messages.loss_text(what, advice)
+    if not in_notebook():
+        print(text, file=sys.stderr)
+        return
+    from IPython.display import display
+
+    bundle = {"text/plain": text, "text/html": messages.loss_html(what, advice)}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def write_files(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
+    """Write the files; one that cannot be written is reported, and the result is not lost."""
+    from kernelscope.ui import outputs
+
+    written, failed = outputs.write(result, wanted)
+    for path in written:
+        print(f"wrote {path}")
+    for error in failed:
+        print(_text(error), file=sys.stderr)
+
+
+def brief(error: KernelScopeError, cell: str | None) -> KernelScopeError:
+    """Have IPython show the error in a few lines. It is still raised: "Run All" stops there."""
+    lines = _text(error, cell).splitlines()
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    return error
+
+
+def _text(error: KernelScopeError, cell: str | None = None) -> str:
+    lines_above = 0 if cell is None else 1  # the cell's line 1 is the %%ebpf line itself
+    return messages.error_text(error, lines_above)
