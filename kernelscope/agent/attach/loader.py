@@ -149,6 +149,8 @@ def _map_refused(spec: MapSpec, error: OSError) -> RunError:
         hint = "Make it smaller, or give the machine more memory."
     elif code == errno.EPERM:
         hint = "The agent may lack CAP_BPF, or its limit on locked memory (ulimit -l) is too low."
+    elif code == errno.EINVAL and spec.type == syscalls.MAP_TYPE_TASK_STORAGE:
+        hint = "Programs like this one need Linux 5.13 or newer, which keeps values for tasks."
     elif code == errno.EINVAL and spec.type == syscalls.MAP_TYPE_RINGBUF:
         hint = "A ring buffer's size is a power of two and a multiple of the page size."
     return RunError(

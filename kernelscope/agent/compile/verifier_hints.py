@@ -17,6 +17,9 @@ _INLINE = re.compile(
     r"|the call stack of \d+ frames is too deep.*|R\d+ !read_ok.*)"
 )
 
+# What the verifier says of a helper that the running kernel lacks: kernel_header.py numbers it so.
+_ABSENT = "invalid func unknown#2147483647"
+
 # The first match is used, so specific patterns come before general ones.
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -71,9 +74,14 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "this helper is for GPL programs only: leave the license to KernelScope's default",
     ),
     (
-        r"unknown func|invalid func|helper call is not allowed|cannot use helper"
+        r"unknown func|invalid func|calls a helper|helper call is not allowed|cannot use helper"
         r"|not allowed in probe|func .* not allowed",
         "this kernel, or this kind of hook, does not have that helper function",
+    ),
+    (
+        r"BPF_STX uses reserved fields|BPF_ATOMIC uses invalid",
+        "this kernel has no such atomic operation: before Linux 5.12 there is only addition whose"
+        " result is not used",
     ),
     (
         r"leak|R\d+ .*pointer comparison prohibited|pointer arithmetic .* prohibited for",
@@ -135,4 +143,5 @@ def reason_of(log: str) -> str:
             reasons.insert(0, line)
         elif reasons:
             break
-    return "; ".join(reasons[-3:]) if reasons else "it gave no reason"
+    reason = "; ".join(reasons[-3:]) if reasons else "it gave no reason"
+    return reason.replace(_ABSENT, "it calls a helper function that this kernel does not have")

@@ -16,6 +16,8 @@ _NAMES = b"\0int\0char\0"
 _INT, _ARRAY = 1 << 24, 3 << 24
 _SIGNED_INT, _CHAR = 1 << 24 | 32, 8
 _KEY, _VALUE = 1, 3
+_NO_PREALLOC = 1
+_TASK_STORAGE_GET, _GET_CURRENT_TASK_BTF = 156, 158  # include/uapi/linux/bpf.h
 
 
 def create(value_size: int, flags: int, name: str) -> int:
@@ -27,6 +29,30 @@ def create(value_size: int, flags: int, name: str) -> int:
         )
     finally:
         os.close(types)
+
+
+def attempt() -> None:
+    """Load a program that keeps a value for the current task. Raises OSError before Linux 5.13."""
+    fd = create(8, _NO_PREALLOC, "")
+    try:
+        os.close(syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, _own_value(fd))[0])
+    finally:
+        os.close(fd)
+
+
+def _own_value(fd: int) -> bytes:
+    """Return a program: task_storage_get(map, get_current_task_btf(), 0, 0); return 0."""
+    instructions = (
+        (0x85, 0, 0, _GET_CURRENT_TASK_BTF),
+        (0xBF, 0x02, 0, 0),  # r2 = r0
+        (0x18, 0x11, 0, fd),  # r1 = the map, in two instructions
+        (0, 0, 0, 0),
+        (0xB7, 3, 0, 0),
+        (0xB7, 4, 0, 0),
+        (0x85, 0, 0, _TASK_STORAGE_GET),
+    )
+    code = b"".join(struct.pack("=BBhi", *each) for each in instructions)
+    return code + syscalls.return_number(0)
 
 
 def _types(value_size: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, Callable
 from kernelscope.agent.attach.kinds import ATTACHERS
 from kernelscope.agent.attach.kinds.base import attach_for_a_moment
 from kernelscope.agent.attach.kinds.kernel_view import KernelView
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import syscalls, task_storage
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol import hook_kinds, hook_spec
 
@@ -77,6 +77,7 @@ def tried() -> dict[str, str | None]:
         "ring buffer": _try_ring,
         "batch reading": _try_batch,
         "run statistics": _try_statistics,
+        "task storage": task_storage.attempt,
     }
     return {name: _reason(attempt) for name, attempt in attempts.items()}
 

@@ -147,10 +147,11 @@ def test_a_refusal_without_line_information_has_a_reason() -> None:
         ),
         (
             "0: (85) call unknown#2147483647\ninvalid func unknown#2147483647",
-            "invalid func unknown#2147483647",
+            "it calls a helper function that this kernel does not have",
             "helper function",
         ),
         ("unknown func bpf_redirect#23", "unknown func bpf_redirect#23", "helper function"),
+        ("BPF_STX uses reserved fields", "BPF_STX uses reserved fields", "before Linux 5.12"),
         ("R1 leaks addr into map", "R1 leaks addr into map", "CAP_PERFMON"),
         (
             "1: (27) r0 *= 3\nR0 pointer arithmetic with *= operator prohibited",
