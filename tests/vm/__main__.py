@@ -2,7 +2,8 @@
 
     python -m vm [--record] [--reboot] [--self-test] [KERNEL...]
 
-KERNEL is a series ("6.12") or a release; 6.1 and 6.12 without one.
+KERNEL is a series ("6.12"), a release or "newest", the newest backport; one after the other
+5.10, 6.1, 6.12 and the newest without one.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from pathlib import Path
 from vm import archive, machine
 from vm.archive import ArchiveError, Kernel
 from vm.machine import Limits, MachineError
-from vm.results import Outcome, Results, hook_row, probe_rows
+from vm.results import Outcome, Results, hook_row, probe_rows, refused_probes
 
+from kernelscope.probe import catalogue
 from tools.record import probe_records as probe_record
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "kernels.json"
-SERIES = ("6.1", "6.12")
+SERIES = ("5.10", "6.1", "6.12", archive.NEWEST)
 AREAS = sorted(path.name for path in (ROOT / "bpf").iterdir() if path.name != "include")
 CANNOT = 75  # EX_TEMPFAIL: no verdict on the tests
 PROBE_TESTS = sorted(
@@ -55,6 +57,16 @@ class Guest:
     results: Results
     seconds: float
     console: list[str]
+
+    @property
+    def known_refusals(self) -> set[str]:
+        """The probes that this series is recorded to refuse."""
+        kernel = probe_record.read()["kernels"].get(self.kernel.series, {"probes": {}})
+        return {name for name, seen in kernel["probes"].items() if "refused" in seen}
+
+    def problems(self) -> list[str]:
+        """Say why this guest is not a success; nothing where it is one."""
+        return list(self.results.problems(self.known_refusals))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,11 +123,11 @@ def run_matrix(
             guest = run_kernel(kernel, tests, Limits())
         guests.append(guest)
     print()
-    for guest in guests:
-        show_verdict(guest)
-    failed = any(list(guest.results.problems()) for guest in guests)
     if record:
         write_probes(guests)
+    for guest in guests:
+        show_verdict(guest)
+    failed = any(guest.problems() for guest in guests)
     if record and not failed:
         write_record(RECORD, guests)
     return int(failed)
@@ -186,19 +198,21 @@ def show_outcome(kernel: Kernel, outcome: Outcome) -> None:
     """Print one test's line, and why it did not pass."""
     name = outcome.test.removeprefix("tests/")
     print(f"{kernel.series:<5} {outcome.state:<7} {outcome.seconds:6.1f} s  {name}", flush=True)
-    if outcome.state != "passed":
+    if outcome.state == "refused":
+        print(f"      | {outcome.text.splitlines()[0]}", flush=True)
+    elif outcome.state != "passed":
         for line in outcome.text.rstrip().splitlines()[-60:]:
             print(f"      | {line}", flush=True)
 
 
 def show_verdict(guest: Guest) -> None:
     """Print one kernel's line; where it failed, why, and a hung guest's last words."""
-    problems = list(guest.results.problems())
+    problems = guest.problems()
     verdict = "FAILED" if problems else "passed"
     planned = len(guest.results.planned)
     print(
-        f"{guest.kernel.release}: {verdict}, {guest.results.passed} of {planned} tests passed "
-        f"in {guest.seconds:.0f} s"
+        f"{guest.kernel.release}: {verdict}, {guest.results.passed} of {planned} tests passed, "
+        f"{len(guest.results.refused)} refused, in {guest.seconds:.0f} s"
     )
     for problem in problems:
         print(f"  {problem}")
@@ -211,7 +225,11 @@ def show_verdict(guest: Guest) -> None:
 def write_probes(guests: Sequence[Guest]) -> None:
     """Write what was seen of the probes whose checks passed, beside what is known of others."""
     for guest in guests:
-        rows = probe_rows(guest.results)
+        refused = refused_probes(guest.results, catalogue.names())
+        rows = {
+            **probe_rows(guest.results),
+            **{name: {"refused": why} for name, why in refused.items()},
+        }
         if rows:
             probe_record.note(guest.kernel.series, guest.kernel.release, rows)
             print(f"{guest.kernel.series}: {len(rows)} probes are in docs/probes.json")

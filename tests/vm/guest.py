@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kernelscope.errors import AttachError, CompileError, RunError, VerifierError
+
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path("/out/results")
 DISK = Path("/disk")
+REFUSALS = (AttachError, CompileError, RunError, VerifierError)
 
 
 class Reporter:
@@ -21,6 +24,7 @@ class Reporter:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._refusal = ""
 
     def say(self, **report: Any) -> None:
         """Write one line."""
@@ -37,15 +41,23 @@ class Reporter:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.say(event="start", test=nodeid)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        error = call.excinfo.value if call.excinfo else None
+        self._refusal = error.message if isinstance(error, REFUSALS) else ""
+        return (yield)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
         self.say(
             event="result",
             test=report.nodeid,
-            state=report.outcome,
+            state="refused" if self._refusal else report.outcome,
             seconds=round(report.duration, 1),
-            text=_why(report),
+            text=self._refusal or _why(report),
             properties=dict(report.user_properties),
         )
 
