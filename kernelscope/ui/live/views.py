@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Plot
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures import PICTURES
 from kernelscope.ui.live.subject import Subject, subject_of
 
@@ -16,15 +16,19 @@ from kernelscope.ui.live.subject import Subject, subject_of
 class View:
     """One way to look at a table.
 
-    kind: one of `kinds()`. entry: its text in the list of views. label: the column that bars stand
-    for, "" for all other kinds.
+    kind: one of `kinds()`. entry: its text in the list of views. bar: what its bars stand for.
     """
 
     kind: str
     table: str
     title: str
     entry: str
-    label: str = ""
+    bar: Grouping | None = None
+
+    @property
+    def label(self) -> str:
+        """The column that bars stand for; "" for all other kinds."""
+        return self.bar.label if self.bar else ""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class _Kind:
 
     plot: str
     fits: Callable[[Shape], bool]
-    title: Callable[[Subject, str], str]
-    entry: Callable[[Subject, str], str]
-    labels_of: Callable[[Shape], tuple[str, ...]] = lambda _shape: ("",)
+    title: Callable[[Subject, Grouping | None], str]
+    entry: Callable[[Subject, Grouping | None], str]
+    bars_of: Callable[[Shape], tuple[Grouping | None, ...]] = lambda _shape: (None,)
 
 
 # The two kinds that widgets show without a picture.
@@ -48,8 +52,8 @@ _FLAMEGRAPH = _Kind(
 _TABLE = _Kind(
     "table",
     fits=lambda _shape: True,
-    title=lambda subject, _: f"{subject.events}: latest rows",
-    entry=lambda subject, _: f"{subject.events}: latest rows",
+    title=lambda subject, _: f"{subject.rows}: latest rows",
+    entry=lambda subject, _: f"{subject.rows}: latest rows",
 )
 
 
@@ -60,7 +64,7 @@ def kinds() -> list[str]:
 
 def _kinds() -> dict[str, _Kind]:
     pictures = {
-        name: _Kind(each.plot, each.fits, each.title, each.entry, each.labels_of)
+        name: _Kind(each.plot, each.fits, each.title, each.entry, each.bars_of)
         for name, each in PICTURES.items()
     }
     return {"flamegraph": _FLAMEGRAPH, **pictures, "table": _TABLE}
@@ -68,9 +72,9 @@ def _kinds() -> dict[str, _Kind]:
 
 def offered(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> list[View]:
     """Return every view that the tables allow, each once, and no two with the same entry."""
-    found: dict[tuple[str, str, str], View] = {}
+    found: dict[tuple[str, str, Grouping | None], View] = {}
     for view in [*_proposed(shapes, plots), *_by_shape(shapes, plots)]:
-        found.setdefault((view.kind, view.table, view.label), view)
+        found.setdefault((view.kind, view.table, view.bar), view)
     views = list(found.values())
     entries = [view.entry for view in views]
     return [
@@ -105,19 +109,20 @@ def _proposed(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> Iterator[Vi
         table = plot.table or next(iter(shapes), "")
         if table not in shapes or not kind or not _kinds()[kind].fits(shapes[table]):
             continue
-        labels = _kinds()[kind].labels_of(shapes[table])
-        label = plot.x if plot.x in labels else labels[0]
-        view = _view(kind, shapes[table], plots, label)
-        yield replace(view, title=plot.title) if plot.title else view
+        bars = _kinds()[kind].bars_of(shapes[table])
+        value = plot.value or shapes[table].amount
+        named = [bar for bar in bars if bar == Grouping(plot.x, value)]
+        view = _view(kind, shapes[table], plots, named[0] if named else bars[0])
+        yield replace(view, title=plot.title) if plot.title and (named or kind != "bars") else view
 
 
 def _by_shape(shapes: Mapping[str, Shape], plots: Sequence[Plot]) -> Iterator[View]:
     for shape in shapes.values():
         for name, kind in _kinds().items():
-            for label in kind.labels_of(shape) if kind.fits(shape) else ():
-                yield _view(name, shape, plots, label)
+            for bar in kind.bars_of(shape) if kind.fits(shape) else ():
+                yield _view(name, shape, plots, bar)
 
 
-def _view(name: str, shape: Shape, plots: Sequence[Plot], label: str) -> View:
+def _view(name: str, shape: Shape, plots: Sequence[Plot], bar: Grouping | None) -> View:
     kind, subject = _kinds()[name], subject_of(shape, plots)
-    return View(name, shape.table, kind.title(subject, label), kind.entry(subject, label), label)
+    return View(name, shape.table, kind.title(subject, bar), kind.entry(subject, bar), bar)

@@ -111,7 +111,8 @@ def test_counts_every_event_and_keeps_the_rows(notebook: Notebook, opener: Opene
 def test_counts_a_map_by_the_difference_of_its_readings(notebook: Notebook, opener: Opener):
     start(notebook, f"syscount --pid {opener.pid}")
     opener.open_all()
-    tops = "tracer.counter.aggregates['calls'].tops['syscall'].total"
+    notebook.do("from kernelscope.ui.live.counting.shape import Grouping")
+    tops = "tracer.counter.aggregates['calls'].tops[Grouping('syscall', 'count')].total"
     wait_until(notebook, f"{tops}.get('openat') == {CALLS}")
 
     assert notebook.do(f"print({tops}['openat'], {tops}['close'])") == f"{CALLS}.0 {CALLS}.0\n"

@@ -16,7 +16,7 @@ import pyarrow.compute
 
 from kernelscope.analysis import readings
 from kernelscope.analysis.percentiles import Numbers, Places
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.counting.top_groups import TopGroups
 from kernelscope.ui.live.counting.value_grid import ValueGrid
 from kernelscope.ui.live.counting.window import Window
@@ -34,13 +34,13 @@ class Aggregate:
         self.shape = shape
         self.grid = ValueGrid.of(shape.measure, histogram) if shape.measure else None
         self.window = Window(len(self.grid) if self.grid else 0)
-        self.tops = {label: TopGroups(window_s=window_s) for label in shape.labels}
+        self.tops = {bar: TopGroups(window_s=window_s) for bar in shape.bars}
         self.groups = TopGroups(_GROUP_SLOTS, window_s)
         self.events = 0
         self.counted = 0
         self._read_ns = start_ns
         self._slots: Numbers = np.zeros(len(self.grid) if self.grid else 0)
-        self._named: dict[str, dict[Hashable, float]] = {}
+        self._named: dict[Grouping, dict[Hashable, float]] = {}
         self._grouped: dict[Hashable, float] = {}
         self._amount = 0.0
 
@@ -73,8 +73,8 @@ class Aggregate:
         self.window.add(times, slots)
         self.events += len(frame)
         self.counted += len(frame)
-        for label, tops in self.tops.items():
-            tops.add(at_ns, _by(frame, label, shape.value))
+        for bar, tops in self.tops.items():
+            tops.add(at_ns, _by(frame, bar.label, bar.value))
         if shape.group and slots is not None:
             self.groups.add(at_ns, _by_slot(frame[shape.group], slots, None))
 
@@ -92,10 +92,10 @@ class Aggregate:
             found = _by_slot(frame[shape.group], slots, weights)
             self.groups.add(at_ns, _new_in(found, self._grouped))
             self._grouped = found
-        for label, tops in self.tops.items():
-            named = _by(frame, label, shape.adds_up)
-            tops.add(at_ns, _new_in(named, self._named.get(label, {})))
-            self._named[label] = named
+        for bar, tops in self.tops.items():
+            named = _by(frame, bar.label, bar.value)
+            tops.add(at_ns, _new_in(named, self._named.get(bar, {})))
+            self._named[bar] = named
         amount = float(weights.sum())
         events = float(readings.added(amount, self._amount) if new is None else new.sum())
         self._amount, self._read_ns = amount, at_ns

@@ -7,9 +7,21 @@ from dataclasses import dataclass
 
 from kernelscope.probe.column_kinds import COLUMN_KINDS, is_additive
 from kernelscope.probe.model import Column, Plot
+from kernelscope.units import unit_of
 
 _USUAL = ("comm", "path", "syscall", "pid")
 _LABELS = 3
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """What bars stand for: the groups of the column `label`, by the sums of `value`.
+
+    value: "" for the number of rows.
+    """
+
+    label: str
+    value: str = ""
 
 
 @dataclass(frozen=True)
@@ -18,8 +30,7 @@ class Shape:
 
     time: the column of an event's time, "" for none. measure: the column whose values are counted
     by slot. amount: in a map, the column with the number of events of an entry. group: the column
-    that groups the measure. labels: the columns that bars can stand for. value: the column whose
-    sums are the bars' lengths, "" for the number of events. stacks: the columns of stacks.
+    that groups the measure. bars: what bars can stand for. stacks: the columns of stacks.
     first: the table's first column, decoded where no other is needed.
     """
 
@@ -29,28 +40,22 @@ class Shape:
     measure: Column | None = None
     amount: str = ""
     group: str = ""
-    labels: tuple[str, ...] = ()
-    value: str = ""
+    bars: tuple[Grouping, ...] = ()
     stacks: tuple[str, ...] = ()
     first: str = ""
 
-    @property
-    def adds_up(self) -> str:
-        """The column that bars add up; "" where they count events."""
-        return self.value or self.amount
-
-    @property
-    def noun(self) -> str:
-        """What the sums count, in the plural."""
-        if self.adds_up in ("", "count"):
+    def noun_of(self, value: str) -> str:
+        """Return what the sums of a column count, in the plural."""
+        if value in ("", "count"):
             return "samples" if self.table == "samples" else "events"
-        return self.adds_up.replace("_", " ")
+        return value.replace("_", " ")
 
     @property
     def needed(self) -> set[str]:
         """The columns to decode."""
         measure = self.measure.name if self.measure else ""
-        names = {self.time, measure, self.amount, self.group, *self.labels, self.value}
+        names = {self.time, measure, self.amount, self.group}
+        names |= {name for bar in self.bars for name in (bar.label, bar.value)}
         return (names - {""}) or {self.first}
 
     @property
@@ -78,24 +83,43 @@ def shape_of(
         and column.kind == kind.name
         and not (column.name == "tid" and "pid" in by_name)
     )
-    counts = [column.name for column in columns if column.kind == "count"]
-    amounts = counts or [c.name for c in columns if is_additive(c.kind) and _is_value(c)]
-    wanted = [plot.x for plot in plots if plot.kind == "bars"]
     keys = tuple(c.name for c in columns if is_map and not _is_value(c) and c.kind != "slot")
-    wanted += [name for name in _USUAL if name in by_name] or list((texts or keys)[:1])
-    wanted += [plot.by for plot in plots]
+    usual = [name for name in _USUAL if name in by_name] or list((texts or keys)[:1])
+    labels = [name for name in [*usual, *(plot.by for plot in plots)] if name in by_name]
+    amount = _amount(columns) if is_map else ""
     return Shape(
         table,
         is_map,
         time="" if is_map else next((c.name for c in columns if c.kind == "time"), ""),
         measure=_measure(by_name, plots, is_map),
-        amount=amounts[0] if is_map and amounts else "",
+        amount=amount,
         group=_first([plot.by for plot in plots if plot.kind == "histogram"], by_name),
-        labels=tuple(dict.fromkeys(name for name in wanted if name in by_name))[:_LABELS],
-        value=_first([plot.value for plot in plots if plot.kind == "bars"], by_name),
+        bars=_bars(by_name, plots, labels, amount),
         stacks=tuple(c.name for c in columns if c.kind.endswith("_stack")),
         first=columns[0].name if columns else "",
     )
+
+
+def _bars(
+    known: dict[str, Column], plots: Sequence[Plot], labels: Sequence[str], amount: str
+) -> tuple[Grouping, ...]:
+    """Return the groupings of the plots, then those of the usual labels by the same values."""
+    named = [plot for plot in plots if plot.kind == "bars" and plot.x in known]
+    values = [plot.value for plot in plots if plot.kind in ("bars", "flamegraph")]
+    value = _first(values, known) or amount
+    proposed = [Grouping(p.x, p.value if p.value in known else amount) for p in named]
+    shown = {bar.label for bar in proposed}
+    others = [Grouping(label, value) for label in labels if label not in shown]
+    others = others[: max(0, _LABELS - len(shown))]
+    return tuple(dict.fromkeys([*proposed, *others]))
+
+
+def _amount(columns: Sequence[Column]) -> str:
+    """Return a map's column with the number of events of an entry; "" where each entry is one."""
+    counts = [c.name for c in columns if c.kind == "count"]
+    values = [c.name for c in columns if is_additive(c.kind) and _is_value(c)]
+    numbers = [name for name in [*counts, *values] if not unit_of(name)]
+    return "count" if "count" in numbers else next(iter(numbers), "")
 
 
 def _measure(columns: dict[str, Column], plots: Sequence[Plot], is_map: bool) -> Column | None:

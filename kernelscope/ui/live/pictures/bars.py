@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures.axes import Ceiling
 from kernelscope.ui.live.pictures.base import NO_EVENTS, TOP, Picture
 from kernelscope.ui.live.pictures.canvas import Label, fitted
@@ -28,26 +28,27 @@ class Bars(Picture):
     @classmethod
     def fits(cls, shape: Shape) -> bool:
         """Return whether the table has columns to group by."""
-        return bool(shape.labels)
+        return bool(shape.bars)
 
     @classmethod
-    def labels_of(cls, shape: Shape) -> tuple[str, ...]:
-        """Return the columns to group by."""
-        return shape.labels
+    def bars_of(cls, shape: Shape) -> tuple[Grouping | None, ...]:
+        """Return what the bars can stand for."""
+        return shape.bars
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:
-        """Return what is counted, and by which column."""
-        return f"{subject.amount} by {label}"
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:
+        """Return what is added up, and by which column."""
+        return subject.amount_by(bar) if bar else subject.events
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:
         """Return the entry in the list of views."""
-        return f"{subject.amount} by {label}"
+        return cls.title(subject, bar)
 
     def make(self, aggregate: Aggregate) -> None:
         """Create the artists."""
-        self.unit = units.unit_of(aggregate.shape.adds_up)
+        self.grouping = self.bar or aggregate.shape.bars[0]
+        self.unit = units.unit_of(self.grouping.value)
         room = (self.canvas.size[1] - TOP - self.margins[1]) // _ROW_PIXELS
         self.shown = max(1, min(self.top, room))
         self.ceiling = Ceiling()
@@ -68,7 +69,7 @@ class Bars(Picture):
 
     def update(self, aggregate: Aggregate, window_s: float, now: float) -> None:  # noqa: ARG002
         """Set the artists to the table's current counts."""
-        largest, others = aggregate.tops[self.label].largest(self.shown)
+        largest, others = aggregate.tops[self.grouping].largest(self.shown)
         if self.ceiling.fit(max((amount for _, amount in largest), default=0), now):
             self.axes.set_xlim(0, self.ceiling.value)
             self.canvas.stale = True
@@ -87,8 +88,8 @@ class Bars(Picture):
     def _total(self, shape: Shape, whole: float, others: float) -> str:
         """Return the sum: "67.2 MiB in the window (size), 20 KiB of it in other groups"."""
         write = units.text_in(self.unit)
-        noun = "" if self.unit else f" {shape.noun}"
-        column = f" ({units.label_of(shape.adds_up, self.unit)})" if self.unit else ""
+        noun = "" if self.unit else f" {shape.noun_of(self.grouping.value)}"
+        column = f" ({units.label_of(self.grouping.value, self.unit)})" if self.unit else ""
         pronoun = "it" if self.unit else "them"
         rest = f", {write(round(others))} of {pronoun} in other groups" if others >= 1 else ""
         return f"{write(round(whole))}{noun} in the window{column}{rest}"

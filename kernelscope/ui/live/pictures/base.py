@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 
 from kernelscope.plotting.theme import LIGHT, Theme
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.counting.value_grid import ValueGrid
 from kernelscope.ui.live.pictures.canvas import Canvas, Label
 from kernelscope.ui.live.subject import Subject
@@ -37,17 +37,17 @@ class Picture:
         raise NotImplementedError
 
     @classmethod
-    def labels_of(cls, shape: Shape) -> tuple[str, ...]:  # noqa: ARG003
-        """Return the columns that the picture can be drawn by; ("",) where it takes none."""
-        return ("",)
+    def bars_of(cls, shape: Shape) -> tuple[Grouping | None, ...]:  # noqa: ARG003
+        """Return what the picture's bars can stand for; (None,) where it has no bars."""
+        return (None,)
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:
         """Return the title of the picture where the description does not give one."""
         raise NotImplementedError
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:
         """Return the picture's entry in the list of views."""
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ class Picture:
         aggregate: Aggregate,
         title: str,
         *,
-        label: str = "",
+        bar: Grouping | None = None,
         size: tuple[int, int] = SIZE,
         theme: Theme = LIGHT,
         top: int = 12,
@@ -65,7 +65,7 @@ class Picture:
         self.canvas = Canvas(size, theme)
         self.axes = self.canvas.axes(*self.margins)
         self.top = top
-        self.label = label
+        self.bar = bar
         measure = aggregate.shape.measure
         self.unit = measure.unit if measure else ""
         self._window_s = 0.0

@@ -13,7 +13,7 @@ from kernelscope import units
 from kernelscope.analysis.percentiles import Numbers
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.counting.value_grid import ValueGrid
 from kernelscope.ui.live.pictures.axes import Ceiling, Span, count_ticks, log_ticks
 from kernelscope.ui.live.pictures.base import NO_EVENTS, PERCENTS, RIGHT, TOP, Picture, grid_of
@@ -35,12 +35,12 @@ class Distribution(Picture):
         return shape.measure is not None
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the measure's name."""
         return subject.measure
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the entry in the list of views."""
         return f"{subject.measure}: distribution"
 

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures.axes import Ceiling, Span, log_ticks
 from kernelscope.ui.live.pictures.base import grid_of
 from kernelscope.ui.live.pictures.log_bins import LogBins
@@ -32,12 +32,12 @@ class Heatmap(OverTime):
         return shape.measure is not None
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the measure's name, over time."""
         return f"{subject.measure} over time"
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the entry in the list of views."""
         return f"{subject.measure}: heat map"
 

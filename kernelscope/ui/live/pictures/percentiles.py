@@ -12,7 +12,7 @@ from kernelscope import units
 from kernelscope.analysis.percentiles import Numbers
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures.axes import Span, log_ticks
 from kernelscope.ui.live.pictures.base import EDGE, NOTE, PERCENTS, grid_of
 from kernelscope.ui.live.pictures.canvas import Label
@@ -34,12 +34,12 @@ class Percentiles(OverTime):
         return shape.measure is not None
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the measure's name."""
         return f"{subject.measure}: percentiles over time"
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the entry in the list of views."""
         return f"{subject.measure}: percentiles over time"
 

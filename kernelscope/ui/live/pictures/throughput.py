@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures.axes import Ceiling, count_ticks
 from kernelscope.ui.live.pictures.over_time import OverTime
 from kernelscope.ui.live.subject import Subject
@@ -29,12 +29,12 @@ class Throughput(OverTime):
         return True
 
     @classmethod
-    def title(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def title(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return what the events are, per second."""
         return f"{subject.events} per second"
 
     @classmethod
-    def entry(cls, subject: Subject, label: str) -> str:  # noqa: ARG003
+    def entry(cls, subject: Subject, bar: Grouping | None) -> str:  # noqa: ARG003
         """Return the entry in the list of views."""
         return f"{subject.events} per second"
 

@@ -86,9 +86,7 @@ class Screen:
         if view.kind in PICTURES:
             aggregate = counter.aggregates[view.table]
             make = PICTURES[view.kind]
-            self._picture = make(
-                aggregate, view.title, label=view.label, size=self.size, theme=theme
-            )
+            self._picture = make(aggregate, view.title, bar=view.bar, size=self.size, theme=theme)
             children = [self._image]
         elif view.kind == "table":
             columns = [str(name) for name in row_table.latest(self.tracer, view.table).columns]

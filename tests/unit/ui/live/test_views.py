@@ -58,8 +58,8 @@ class TestViews:
             plot = "cumulative"
 
             @classmethod
-            def entry(cls, subject, _label):
-                return f"{subject.events} in total"
+            def entry(cls, subject, _bar):
+                return f"{subject.measure} in total"
 
         monkeypatch.setitem(PICTURES, "cumulative", Cumulative)
         (view,) = (view for view in self.views() if view.kind == "cumulative")
@@ -67,3 +67,41 @@ class TestViews:
         assert view.entry == "Waits in total"
         assert "cumulative" in kinds()
         assert view_options.checked(60, 10, "cumulative", "light").kind == "cumulative"
+
+    def test_adds_up_the_column_that_the_title_names(self):
+        columns = (
+            Column("comm", "text", "key.comm"),
+            Column("remote", "ip", "key.remote"),
+            Column("sent_bytes", "count", "value.sent", "bytes"),
+            Column("received_bytes", "count", "value.received", "bytes"),
+            Column("sends", "count", "value.sends"),
+        )
+        plots = (
+            Plot("bars", "connections", x="comm", value="sent_bytes", title="Data sent"),
+            Plot("bars", "connections", x="remote", value="received_bytes", title="Data received"),
+        )
+        shape = shape_of("connections", columns, plots, is_map=True)
+        found = {
+            (view.entry, view.bar.value)
+            for view in offered({"connections": shape}, plots)
+            if view.kind == "bars"
+        }
+
+        assert found == {
+            ("Data sent by comm", "sent_bytes"),
+            ("Data received by remote", "received_bytes"),
+        }
+        assert shape.amount == "sends"
+
+    def test_adds_up_the_flame_graphs_column_in_bars(self):
+        columns = (
+            Column("comm", "text", "key.comm"),
+            Column("stack", "user_stack", "key.stack"),
+            Column("count", "count", "value.count"),
+            Column("total_us", "duration", "value.total", "us"),
+        )
+        plots = (Plot("flamegraph", "places", value="total_us", title="Off-CPU time"),)
+        shape = shape_of("places", columns, plots, is_map=True)
+        (view,) = (v for v in offered({"places": shape}, plots) if v.kind == "bars")
+
+        assert (view.entry, view.bar.value) == ("Off-CPU time by comm", "total_us")

@@ -20,6 +20,7 @@ from unit.builders.fake_agent import (
 
 from kernelscope.probe.model import Plot
 from kernelscope.ui.live.counting.counter import RunCounter
+from kernelscope.ui.live.counting.shape import Grouping
 
 EVENTS_C = "BPF_RINGBUF_OUTPUT(events, 8);"
 COUNTS_C = "BPF_HASH(counts, u32);"
@@ -49,7 +50,7 @@ def test_counts_records_by_time_and_by_name():
     aggregate = made.aggregates["events"]
 
     assert made.events == made.counted == 3
-    assert aggregate.tops["pid"].largest(2)[0] == [("7", 2), ("8", 1)]
+    assert aggregate.tops[Grouping("pid")].largest(2)[0] == [("7", 2), ("8", 1)]
     assert aggregate.window.events.sum() == 3
 
 
@@ -75,7 +76,7 @@ def test_counts_what_is_new_in_a_reading_of_a_map():
 
     assert made.counted == 18
     assert made.readings == 2
-    assert aggregate.tops["key"].largest(3)[0] == [("1", 12), ("2", 5), ("3", 1)]
+    assert aggregate.tops[Grouping("key", "value")].largest(3)[0] == [("1", 12), ("2", 5), ("3", 1)]
 
 
 def test_counts_an_entry_that_was_deleted_from_0():
@@ -87,7 +88,7 @@ def test_counts_an_entry_that_was_deleted_from_0():
         layout=COUNTS,
     )
 
-    assert made.aggregates["counts"].tops["key"].largest(1)[0] == [("1", 13)]
+    assert made.aggregates["counts"].tops[Grouping("key", "value")].largest(1)[0] == [("1", 13)]
 
 
 def test_counts_from_the_last_reading_after_a_reset():
@@ -106,7 +107,7 @@ def test_counts_from_the_last_reading_after_a_reset():
 
     assert made.events == 4
     assert made.counted == 14
-    assert made.aggregates["counts"].tops["key"].largest(1)[0] == [("1", 4)]
+    assert made.aggregates["counts"].tops[Grouping("key", "value")].largest(1)[0] == [("1", 4)]
 
 
 def test_waits_for_a_counter_that_is_started_later():

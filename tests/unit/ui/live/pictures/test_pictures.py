@@ -14,13 +14,15 @@ from PIL import Image
 from kernelscope.plotting.theme import DARK, LIGHT, THEMES
 from kernelscope.probe.model import Column
 from kernelscope.ui.live.counting.aggregate import Aggregate
-from kernelscope.ui.live.counting.shape import Shape
+from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.pictures import PICTURES
 from kernelscope.ui.live.pictures.canvas import fitted
 
 LATENCY = Column("latency_us", "slot", "key.slot", "us", scale=0.001)
-SHAPE = Shape("waits", True, "", LATENCY, "count", labels=("comm",))
-GROUPED = Shape("waits", True, "", LATENCY, "count", group="comm", labels=("comm",))
+SHAPE = Shape("waits", True, "", LATENCY, "count", bars=(Grouping("comm", "count"),))
+GROUPED = Shape(
+    "waits", True, "", LATENCY, "count", group="comm", bars=(Grouping("comm", "count"),)
+)
 LONG = "/usr/lib/x86_64-linux-gnu/gconv/a-very-long-name-of-a-file-that-goes-on.cache"
 
 
@@ -52,8 +54,7 @@ def filled(shape: Shape = SHAPE, factor: int = 1) -> Aggregate:
 
 
 def drawn(kind: str, aggregate: Aggregate, **how) -> np.ndarray:
-    label = "comm" if kind == "bars" else ""
-    made = PICTURES[kind](aggregate, "Run queue latency", label=label, **how)
+    made = PICTURES[kind](aggregate, "Run queue latency", **how)
     made.update(aggregate, 60, 0.0)
     return pixels(made)
 
@@ -94,7 +95,7 @@ def test_fits_large_numbers(kind, theme, shape, factor):
 @pytest.mark.parametrize("kind", PICTURES)
 def test_changes_with_the_counts(kind):
     aggregate = filled()
-    made = PICTURES[kind](aggregate, "t", label="comm" if kind == "bars" else "")
+    made = PICTURES[kind](aggregate, "t")
     made.update(aggregate, 60, 0.0)
     before = pixels(made)
     aggregate.take_reading(
@@ -123,7 +124,7 @@ def test_writes_percentiles_with_their_bounds():
 
 def test_draws_the_largest_groups_first_and_sums_up_the_rest():
     aggregate = filled()
-    made = PICTURES["bars"](aggregate, "t", label="comm", top=2)
+    made = PICTURES["bars"](aggregate, "t", top=2)
     made.update(aggregate, 60, 0.0)
 
     assert made.names[0].text == "python"
