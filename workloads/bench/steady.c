@@ -1,8 +1,8 @@
-// A steady load whose latencies are known: threads that sleep, 19 of 20 times for about 1 ms (0.5 to
-// 1.5: threads that slept equally long would fall into step, and wait for each other in convoys that
-// come and go over seconds), else for about 20 ms (log-normal). SIGUSR1 makes the long sleeps a
-// tenth longer, SIGUSR2 as they were.
-// Of real-time priority, for else it were the other programs' load that is measured.
+// A steady load whose latencies are known: threads that sleep, 19 of 20 times for about 1 ms
+// (0.5 to 1.5: threads that slept equally long would fall into step, and wait for each other in
+// convoys that come and go over seconds), else for about 20 ms (log-normal). SIGUSR1 makes the
+// long sleeps a tenth longer, SIGUSR2 as they were. Of real-time priority, for else it were the
+// other programs' load that is measured.
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
