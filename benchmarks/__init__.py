@@ -1,1 +1,1 @@
-"""KernelScope beside bcc and bpftrace, measured in one run on one machine; script/bench runs it."""
+"""KernelScope compared with bcc and bpftrace, in one run on one machine; see script/bench."""

@@ -12,7 +12,7 @@ from benchmarks.report import report
 from benchmarks.suites import soak, tool_comparison
 
 SHORT_ROUNDS, FULL_ROUNDS = 2, 3
-# What changes little from round to round, or takes long, is measured once in a run.
+# Parts that vary little between rounds, or take long, are measured once in a run.
 _ONCE = ("live", "overhead", "probes", "scale")
 _ONCE_IN_SHORT = ("flood", *_ONCE)
 
@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, help="how often each part is measured")
     parser.add_argument("--report", action="store_true", help="measure nothing, write RESULTS.md")
-    parser.add_argument("--soak", type=float, metavar="S", help="one run that long: 3600")
+    parser.add_argument("--soak", type=float, metavar="S", help="one run of this length: 3600")
     options = parser.parse_args()
     if options.soak:
         soak.soak(options.soak, 10_000)
@@ -51,7 +51,7 @@ def _measure(options: argparse.Namespace) -> None:
                 begun = time.monotonic()
                 try:
                     found[name].append(tool_comparison.PARTS[name](form))
-                except Exception as error:  # one part must not take the others' figures with it
+                except Exception as error:  # a failed part must not lose the figures of the others
                     sys.stderr.write(f"{name} failed: {error}\n")
                     continue
                 finally:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
-    """Write the tree into the folder that the command line names."""
+    """Write the tree into the folder named on the command line."""
     package = types.ModuleType("kernelscope")
     package.__path__ = [str(ROOT / "kernelscope")]  # without the client's own modules
     sys.modules["kernelscope"] = package

@@ -1,11 +1,11 @@
 """The traced programs: the same C for bcc and KernelScope, the same question for bpftrace.
 
-TARGET is the traced process, a macro (in bpftrace's text: a word). Any Python from 3.9.
+TARGET is the traced process, a macro (in bpftrace's text: a word). For Python 3.9 and later.
 """
 
 from __future__ import annotations
 
-# Something to attach to; how long that takes is what is measured. `nonce` makes the text new.
+# A program to attach; the measurement is how long that takes. `nonce` makes the text new.
 START = """
 BPF_HASH(reads, u32);
 TRACEPOINT_PROBE(syscalls, sys_enter_read) {
@@ -24,7 +24,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_write) {
 """
 _AIM = "tracepoint:syscalls:sys_enter_write /pid == TARGET && args->fd == 100/ "
 
-# Bytes of an event: its members, and what fills them.
+# Bytes of an event: its members, and the code that fills them.
 _MEMBERS = {
     16: "u64 at; u32 pid; u32 fd;",
     40: "u64 at; u64 bytes; u32 pid; u32 fd; char comm[16];",
@@ -105,7 +105,7 @@ BPF_ARRAY(next_key, u64, 1);
 """
 
 
-# What bpftrace's own maps hold: count() is per CPU, an assigned number is not.
+# In bpftrace's own maps, count() is per CPU, an assigned number is not.
 _KEYS_BPFTRACE = {
     "scalar": "@next++; @keys[@next] = 3 * @next;",
     "struct": "@next++; @keys[pid, args->fd, @next] = 3 * @next;",
@@ -118,7 +118,7 @@ def keys_bpftrace(kind: str) -> str:
     return f"{_AIM}{{ {_KEYS_BPFTRACE[kind]} }}"
 
 
-# --- what tracing costs the traced ----------------------------------------------------------------
+# --- the cost for traced programs -----------------------------------------------------------------
 
 COUNT = f"BPF_HASH(counts, u32);{_BEGIN}    counts.increment(pid);\n    return 0;\n}}\n"
 COUNT_BPFTRACE = f"{_AIM}{{ @counts[pid] = count(); }}"

@@ -2,8 +2,8 @@
 
     python -m benchmarks.adapters.run_bcc CASE '{"seconds": N, ...}'
 
-Runs beside pandas, with a PYTHONPATH that holds the bcc package alone. BCC_KERNEL_SOURCE and
-KS_HEADER tell bcc where headers are.
+Runs together with pandas, with a PYTHONPATH that contains only the bcc package. BCC_KERNEL_SOURCE
+and KS_HEADER are the location of the headers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _bpf(text: str, load: Load | None = None) -> Any:
 
 
 def start(nonce: int) -> dict[str, Any]:
-    """Attach and say so: the caller's clock runs from before this process began."""
+    """Attach and report it: the caller's clock started before this process."""
     _bpf(programs.START % {"nonce": nonce})
     return {"attached": True}
 
@@ -56,8 +56,8 @@ def events(
 ) -> dict[str, Any]:
     """Every event through a Python callback, then into a DataFrame.
 
-    keep_s: how long after the load's end what waits is still read; a flood fills the kernel's
-    buffer, and reading stops when it is empty. pages: of 4 KiB, that the ring has.
+    keep_s: how long to keep reading after the end of the load; a flood fills the kernel's buffer,
+    and reading stops when it is empty. pages: size of the ring, in pages of 4 KiB.
     """
     import pandas as pd
 
@@ -151,10 +151,10 @@ CASES: dict[str, Any] = {
 
 
 def main() -> None:
-    """Measure the case that the command line names."""
+    """Measure the case named on the command line."""
     case, options = sys.argv[1:]
     print(json.dumps(CASES[case](**json.loads(options))), flush=True)
-    os._exit(0)  # what bcc does at exit is not measured
+    os._exit(0)  # bcc's work at exit is not measured
 
 
 if __name__ == "__main__":

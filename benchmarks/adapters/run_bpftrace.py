@@ -25,7 +25,7 @@ from workloads.bench.load import Load
 
 _ONCE_ATTACHED = 'interval:ms:1 /!@said/ { @said = 1; printf("attached\\n"); }'
 _PATIENCE_S = 20.0
-_MOST_KEYS = "1048576"  # set for the maps alone: it makes them all, at a cost in time
+_MOST_KEYS = "1048576"  # set only for the maps: it allocates them completely, which takes time
 _SETTINGS = {
     "BPFTRACE_PERF_RB_PAGES": "1024",
     "BPFTRACE_NO_CPP_DEMANGLE": "1",
@@ -33,7 +33,7 @@ _SETTINGS = {
 
 
 def start(nonce: int) -> dict[str, Any]:
-    """From starting bpftrace to its first tick, a millisecond after it attached; and to its end."""
+    """From the start of bpftrace to its first tick, 1 ms after it attached; and to its end."""
     begun = time.perf_counter()
     text = programs.START_BPFTRACE % {"nonce": nonce}
     process = started(text + 'interval:ms:1 { printf("attached\\n"); exit(); }')
@@ -91,7 +91,7 @@ def count(events: int) -> dict[str, Any]:
 
 
 def maps(kind: str, counts: list[int]) -> dict[str, Any]:
-    """From the order to end to the DataFrame of a map, for maps of some sizes."""
+    """From the request to end to the DataFrame of a map, for maps of some sizes."""
     found = {}
     for count in counts:
         load = Load(count)
@@ -99,7 +99,7 @@ def maps(kind: str, counts: list[int]) -> dict[str, Any]:
         process = started(text, "-f", "json", BPFTRACE_MAP_KEYS_MAX=_MOST_KEYS)
         wait_attached(process)
         load.run()
-        time.sleep(0.3)  # a signal that comes at once after it attached is lost on it
+        time.sleep(0.3)  # bpftrace ignores a signal directly after it attached
         begun = time.perf_counter()
         table: dict[str, int] = {}
         for line in end(process).splitlines():
@@ -116,7 +116,7 @@ def maps(kind: str, counts: list[int]) -> dict[str, Any]:
 
 
 def saying(text: str) -> str:
-    """Have a script say when it is attached."""
+    """Make a script report when it is attached."""
     return text + _ONCE_ATTACHED
 
 
@@ -141,7 +141,7 @@ def _read(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def wait_attached(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program with `_ONCE_ATTACHED` says so. Raises RuntimeError."""
+    """Wait for the message of `_ONCE_ATTACHED`. Raises RuntimeError."""
     assert process.stdout is not None
     said = b""
     while b"attached\\n" not in said and b"attached\n" not in said:
@@ -154,7 +154,7 @@ def wait_attached(process: subprocess.Popen[bytes]) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> bytes:
-    """Have it end; returns what it says last."""
+    """End it and return its last output."""
     for _ in range(5):  # one in some dozens misses the signal
         process.send_signal(signal.SIGINT)
         try:
@@ -174,7 +174,7 @@ CASES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure the case that the command line names."""
+    """Measure the case named on the command line."""
     case, options = sys.argv[1:]
     sys.stdout.write(json.dumps(CASES[case](**json.loads(options))) + "\n")
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.adapters.run_kernelscope CASE '{"seconds": N, ...}'
 
-A process of its own, as a notebook is: its CPU time and memory are what the notebook would use.
+A separate process, like a notebook: its CPU time and memory are what the notebook would use.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _SHORT_S = 5.0  # a flood that is decoded several times
 def start(nonces: list[int], repeats: int) -> dict[str, Any]:
     """Cell to attached with a live agent: each program new (cold), then again (warm).
 
-    A pause stands before each, as a person's next cell has one at the very least. At once after
-    another (`at_once_s`) a tracepoint has to wait until the kernel has closed the last one.
+    There is a pause before each, as before a person's next cell. Directly after another run
+    (`at_once_s`) a tracepoint has to wait until the kernel has closed the last one.
     """
     first = _attach(programs.START % {"nonce": 1})
     time.sleep(1.0)  # an agent that has been idle has loaded its compiler
@@ -57,7 +57,7 @@ def start(nonces: list[int], repeats: int) -> dict[str, Any]:
     return {**told, "steps": medians}
 
 
-_STEPS = ("compile", "clang", "load", "attach")  # clang is a part of compile, where it was needed
+_STEPS = ("compile", "clang", "load", "attach")  # clang is a part of compile, if it was needed
 
 
 def _attach(
@@ -86,7 +86,7 @@ def extension() -> dict[str, Any]:
 def events(
     size: int, rate: float, seconds: float, output: str = "ring", max_rows: str | None = None
 ) -> dict[str, Any]:
-    """Every event into a DataFrame: how many came, and what each part of the way cost."""
+    """Every event into a DataFrame: how many arrived, and the cost of each step."""
     load = Load(ANY, rate=rate, size=programs.TEXT_BYTES, seconds=seconds)
     agent = default_session().agent
     _settle()
@@ -122,7 +122,7 @@ def events(
 
 
 class _Clock:
-    """CPU time by stretch: this process's own, and the agent's with all of its children."""
+    """CPU time by phase: of this process, and of the agent with all of its children."""
 
     def __init__(self, agent: int) -> None:
         self._pid = agent
@@ -131,18 +131,18 @@ class _Clock:
         self.agent: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End a stretch."""
+        """End a phase."""
         now = self._now()
         self.own[name] = now[0] - self._last[0]
         self.agent[name] = now[1] - self._last[1]
         self._last = now
 
     def total(self) -> float:
-        """All that was spent."""
+        """Return the total."""
         return sum(self.own.values()) + sum(self.agent.values())
 
     def _now(self) -> tuple[float, float]:
-        """The server counts the children that it has waited for; others are looked at."""
+        """Return the agent's CPU time: the server counts ended children; others are read."""
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         over = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
         live = sum(_precise_cpu_s(pid) for pid in (self._pid, *_children(self._pid)))
@@ -160,7 +160,7 @@ def _children(pid: int) -> list[int]:
 
 
 def stream(size: int, seconds: float) -> dict[str, Any]:
-    """A flood whose batches are decoded as they come, whole, and none of them kept."""
+    """A flood whose batches are decoded as they arrive, without loss, and then dropped."""
     load = Load(ANY, size=programs.TEXT_BYTES, seconds=seconds)
     agent = default_session().agent
     _settle()
@@ -175,7 +175,7 @@ def stream(size: int, seconds: float) -> dict[str, Any]:
         stopper = Thread(target=stop_with_the_load)
         load.begin()
         stopper.start()
-        latest: deque[Batch] = deque(maxlen=4)  # more would take the cache from what comes
+        latest: deque[Batch] = deque(maxlen=4)  # more would evict new data from the cache
         for batch in run:
             begun = time.thread_time()
             rows += len(batch.frame())
@@ -185,7 +185,7 @@ def stream(size: int, seconds: float) -> dict[str, Any]:
         clock.lap("all")
     if rows != took["events"]:
         raise RuntimeError(f"{rows} rows of {took['events']:.0f} events")
-    # The same again, with no load beside it and nothing else to do.
+    # The same again, on an idle machine.
     alone = time.process_time()
     again = sum(len(batch.frame()) for _ in range(50) for batch in latest)
     alone = (time.process_time() - alone) / again
@@ -194,7 +194,7 @@ def stream(size: int, seconds: float) -> dict[str, Any]:
 
 
 def unread(size: int, seconds: float, ring: str, read: bool) -> dict[str, Any]:
-    """What the traced program feels while the ring is read, and while nobody reads it."""
+    """The cost for the traced program while the ring is read, and while it is not."""
     load = Load(ANY, size=programs.TEXT_BYTES, seconds=seconds)
     agent = default_session().agent
     _settle()
@@ -244,7 +244,7 @@ def maps(kind: str, counts: list[int]) -> dict[str, Any]:
 
 
 def probes(names: list[str] | None, rounds: int) -> dict[str, Any]:
-    """What each built-in probe costs three loads."""
+    """The cost of each built-in probe for three loads."""
     from benchmarks.suites.overhead import all_probes
 
     _settle()
@@ -252,7 +252,7 @@ def probes(names: list[str] | None, rounds: int) -> dict[str, Any]:
 
 
 def together(counts: list[int]) -> dict[str, Any]:
-    """Some runs at a time, each with a ring: one load's events, seen by all of them."""
+    """Some concurrent runs, each with a ring: all see the events of one load."""
     agent = default_session().agent
     _settle()
     found = {}
@@ -286,7 +286,7 @@ def _started(source: str, load: Load, **options: Any) -> Run:
 
 
 def _settle() -> None:
-    """Start the agent and let it load its compiler, as it does when it is idle."""
+    """Start the agent and let it load its compiler, as it does when idle."""
     kernelscope.run(source=programs.START % {"nonce": 1}, duration="100ms")
     time.sleep(0.5)
 
@@ -305,7 +305,7 @@ CASES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure the case that the command line names."""
+    """Measure the case named on the command line."""
     case, options = sys.argv[1:]
     sys.stdout.write(json.dumps(CASES[case](**json.loads(options))) + "\n")
 

@@ -1,4 +1,4 @@
-"""One measured number, and how a tool is run to get some."""
+"""One measured number, and how to run a tool to get it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_S = 300.0
 
 @dataclass(frozen=True)
 class Figure:
-    """What one tool did in one round: `measure` of `row`; the report says what each measure is."""
+    """One tool's figure in one round: `measure` of `row`; the report explains the measures."""
 
     row: str
     measure: str
@@ -36,14 +36,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Form:
-    """How much is measured: the short form's rows are among the full one's."""
+    """How much to measure: the short form's rows are part of the full one."""
 
     full: bool
     rounds: int
 
 
 def kernelscope(case: str, **options: Any) -> dict[str, Any]:
-    """Run a case of adapters/run_kernelscope.py in a process of its own."""
+    """Run a case of adapters/run_kernelscope.py in a separate process."""
     command = [
         sys.executable,
         "-m",
@@ -55,13 +55,13 @@ def kernelscope(case: str, **options: Any) -> dict[str, Any]:
 
 
 def bcc(case: str, **options: Any) -> dict[str, Any]:
-    """Run a case of adapters/run_bcc.py in a process of its own."""
+    """Run a case of adapters/run_bcc.py in a separate process."""
     command = [sys.executable, "-m", "benchmarks.adapters.run_bcc", case, json.dumps(options)]
     return _json(command, {**os.environ, "PYTHONPATH": os.environ["KS_BCC_PATH"]})
 
 
 def bpftrace(case: str, **options: Any) -> dict[str, Any]:
-    """Run a case of adapters/run_bpftrace.py in a process of its own."""
+    """Run a case of adapters/run_bpftrace.py in a separate process."""
     command = [sys.executable, "-m", "benchmarks.adapters.run_bpftrace", case, json.dumps(options)]
     return _json(command, dict(os.environ))
 
@@ -75,7 +75,7 @@ def _json(command: list[str], environment: dict[str, str], tries: int = 3) -> di
         cwd=ROOT,
         timeout=_LONGEST_S,
     )
-    if done.returncode < 0 and tries > 1:  # somebody's signal
+    if done.returncode < 0 and tries > 1:  # a signal
         return _json(command, environment, tries - 1)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:4])}:\n{done.stderr[-3000:]}")
@@ -85,7 +85,7 @@ def _json(command: list[str], environment: dict[str, str], tries: int = 3) -> di
 
 @contextmanager
 def prepared_bcc() -> Iterator[str]:
-    """Let bcc run beside pandas, with headers; says which: the kernel's own, or a stand-in."""
+    """Let bcc run together with pandas; return which headers it uses."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         alone = Path(folder) / "python"
         alone.mkdir()
@@ -96,7 +96,7 @@ def prepared_bcc() -> Iterator[str]:
             return
         command = [SYSTEM_PYTHON, str(FOLDER / "adapters" / "kernel_headers.py"), f"{folder}/tree"]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
-        first = Path(f"{folder}/tree/include/linux/kconfig.h")  # which bcc puts before each text
+        first = Path(f"{folder}/tree/include/linux/kconfig.h")  # which bcc puts before each program
         name = f'#ifndef KS_HEADER\n#define KS_HEADER "{made.stdout.strip()}"\n#endif\n'
         first.write_text(name + first.read_text())
         os.environ["BCC_KERNEL_SOURCE"] = f"{folder}/tree"

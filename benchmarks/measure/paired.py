@@ -1,7 +1,7 @@
-"""With and without, in turns: each measurement between two of the same thing without.
+"""With and without a probe, in turns: each measurement between two without it.
 
-A busy host makes a virtual machine a third slower for seconds at a time. What was measured a minute
-before says little then; the one right before and the one right after do.
+A busy host makes a virtual machine a third slower for seconds at a time. A measurement from a
+minute ago is then no reference; the ones directly before and after are.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Attached = TypeVar("Attached")
 
 @dataclass(frozen=True)
 class Pair:
-    """What one load took without, the mean of before and after, and with."""
+    """The time of one load without (the mean of before and after) and with."""
 
     without: float
     with_it: float
 
     @property
     def ratio(self) -> float:
-        """How many times as long it took."""
+        """Return how many times as long it took."""
         return self.with_it / self.without
 
     @property
     def added(self) -> float:
-        """How much longer it took."""
+        """Return how much longer it took."""
         return self.with_it - self.without
 
 
@@ -38,9 +38,9 @@ def pairs(
     rounds: int,
     meanwhile: Callable[[Attached], None] = lambda _: None,
 ) -> Iterator[dict[str, Pair]]:
-    """Yield, `rounds` times, a pair of each load that `measure` tells of.
+    """Yield, `rounds` times, a pair for each load that `measure` returns.
 
-    meanwhile: what else is to be done while it is attached, after the measurement.
+    meanwhile: called while it is attached, after the measurement.
     """
     before = measure()
     for _ in range(rounds):

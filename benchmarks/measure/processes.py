@@ -1,4 +1,4 @@
-"""What a process has taken so far, and what it holds: from /proc."""
+"""CPU time and memory of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """Return the seconds of CPU that these processes and their dead children have taken."""
+    """Return the CPU seconds of these processes and their ended children."""
     total = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -20,22 +20,22 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def resident_mib(pids: Iterable[int]) -> float:
-    """Return the memory that these processes hold; what they share is counted more than once."""
+    """Return the memory of these processes; shared memory is counted more than once."""
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
     return sum(pages) * _PAGE / 2**20
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process ever held.
+    """Return the peak memory of this process.
 
-    (getrusage's figure begins with that of the process that started this one.)
+    (getrusage's figure starts with that of the parent process.)
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
 
 
 def below(pid: int) -> Iterator[int]:
-    """Yield the processes that a process has started, and those that these have started."""
+    """Yield the children of a process, and their children."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text().split():
             yield int(child)

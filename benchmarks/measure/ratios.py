@@ -1,4 +1,4 @@
-"""How many times as good: ratios within each round, their mean, and how sure it is."""
+"""How many times as good: ratios within each round, their mean, and its interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio and its 95% interval; low and high are NaN for one round alone."""
+    """A ratio and its 95% interval; low and high are NaN for a single round."""
 
     value: float
     low: float

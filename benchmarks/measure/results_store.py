@@ -20,7 +20,7 @@ PATH = RESULTS / "results.json"
 
 @dataclass(frozen=True)
 class Part:
-    """What one run of a part gave: for each round, its figures."""
+    """The figures of one run of a part, for each round."""
 
     at: str
     full: bool
@@ -30,22 +30,22 @@ class Part:
 
     @property
     def rows(self) -> list[str]:
-        """The rows, as they came."""
+        """Return the rows, in the order of measurement."""
         return list(dict.fromkeys(f.row for figures in self.rounds for f in figures))
 
     def measures(self, row: str | None = None) -> list[str]:
-        """The measures, of one row or of all."""
+        """Return the measures of one row or of all."""
         every = [f for figures in self.rounds for f in figures]
         return list(dict.fromkeys(f.measure for f in every if row in (None, f.row)))
 
     def tools(self, row: str) -> list[str]:
-        """The tools that a row has figures of."""
+        """Return the tools with figures in a row."""
         return list(
             dict.fromkeys(f.tool for figures in self.rounds for f in figures if f.row == row)
         )
 
     def values(self, row: str, measure: str, tool: str) -> list[float]:
-        """One value a round."""
+        """Return one value per round."""
         key = (row, measure, tool)
         return [
             f.value for figures in self.rounds for f in figures if (f.row, f.measure, f.tool) == key
@@ -53,7 +53,7 @@ class Part:
 
 
 def read() -> tuple[dict[str, Any], dict[str, Part]]:
-    """Return the machine, and the parts that there are."""
+    """Return the machine and the stored parts."""
     if not PATH.exists():
         return {}, {}
     data = json.loads(PATH.read_text(encoding="utf-8"))
@@ -69,13 +69,13 @@ def _part(item: dict[str, Any]) -> Part:
 def add(
     name: str, form: Form, headers: str, took_s: float, rounds: Sequence[Sequence[Figure]]
 ) -> None:
-    """Put a part in the place of what an earlier run gave of it."""
+    """Replace a part's earlier results."""
     _, parts = read()
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     parts[name] = Part(at, form.full, headers, round(took_s, 1), tuple(map(tuple, rounds)))
     data = {"machine": machine(), "parts": {key: _plain(part) for key, part in parts.items()}}
     text = json.dumps(data, indent=1)
-    # A figure stands on one line.
+    # One line per figure.
     text = re.sub(r"\[\s+(\"[^\[\]]*?)\s+\]", lambda m: "[" + _one_line(m[1]) + "]", text)
     PATH.write_text(text + "\n", encoding="utf-8")
 

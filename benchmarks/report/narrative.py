@@ -33,7 +33,7 @@ NOTES = {
     " prints JSON, which is parsed. bpftrace's 256-byte events contain 200 bytes of text, its"
     " maximum. Events that a tool does not deliver cost it nothing: compare the CPU time together"
     " with the share delivered and the slow-down of the traced program.",
-    "flood": "Default settings, 40-byte events. `nobody reads`: the run's reader is stopped by a"
+    "flood": "Default settings, 40-byte events. `not read`: the run's reader is stopped by a"
     " signal while the load runs. A full ring rejects events, and counts them; the ring of 256 MiB"
     " takes all of them, and is the equivalent program. `Each batch decoded as it comes` is the CPU"
     " time of both processes during the flood, with a table for each batch; the columns alone are"
@@ -123,10 +123,10 @@ _GOALS = (
 
 
 def _reading_goal(part: Part) -> str:
-    row = "traced program's ns an event in a flood"
+    row = "traced program's ns per event in a flood"
     ours = part.values(row, "ns", "KernelScope, ring of 256 MiB")
     default = part.values(row, "ns", "KernelScope, ring of 16 MiB")
-    unread = part.values(row, "ns", "nobody reads 256 MiB")
+    unread = part.values(row, "ns", "not read, ring of 256 MiB")
     if not (ours and unread and default):
         return ""
     more = median(a / b - 1 for a, b in zip(ours, unread, strict=True))
@@ -292,7 +292,7 @@ _AGAIN = "decode again, in memory used before"
 
 def _each_event(part: Part, row: str) -> dict[str, float]:
     return {
-        name: _middle(part, row, f"ns an event: {name}")
+        name: _middle(part, row, f"ns per event: {name}")
         for name in ("agent", "receive", "decode", _AGAIN)
     }
 
@@ -305,7 +305,7 @@ def _shared_core(flood: Part) -> str:
     """Return what it costs the columns to share a core with the flood."""
     shared, alone = (
         1e3 / _middle(flood, f"of that, the columns{when}", "M events per CPU s")
-        for when in (", beside the flood", " alone")
+        for when in (", during the flood", " alone")
     )
     if math.isnan(shared):
         return ""
@@ -318,7 +318,7 @@ def _shared_core(flood: Part) -> str:
 
 def _rest_of_the_traced(flood: Part, events: Part) -> str:
     """Return the cost for the traced program, compared with bcc."""
-    row = "traced program's ns an event in a flood"
+    row = "traced program's ns per event in a flood"
     small, large = (
         _middle(flood, row, "ns", f"bcc, ring of {size}")
         for size in ("16 MiB", "256 MiB, which takes all")
@@ -327,8 +327,8 @@ def _rest_of_the_traced(flood: Part, events: Part) -> str:
         _middle(flood, row, "ns", name)
         for name in (
             "KernelScope, ring of 16 MiB",
-            "nobody reads 256 MiB",
-            "nobody reads 16 MiB, which are soon full",
+            "not read, ring of 256 MiB",
+            "not read, ring of 16 MiB (soon full)",
         )
     )
     if math.isnan(small):
@@ -354,12 +354,12 @@ def _rest_of_overhead(parts: dict[str, Part]) -> str:
     near = []
     for row in asked.rows:
         ours, floor = (
-            asked.values(row, measure, KERNELSCOPE) for measure in ("BPF ns an event", FLOOR)
+            asked.values(row, measure, KERNELSCOPE) for measure in ("BPF ns per event", FLOOR)
         )
         if ours and floor:
             near.append(f"{row.partition(':')[0]} {median(ours):.0f} of which {median(floor):.0f}")
     alone = {
-        name: median(probes.values(row, "calls: BPF ns an event", KERNELSCOPE) or [float("nan")])
+        name: median(probes.values(row, "calls: BPF ns per event", KERNELSCOPE) or [float("nan")])
         for name, row in (("one", "nothing, at sys_exit"), ("both", _BOTH))
     }
     return (

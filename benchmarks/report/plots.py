@@ -1,4 +1,4 @@
-"""The pictures of RESULTS.md, in colours that the colour-blind tell apart (Okabe and Ito's)."""
+"""The plots of RESULTS.md, in colours that colour-blind readers can distinguish (Okabe, Ito)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOK = {KERNELSCOPE: ("#0072B2", "o"), BCC: ("#E69F00", "s"), BPFTRACE: ("#009E
 
 
 def draw(parts: dict[str, Part], soak: dict[str, Any] | None) -> dict[str, Path]:
-    """Draw what there are figures for; returns the files by section."""
+    """Draw the sections that have figures; return the files by section."""
     FOLDER.mkdir(exist_ok=True)
     mpl.rcParams["svg.hashsalt"] = "benchmarks"
     made: dict[str, Canvas] = {}

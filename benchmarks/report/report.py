@@ -1,4 +1,4 @@
-"""benchmarks/RESULTS.md, made of results.json and soak.json."""
+"""Writes benchmarks/RESULTS.md from results.json and soak.json."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMPARED = (
     "ms to a DataFrame",
     "ms to the end and a DataFrame",
     "ns added to an event",
-    "BPF ns an event",
+    "BPF ns per event",
 )
 
 
@@ -66,7 +66,7 @@ def _section(name: str, part: Part, behind: list[str]) -> str:
 
 
 def _live() -> list[str]:
-    """What was measured in JupyterLab itself, in a browser."""
+    """Return the measurements in JupyterLab itself, in a browser."""
     page, soak = live_latency.kept_table(), live_soak.kept_table()
     return [
         *(["From an event in the kernel to the pixel, in JupyterLab:", page] if page else []),
@@ -102,7 +102,7 @@ def _ratio(part: Part, row: str, measure: str, other: str) -> Ratio | None:
 
 
 def _wide(part: Part) -> str:
-    """A line for each row and tool, a column for each measure; what has other measures apart."""
+    """Return a line for each row and tool; rows with other measures are in tables of their own."""
     tables: dict[tuple[str, ...], list[str]] = {}
     for row in part.rows:
         measures = tuple(part.measures(row))
@@ -128,7 +128,7 @@ def _cell(part: Part, row: str, measure: str, tool: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return three digits, and a share just below 1 as what it is."""
+    """Return three digits, and more for a share just below 1."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.5f}".rstrip("0").rstrip(".") if 0.99 < value < 1 else f"{value:.3g}"
@@ -139,23 +139,23 @@ def _not_ahead(behind: Sequence[str]) -> str:
         return ""
     head = (
         "## Where KernelScope is not ahead\n\nRows whose ratio is below 1, and not by chance alone"
-        " (the interval lies below 1, or there was one round)."
+        " (the interval is below 1, or there was only one round)."
     )
     return head + "\n\n" + "\n".join(behind)
 
 
 def _soak(soak: dict[str, Any]) -> str:
-    """What an hour showed, or what there is of it so far."""
+    """Return the result of the hour, or of the time so far."""
     samples = soak["samples"]
     settled = [each for each in samples if each["s"] >= 300] or samples
     first, last = settled[0], settled[-1]
     end = soak.get("end")
     lines = [
         "## An hour at a moderate rate",
-        f"*Begun {soak['at']} UTC, beside everything else that the machine did meanwhile.*",
-        f"{soak['rate']:,} events a second for {soak['seconds']:,.0f} s, the latest"
-        f" {soak['max_rows']:,} rows kept, every batch looked at as it came: each event carries a"
-        " number, and one that is missing or out of order would be a gap.",
+        f"*Started {soak['at']} UTC, while the machine did other work too.*",
+        f"{soak['rate']:,} events per second for {soak['seconds']:,.0f} s, the latest"
+        f" {soak['max_rows']:,} rows kept, every batch checked as it arrived: each event has a"
+        " number, and a missing or misplaced one would be a gap.",
         "| | at 5 minutes | at the end | most in between |\n|---|---:|---:|---:|",
     ]
     for key, label in (("notebook_mib", "MiB, notebook"), ("agent_mib", "MiB, agent")):

@@ -1,11 +1,11 @@
-"""Does `kernelscope.compare` call what did not change "no change", and find what did?
+"""Does `kernelscope.compare` report only real changes, and find them?
 
     python -m benchmarks.suites.comparison_calibration --pairs 200      # some 8 minutes, as root
 
-A steady load (steady.c) is captured again and again, every second time with its long sleeps, of
-which its p99 is one, made a tenth longer. Neighbours that are alike must be called unchanged,
-neighbours that are not must have a changed p99. Each capture is compared twice: as a histogram
-whose events are taken as independent, and in the blocks of time that reading it at intervals gives.
+A steady load (steady.c) is captured repeatedly, every second time with its long sleeps, which
+determine its p99, a tenth longer. Equal neighbours must be reported as unchanged, different ones
+must have a changed p99. Each capture is compared twice: as a histogram whose events are treated as
+independent, and in blocks of time from reading it at intervals.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WAYS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def main() -> None:
-    """Run it and print what was called how."""
+    """Run it and print the verdicts."""
     asked = _arguments()
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "steady"
@@ -69,11 +69,11 @@ def _arguments() -> argparse.Namespace:
 def _captures(
     load: subprocess.Popen[bytes], asked: argparse.Namespace
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """Capture in turn: as it is, slowed, as it is, ...; one more as it is than slowed."""
+    """Capture in turn: normal, slowed, normal, ...; one more normal than slowed."""
     found: tuple[list[pd.DataFrame], list[pd.DataFrame]] = ([], [])
     for number in range(2 * asked.pairs + 1):
         load.send_signal(signal.SIGUSR1 if number % 2 else signal.SIGUSR2)
-        time.sleep(0.06)  # the longest sleeps that began before end
+        time.sleep(0.06)  # the longest sleeps that started before the end
         tables: Any = kernelscope.run(
             "syscount", duration=asked.duration, interval=asked.interval, pid=load.pid
         )

@@ -2,8 +2,8 @@
 
     python -m benchmarks.suites.live_cost
 
-A real IPython kernel runs `%ebpf live`; this program is its page and counts what comes. A load
-makes open calls at a steady rate, which opensnoop records one by one and syscount counts in a map.
+An IPython kernel runs `%ebpf live`; this program acts as its page and counts messages. A load makes
+open calls at a steady rate, which opensnoop records one by one and syscount counts in a map.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATIENCE_S = 60.0
 _SETTLE_S = 3.0
 _TICK = os.sysconf("SC_CLK_TCK")
 
-# Each event is one openat: as many as are due are made every 5 ms, or one whenever it is due.
+# Each event is one openat: every 5 ms as many as are due, or one whenever it is due.
 LOAD = """
 import os, sys, time
 rate, path = float(sys.argv[1]), b"/dev/null"
@@ -50,7 +50,7 @@ while True:
 
 @dataclass
 class Figures:
-    """What one view did for a while; bytes are those of the pictures alone."""
+    """What one view did during a measurement; bytes count only the pictures."""
 
     probe: str
     view: str
@@ -65,7 +65,7 @@ class Figures:
 
 @contextmanager
 def load(rate: int) -> Iterator[int]:
-    """Make that many events a second; gives the process."""
+    """Make this many events per second; yields the process."""
     command = [sys.executable, "-I", "-S", "-c", LOAD, str(rate)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -80,7 +80,7 @@ def load(rate: int) -> Iterator[int]:
 
 
 class Notebook:
-    """A kernel, and what it sends to its page."""
+    """A kernel, and the messages it sends to its page."""
 
     def __init__(self, folder: Path) -> None:
         self.manager: Any = KernelManager()
@@ -93,7 +93,7 @@ class Notebook:
         self.do("%load_ext kernelscope\nimport kernelscope.ui.live.open")
 
     def do(self, code: str) -> str:
-        """Run a cell; returns what it printed."""
+        """Run a cell and return its output."""
         sent, shown = self.client.execute(code), []
         while True:
             message = self.client.get_iopub_msg(timeout=_PATIENCE_S)
@@ -108,24 +108,24 @@ class Notebook:
                 return "".join(shown)
 
     def pictures(self, seconds: float) -> list[int]:
-        """Return the sizes of the pictures that come in that time."""
+        """Return the sizes of the pictures that arrive in this time."""
         sizes, end = [], time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             try:
                 message = self.client.get_iopub_msg(timeout=left)
-            except Exception:  # queue.Empty: nothing more came
+            except Exception:  # queue.Empty: nothing more arrived
                 break
             if message["msg_type"] == "comm_msg":
                 sizes += [len(buffer) for buffer in message["buffers"]]
         return sizes
 
     def cpu_s(self) -> float:
-        """Return the seconds of CPU that the kernel's process has taken."""
+        """Return the CPU seconds of the kernel's process."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
 
     def resident_mb(self) -> float:
-        """Return how much memory it has."""
+        """Return how much memory it uses."""
         text = Path(f"/proc/{self.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", text)
         return int(found[1]) / 1024 if found else 0.0
@@ -138,7 +138,7 @@ class Notebook:
 
 
 def measure(notebook: Notebook, probe: str, view: str, rate: int, seconds: float) -> Figures:
-    """Look at one view of a load for a while."""
+    """Measure one view of a load."""
     with load(rate) as pid:
         before_mb = notebook.resident_mb()
         notebook.do(f"%ebpf live {probe} --view {view} --pid {pid} -o seen")

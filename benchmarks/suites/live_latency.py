@@ -3,12 +3,11 @@
     python -m benchmarks.suites.live_latency
 
 JupyterLab in a headless Chromium shows `%ebpf live opensnoop --view bars` of a load that opens one
-file at a steady rate. Now and then the load opens a file that it has not opened before, and notes
-CLOCK_MONOTONIC just before. The page looks at every picture that it shows: when there is one more
-line of text than before, it notes the second animation frame after it, when the first has been
-handed to the screen. That is too late by up to one frame (17 ms), never too early. The clocks of
-the page and of the load are set against each other before and after; what is not known of their
-difference is told beside the result.
+file at a steady rate. From time to time the load opens a new file, and notes CLOCK_MONOTONIC just
+before. The page examines every picture that it shows: if it has one more line of text than before,
+the page notes the second animation frame after it, when the first has been passed to the screen.
+That is too late by up to one frame (17 ms), never too early. The clocks of the page and of the load
+are compared before and after; the uncertainty of their difference is shown with the result.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from benchmarks.suites import live_cost
 from tools.browser.jupyter_lab import Lab, opened
 from tools.browser.live_view import events, press, status
 
-# What live_soak.py takes from here: the place of `browser` is known here alone.
+# Used by live_soak.py as well.
 __all__ = ["SIZE", "Page", "events", "load", "opened", "press", "status"]
 
 KEPT = RESULTS / "live_latency.json"
 SOURCE = live_cost.ROOT / "workloads" / "bench" / "opens.c"
 MARKS = 21
 SIZE = {"width": 1000, "height": 1000}
-_BARS = 7  # that are marked before the view is reset: about ten have room
+_BARS = 7  # marks before the view is reset: about ten have room
 _PATIENCE_S = 60.0
 _SETTLE_MS = 3000
 
-# A line of text is a run of rows that have ink where the bars' names stand.
+# A line of text is a run of rows with ink in the column of the bars' names.
 _LOOK = """img => {
     const pen = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
     const lines = () => {
@@ -75,7 +74,7 @@ _LOOK = """img => {
 
 
 class Load:
-    """The load of opens.c, which can be told to open a path."""
+    """The load of opens.c, which opens a path on request."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -91,7 +90,7 @@ class Load:
 
 @contextmanager
 def load(rate: int, folder: Path) -> Iterator[Load]:
-    """Make that many events a second, and marks when told."""
+    """Make this many events per second, and marks on request."""
     program = folder / "opens"
     if not program.exists():
         subprocess.run(["cc", "-O2", "-o", program, SOURCE], check=True)
@@ -106,7 +105,7 @@ def load(rate: int, folder: Path) -> Iterator[Load]:
 
 
 class Page:
-    """A notebook in JupyterLab with live views; what its socket receives is counted."""
+    """A notebook in JupyterLab with live views; the bytes that its socket receives are counted."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
@@ -121,10 +120,12 @@ class Page:
     def _count(self, told: dict[str, Any]) -> None:
         frame = told["response"]
         size = len(frame["payloadData"])
-        self.received += size * 3 // 4 if frame["opcode"] == 2 else size  # binary is told in base64
+        self.received += (
+            size * 3 // 4 if frame["opcode"] == 2 else size
+        )  # binary data arrives as base64
 
     def show(self, cell: int, line: str) -> None:
-        """Put a line into a cell and run it, until its view runs and has settled."""
+        """Put a line into a cell, run it, and wait until its view runs steadily."""
         self.lab.type(cell, line)
         self.lab.run(cell)
         shown = self.lab.output(cell)
@@ -133,7 +134,7 @@ class Page:
         self.lab.page.wait_for_timeout(_SETTLE_MS)
 
     def seen(self) -> Any:
-        """Return what the page noted."""
+        """Return the page's notes."""
         return self.lab.page.evaluate("kernelscopeSeen")
 
     def clock(self) -> tuple[float, float]:
@@ -148,7 +149,7 @@ class Page:
         return ahead, best / 2
 
     def agent(self) -> list[int]:
-        """Return the processes of the agent: all that the kernel has started."""
+        """Return the processes of the agent: all children of the kernel."""
         return list(processes.below(self.pid))
 
 
@@ -162,7 +163,7 @@ def to_pixel(page: Page, cell: int, made: Load, marks: int, ahead_ms: float) -> 
             press(page.lab.output(cell), "reset")
             _until(lambda: page.seen()["lines"] == base, wait)
         known = len(page.seen()["more"])
-        wait(random.uniform(300, 800))  # so that no beat of the frames is met
+        wait(random.uniform(300, 800))  # so that it does not run in step with the frames
         at_ms = made.mark(f"/dev/mark-{number}") / 1e6
         _until(lambda known=known: len(page.seen()["more"]) > known, wait)
         shown_ms, _ = page.seen()["more"][known]
@@ -180,7 +181,7 @@ def _until(holds: Any, wait: Any) -> None:
 
 @dataclass
 class Figures:
-    """What the page of one load showed, and what it cost; CPU is a share of one."""
+    """What the page showed of one load, and its cost; CPU is a share of one CPU."""
 
     asked: int
     events: float
@@ -194,7 +195,7 @@ class Figures:
 
 
 def steady(page: Page, cell: int, seconds: float) -> dict[str, Any]:
-    """Return what a view does when it is left alone for a while."""
+    """Return what an undisturbed view does."""
     shown, agent = page.lab.output(cell), page.agent()
 
     def now() -> list[float]:
@@ -218,7 +219,7 @@ def steady(page: Page, cell: int, seconds: float) -> dict[str, Any]:
 
 
 def measure(page: Page, cell: int, rate: int, marks: int, seconds: float) -> Figures:
-    """Look at one load."""
+    """Measure one load."""
     with load(rate, page.folder) as made:
         page.show(cell, f"%ebpf live opensnoop --view bars --pid {made.process.pid}")
         found = steady(page, cell, seconds)
@@ -252,20 +253,22 @@ def table(found: Sequence[Figures]) -> str:
 
 
 def kept_table() -> str:
-    """Return the figures that were kept last, as Markdown; "" where there are none."""
+    """Return the last stored figures as Markdown, or ""."""
     if not KEPT.exists():
         return ""
     return table([Figures(**each) for each in json.loads(KEPT.read_text())["found"]])
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.suites.live_latency", description=__doc__
     )
     parser.add_argument("--marks", type=int, default=MARKS, help=f"for each rate ({MARKS})")
-    parser.add_argument("--seconds", type=float, default=10, help="left alone, each rate (10)")
-    parser.add_argument("--rate", type=int, action="append", help="this rate only: is not kept")
+    parser.add_argument("--seconds", type=float, default=10, help="undisturbed, for each rate (10)")
+    parser.add_argument(
+        "--rate", type=int, action="append", help="only this rate; the result is not stored"
+    )
     options = parser.parse_args()
     rates = options.rate or live_cost.RATES
     cells = ["%load_ext kernelscope", "import os; print(os.getpid())", *[""] * len(rates)]

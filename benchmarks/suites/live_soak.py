@@ -1,4 +1,4 @@
-"""Ten minutes of a live view at 100,000 events a second: is its memory flat?
+"""Ten minutes of a live view at 100,000 events per second: is its memory flat?
 
     python -m benchmarks.suites.live_soak
 
@@ -26,13 +26,13 @@ from benchmarks.suites.live_latency import events, opened, press, status
 
 KEPT = RESULTS / "live_soak.json"
 EVERY_S = 10.0
-GOAL_MIB = 200  # that the notebook's kernel may grow, once it has loaded its libraries
+GOAL_MIB = 200  # allowed growth of the notebook's kernel, after it has loaded its libraries
 LIBRARIES = "%load_ext kernelscope\nimport kernelscope.tables.collector, kernelscope.ui.live.open"
 VIEW = "heatmap"
 
 
 def sample(page: live_latency.Page, cell: int, begun: float) -> dict[str, float]:
-    """Return what there is now: MiB, seconds, and what the view says."""
+    """Return the current state: MiB, seconds, and the view's status line."""
     shown, agent = page.lab.output(cell), page.agent()
     said = status(shown).inner_text()
     lost = re.search(r"([\d,]+) (lost|LOST)", said)
@@ -52,7 +52,7 @@ def sample(page: live_latency.Page, cell: int, begun: float) -> dict[str, float]
 
 
 def soak(seconds: float, rate: int, out: Path) -> dict[str, Any]:
-    """Run, and return what was seen; it is kept in `out` on the way."""
+    """Run and return the samples; they are written to `out` along the way."""
     found: dict[str, Any] = {"at": time.strftime("%Y-%m-%d"), "rate": rate, "seconds": seconds}
     samples: list[dict[str, float]] = []
     found["samples"] = samples
@@ -78,7 +78,7 @@ def soak(seconds: float, rate: int, out: Path) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Return what was seen as Markdown: every minute, and how much memory came to be held."""
+    """Return the samples as Markdown: one row per minute, and the growth of memory."""
     samples = found["samples"]
     first, last = samples[0], samples[-1]
     took = max(1.0, last["s"] - first["s"])
@@ -97,7 +97,7 @@ def table(found: dict[str, Any]) -> str:
     rate = (last["events"] - first["events"]) / took
     met = "met" if most <= GOAL_MIB else "**missed**"
     said = (
-        f"{rate:,.0f} events a second; the notebook's kernel took {cpu:.0%} of one CPU, and held "
+        f"{rate:,.0f} events per second; the notebook's kernel took {cpu:.0%} of one CPU, and held "
         f"at most {most:.0f} MiB more than before the view; goal ≤ {GOAL_MIB}: {met}."
     )
     return "\n".join([*lines, "", said])
@@ -112,12 +112,12 @@ def _every_minute(samples: list[dict[str, float]]) -> Iterator[dict[str, float]]
 
 
 def kept_table() -> str:
-    """Return what was kept last, as Markdown; "" where there is nothing."""
+    """Return the last stored result as Markdown, or ""."""
     return table(json.loads(KEPT.read_text())) if KEPT.exists() else ""
 
 
 def main() -> None:
-    """Soak, print and keep."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.suites.live_soak")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rate", type=int, default=100_000)

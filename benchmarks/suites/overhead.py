@@ -1,4 +1,4 @@
-"""What tracing costs the traced: three loads under each built-in probe, and under others' tools."""
+"""The cost for traced programs: three loads under each built-in probe, and under other tools."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from kernelscope.probe import catalogue
 from kernelscope.tracing.session import default_session
 from workloads.bench.load import Load
 
-# A system call, a switch, a read from the disk: how many of each.
+# The number of system calls, switches, and reads from the disk.
 LOADS = {"calls": 100_000, "switches": 8_000, "reads": 500}
 FULL_ROUNDS, SHORT_ROUNDS = 5, 3  # of five the extremes are the median's interval of 94%
 _READY_S = 15.0
 
 Attach = Callable[[], AbstractContextManager[Sequence[int]]]
-# Programs that do nothing, at the hooks of built-in probes: what none of them can be below.
+# Programs that do nothing, at the hooks of built-in probes: the lower limit for any probe.
 EMPTY: dict[str, tuple[str, ...]] = {
     "nothing, at sys_exit": ("tp_btf:sys_exit",),
     "nothing, at sys_enter and sys_exit": ("tp_btf:sys_enter", "tp_btf:sys_exit"),
@@ -55,9 +55,9 @@ EMPTY: dict[str, tuple[str, ...]] = {
 
 
 def costs(kinds: Iterable[str] = LOADS) -> dict[str, float]:
-    """Return the CPU time of an event of each load in ns, as things are.
+    """Return the current CPU time per event of each load, in ns.
 
-    The load has a CPU to itself as far as it can be: what else runs there is not in its time.
+    The load has a CPU to itself as far as possible; other tasks there are not in its time.
     """
     return {kind: _run(kind)["load_cpu_s"] / LOADS[kind] * 1e9 for kind in kinds}
 
@@ -67,7 +67,7 @@ def _run(kind: str) -> dict[str, float]:
 
 
 def bpf_ns(pids: Sequence[int], kind: str) -> float:
-    """Return the kernel's own figure: BPF time for an event of a load, in programs of `pids`."""
+    """Return the kernel's own figure: BPF time per event of a load, in programs of `pids`."""
     switch = syscalls.enable_stats()
     try:
         before = _run_time_ns(pids)
@@ -90,7 +90,7 @@ def _run_time_ns(pids: Sequence[int]) -> int:
 
 
 class Felt:
-    """What some loads feel of one thing that is attached, in pairs; and its BPF time.
+    """The slow-down of some loads by one attached tool, in pairs; and its BPF time.
 
     The kernel's statistics cost time themselves: they are off while a load is timed.
     """
@@ -102,7 +102,7 @@ class Felt:
         self.bpf_ns: dict[str, list[float]] = defaultdict(list)
 
     def measure(self, rounds: int = 1) -> None:
-        """Measure some rounds more. Raises what attaching raises."""
+        """Measure some more rounds. Raises the errors of attaching."""
         for found in pairs(partial(costs, self._kinds), self._attach, rounds, self._count):
             for kind, pair in found.items():
                 self.pairs[kind].append(pair)
@@ -145,7 +145,7 @@ def all_probes(names: Sequence[str] | None, rounds: int) -> dict[str, Any]:
     return seen
 
 
-# What a probe cannot do without.
+# Parameters that a probe requires.
 _NEEDED: dict[str, dict[str, str]] = {
     name: {"function": "c:malloc"}
     for name in ("argdist", "funccount", "funclatency", "stackcount", "trace")
@@ -153,10 +153,10 @@ _NEEDED: dict[str, dict[str, str]] = {
 
 
 def probes(form: Form) -> list[Figure]:
-    """Every built-in probe that this machine can run, with all of the machine traced."""
+    """Every built-in probe that this machine can run, tracing the whole machine."""
     rounds = FULL_ROUNDS if form.full else SHORT_ROUNDS
     seen = case("probes", names=None if form.full else list(QUESTIONS)[:4], rounds=rounds)
-    measures = {"ratio": "times as slow", "bpf_ns": "BPF ns an event"}
+    measures = {"ratio": "times as slow", "bpf_ns": "BPF ns per event"}
     return [
         Figure(name, f"{kind}: {measure}", KERNELSCOPE, value)
         for name, found in seen.items()
@@ -167,7 +167,7 @@ def probes(form: Form) -> list[Figure]:
 
 
 def measure(form: Form) -> list[Figure]:
-    """The same question asked by a probe, by bcc's tool and by bpftrace, in turns."""
+    """The same question with a probe, bcc's tool and bpftrace, in turns."""
     try:
         chosen = list(QUESTIONS) if form.full else list(QUESTIONS)[:2]
         rounds = FULL_ROUNDS if form.full else SHORT_ROUNDS
@@ -188,16 +188,16 @@ def _asked(name: str, rounds: int) -> Iterator[Figure]:
         for who in list(seen):
             try:
                 seen[who].measure()
-            except RuntimeError:  # the table has no figure, and the page says why
+            except RuntimeError:  # the table has no figure, and the page explains why
                 del seen[who]
     row = f"{name}: {kind}"
-    # Most of a read's interrupts are not in its own time: what is added is told, not compared.
+    # Most interrupts of a read are not in its own time: the difference is shown, not compared.
     added = "ns added to an event" if kind != "reads" else "ns added to a read's own time"
     for who, felt in seen.items():
         for pair in felt.pairs[kind]:
             yield Figure(row, added, who, pair.added)
         for value in felt.bpf_ns[kind]:
-            yield Figure(row, "BPF ns an event", who, value)
+            yield Figure(row, "BPF ns per event", who, value)
     hooks = [hook.any_of[0] for hook in catalogue.find(name).hooks]
     floor = Felt(_doing_nothing(hooks), [kind])
     floor.measure(rounds)
@@ -205,12 +205,12 @@ def _asked(name: str, rounds: int) -> Iterator[Figure]:
         yield Figure(row, FLOOR, KERNELSCOPE, value)
 
 
-FLOOR = "BPF ns an event: programs that do nothing there"
+FLOOR = "BPF ns per event: programs that do nothing there"
 
 
 @contextmanager
 def _bcc_tool(command: Any) -> Iterator[Sequence[int]]:
-    """Run a tool of the distribution's; raises RuntimeError where it does not attach."""
+    """Run a tool of the distribution. Raises RuntimeError if it does not attach."""
     process = subprocess.Popen(
         [f"/usr/sbin/{command[0]}", *command[1:]],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""How the cost grows with the number of runs and with time; and what a live view takes."""
+"""How the cost grows with the number of runs and with time; and the cost of a live view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DURATIONS_S = (1.0, 2.0, 4.0, 8.0)
 
 
 def measure(form: Form) -> list[Figure]:
-    """Runs at a time, and seconds of a run."""
+    """Concurrent runs, and seconds of a run."""
     together = _TOGETHER if form.full else (1, 8)
     durations = _DURATIONS_S if form.full else (1.0,)
     found = kernelscope("together", counts=list(together))

@@ -1,10 +1,10 @@
-"""A run that goes on for an hour at a moderate rate: is its memory flat, and is every event there?
+"""A run of an hour at a moderate rate: is its memory flat, and does every event arrive?
 
     python -m benchmarks.suites.soak --seconds 3600
 
-Each event carries a number, and the notebook's side looks at every batch as it comes: a number
-that is missing or out of order is counted. The memory of the notebook's process and of the
-agent's is read every ten seconds; results/soak.json is written each time.
+Each event has a number, and the client checks every batch as it arrives: a number that is missing
+or out of order is counted. The memory of the notebook's process and of the agent is read every ten
+seconds; results/soak.json is written each time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KEPT = RESULTS / "soak.json"
 EVERY_S = 10.0
 MAX_ROWS = 1_000_000
 
-# Only the load counts, and it is one thread: its next number needs no lock.
+# Only the load increments the number, in one thread: it needs no lock.
 SOURCE = """
 struct event { u64 at; u64 number; u32 pid; u32 fd; char comm[16]; };
 BPF_RINGBUF_OUTPUT(events, 8);
@@ -55,7 +55,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_write) {
 
 
 class Watch:
-    """Looks at every batch of a run: how many events came, and how many gaps there were."""
+    """Checks every batch of a run: the number of events, and of gaps."""
 
     def __init__(self, run: Run) -> None:
         self.events = self.gaps = 0
@@ -75,12 +75,12 @@ class Watch:
             self.events += len(numbers)
 
     def join(self) -> None:
-        """Wait until the run's last batch has been looked at."""
+        """Wait until the run's last batch has been checked."""
         self._thread.join()
 
 
 def soak(seconds: float, rate: int, out: Path = KEPT) -> dict[str, Any]:
-    """Run, and return what was seen; it is kept in `out` on the way."""
+    """Run and return the samples; they are written to `out` along the way."""
     load = Load(round(seconds * rate), rate=rate)
     found: dict[str, Any] = {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
@@ -103,7 +103,7 @@ def soak(seconds: float, rate: int, out: Path = KEPT) -> dict[str, Any]:
         took = load.wait()
         run.stop()
         frame = run.result(warn=False)
-    assert isinstance(frame, pd.DataFrame)  # one table was asked for
+    assert isinstance(frame, pd.DataFrame)  # one table was requested
     watch.join()
     kept = frame["number"].to_numpy()
     found["end"] = {
@@ -142,7 +142,7 @@ def _keep(found: dict[str, Any], out: Path) -> None:
 
 
 def main() -> None:
-    """Soak, and keep what was seen."""
+    """Run the measurement and store its samples."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.suites.soak")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--rate", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""What is measured in each part: every tool once a round, one after the other."""
+"""The measurements of each part: every tool once per round, one after another."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BARE_S = 0.5
 
 
 def start(form: Form) -> list[Figure]:
-    """From the question to the program attached; and what comes before the first question."""
+    """From the question to the attached program; and the time before the first question."""
     repeats = 3
     loaded = kernelscope("extension")
     ours = kernelscope("start", nonces=[next(_nonces) for _ in range(repeats)], repeats=3)
@@ -43,7 +43,7 @@ def start(form: Form) -> list[Figure]:
         "first cell, 1 s after %load_ext": loaded["first_s"],
         "a new cell (cold)": median(ours["cold_s"]),
         "the cell again (warm)": median(ours["warm_s"]),
-        "the cell again, at once after another": median(ours["at_once_s"]),
+        "the cell again, directly after another": median(ours["at_once_s"]),
     }
     figures = []
     for row, value in rows.items():
@@ -55,7 +55,7 @@ def start(form: Form) -> list[Figure]:
     for row, key in (("a new cell (cold)", "cold"), ("the cell again (warm)", "warm")):
         for step, seconds in ours["steps"][key].items():
             figures.append(Figure(row, f"of which ms: {step}", KERNELSCOPE, seconds * 1e3))
-    whole = "the command, tracing for 1 s: what it takes more"
+    whole = "the command, tracing for 1 s: extra time"
     return [
         *figures,
         Figure(whole, "ms", KERNELSCOPE, _command_s() * 1e3),
@@ -74,7 +74,7 @@ def _bcc_start_s() -> float:
 
 
 def _command_s() -> float:
-    """The command line with a probe whose bytecode is there, and no agent."""
+    """The command line with a probe whose bytecode is cached, and no agent running."""
     command = [sys.executable, "-m", "kernelscope", "run", "syscount", "-d", "1", "--quiet"]
     begun = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
@@ -119,14 +119,14 @@ def _events(row: str, size: int, rate: float) -> list[Figure]:
             parts = {"agent": "agent_s", "receive": "receive_s", "decode": "decode_s"}
             parts["decode again, in memory used before"] = "again_s"
             figures += [
-                Figure(row, f"ns an event: {part}", tool, found[key] / delivered * 1e9)
+                Figure(row, f"ns per event: {part}", tool, found[key] / delivered * 1e9)
                 for part, key in parts.items()
             ]
     return figures
 
 
 def flood(form: Form) -> list[Figure]:
-    """A long flood kept whole; the reading alone; and what the traced program feels of it."""
+    """A long flood without loss; the reading alone; and the slow-down of the traced program."""
     seconds = 30.0 if form.full else 3.0
     found = kernelscope("events", size=40, rate=0, seconds=seconds)
     whole = f"a flood of {seconds:.0f} s, kept whole"
@@ -146,7 +146,7 @@ def flood(form: Form) -> list[Figure]:
     ]
     keys = {
         "the agent's read": "agent_s",
-        "the columns, beside the flood": "beside_s",
+        "the columns, during the flood": "beside_s",
         "the columns alone": "decode_s",
     }
     for name, key in keys.items():
@@ -158,7 +158,7 @@ def flood(form: Form) -> list[Figure]:
     figures.append(Figure(row, "M events per CPU s", KERNELSCOPE, both))
     for limit, ns in _limits().items():
         figures.append(Figure(f"limit: {limit}", "ns for 48 bytes", KERNELSCOPE, ns))
-    row = "traced program's ns an event in a flood"
+    row = "traced program's ns per event in a flood"
     for name, options in _RINGS.items():
         took = kernelscope("unread", size=40, **options)
         figures.append(Figure(row, "ns", name, ns_each(took)))
@@ -171,7 +171,7 @@ def flood(form: Form) -> list[Figure]:
 
 
 def _limits() -> dict[str, float]:
-    """What 48 bytes cost this machine: to be copied, and to be touched for the first time."""
+    """The cost of 48 bytes on this machine: to copy, and to touch for the first time."""
     source, block, count = np.ones(1 << 20, np.uint8), np.empty(1 << 20, np.uint8), 48
     begun = time.thread_time()
     for _ in range(count):
@@ -188,7 +188,7 @@ def _limits() -> dict[str, float]:
 
 
 def _host_ns() -> float:
-    """What a byte costs that the machine's host must give first: the dearest 64 MiB of a GiB.
+    """The cost of a byte that the host must provide first: the most expensive 64 MiB of a GiB.
 
     In huge pages, so that this machine's own faults are few.
     """
@@ -205,12 +205,12 @@ def _host_ns() -> float:
     return slowest / piece * 1e9
 
 
-# 1.0 s at up to 3 M events of 48 bytes: the large ring takes it all, the default one is soon full.
+# 1.0 s at up to 3 M events of 48 bytes: the large ring takes all, the default one is soon full.
 _RINGS = {
     "KernelScope, ring of 16 MiB": {"seconds": 1.0, "ring": "16M", "read": True},
     "KernelScope, ring of 256 MiB": {"seconds": 1.0, "ring": "256M", "read": True},
-    "nobody reads 256 MiB": {"seconds": 1.0, "ring": "256M", "read": False},
-    "nobody reads 16 MiB, which are soon full": {"seconds": 1.0, "ring": "16M", "read": False},
+    "not read, ring of 256 MiB": {"seconds": 1.0, "ring": "256M", "read": False},
+    "not read, ring of 16 MiB (soon full)": {"seconds": 1.0, "ring": "16M", "read": False},
 }
 
 
@@ -243,7 +243,7 @@ def maps(form: Form) -> list[Figure]:
 
 
 def count(form: Form) -> list[Figure]:
-    """What counting in a hash costs each event of the traced program."""
+    """The cost of counting in a hash per event of the traced program."""
     events = 2_000_000 if form.full else 500_000
     bare = ns_each(Load(events).run())
     row, figures = "a count in a hash", []

@@ -1,6 +1,6 @@
-"""Known loads, with a prime number of events each, and what an independent source says of them.
+"""Known loads, with a prime number of events each, and the facts from an independent source.
 
-Each load is a function of its area's module that runs in a process of its own and returns facts as
+Each load is a function of its area's module that runs in a separate process and returns facts as
 plain JSON values; names are unique among all areas. `started` runs one: the process waits until
 `go` and stays, waiting, until the block ends.
 """
@@ -39,13 +39,13 @@ class Load:
         return facts
 
     def settle(self) -> None:
-        """Wait until the process waits for the next word, and so does nothing."""
+        """Wait until the process waits for its next command and is idle."""
         while Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
             time.sleep(0.001)
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """Return the command that runs a load in a process of its own."""
+    """Return the command that runs a load in a separate process."""
     return [sys.executable, "-I", str(FOLDER), name, *arguments]
 
 

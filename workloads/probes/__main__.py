@@ -1,4 +1,4 @@
-"""Run the load that the command line names: when told to, and then wait for the end."""
+"""Run the load named on the command line, on request, and then wait for the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def area_of(load: str) -> str:
 
 
 def main() -> None:
-    """Say "ready"; at the first line run the load and print its facts; end at the second."""
+    """Print "ready"; at the first line run the load and print its facts; end at the second."""
     load = getattr(importlib.import_module(f"workloads.probes.{area_of(sys.argv[1])}"), sys.argv[1])
     print("ready", flush=True)
     if sys.stdin.readline():

@@ -65,7 +65,7 @@ def nested_calls() -> dict[str, Any]:
 
 
 def files_by_libc() -> dict[str, Any]:
-    """12 files opened by libc's open64, 5 that are not there; what each was asked and gave."""
+    """12 files opened by libc's open64, 5 that do not exist; arguments and result of each."""
     asked = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(17):
@@ -102,7 +102,7 @@ def memory_by_libc() -> dict[str, Any]:
     return {"malloc": sizes, "calloc": 1021 * 3001, "realloc": 5_000_011}
 
 
-# Run by the distribution's Python: the one that runs the loads need not have the markers.
+# Run by the distribution's Python: the one that runs the loads may lack the markers.
 PYTHON = "/usr/bin/python3"
 
 FUNCTIONS = """

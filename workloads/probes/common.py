@@ -1,4 +1,4 @@
-"""What several loads use. A load runs isolated, with this folder alone on its path."""
+"""Shared by several loads. A load runs isolated, with only this folder on its path."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def busy_process() -> dict[str, Any]:
 
 
 def _compute(cpu_s: float) -> float:
-    """Compute for that much CPU time; return how much it became."""
+    """Compute for this much CPU time; return the actual time."""
     begun = time.process_time()
     while (spent := time.process_time() - begun) < cpu_s:
         sum(range(1000))
@@ -63,7 +63,7 @@ def woken_by_another() -> dict[str, Any]:
 
 
 def _waits(reader: int) -> dict[str, Any]:
-    """Read byte by byte until the end; the time that this took, and how often it slept."""
+    """Read byte by byte until the end; return the time and the number of sleeps."""
     begun, slept = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     while os.read(reader, 1):
         pass
@@ -93,7 +93,7 @@ def _computing(cpu: int, ready: int, go: int) -> tuple[int, int]:
     os.sched_setaffinity(0, {cpu})
     take_name("ks-three")
     os.close(go)
-    os.read(ready, 1)  # until nobody has the other end: all are there
+    os.read(ready, 1)  # until the other end is closed everywhere: all are ready
     before = _schedstat()
     spent = _compute(0.101)
     after = _schedstat()

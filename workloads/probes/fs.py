@@ -11,7 +11,7 @@ from typing import Any
 
 
 def files_opened() -> dict[str, Any]:
-    """101 opens of one file, 23 of one that is not there, and one each by open's older ways."""
+    """101 opens of one file, 23 of one that does not exist, and one by each older call."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "x" * 200))
         Path(path).touch()

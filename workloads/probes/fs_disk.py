@@ -35,7 +35,7 @@ def ext4_work(folder: str) -> dict[str, Any]:
 
 
 def pages_dirtied(folder: str) -> dict[str, Any]:
-    """Write 1,009 pages of a new file, and have its file system synced."""
+    """Write 1,009 pages of a new file, and sync its file system."""
     fd = os.open(Path(folder, "ks-dirty"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for _ in range(1009):
         os.write(fd, b"x" * PAGE)
@@ -49,7 +49,7 @@ def pages_dirtied(folder: str) -> dict[str, Any]:
 def cached_and_not(path: str) -> dict[str, Any]:
     """Read 211 pages of a file that is not in memory, one by one, and 7 times those 101 that are.
 
-    The file's readahead is switched off, so that each page comes by itself.
+    The file's readahead is off, so that each page is read separately.
     """
     fd = os.open(path, os.O_RDONLY)
     os.fsync(fd)

@@ -59,7 +59,7 @@ def slow_opens(folder: str) -> dict[str, Any]:
 
 
 def _open_leased(path: Path) -> float:
-    """Return how long an open waited, as the one who waited says."""
+    """Return how long an open waited, measured by the waiting process."""
     waits: list[float] = []
 
     def wait() -> None:

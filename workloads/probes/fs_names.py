@@ -21,7 +21,7 @@ def _mount(source: str, target: str, kind: str = "", flags: int = 0) -> int:
 
 
 def mounts_made(folder: str) -> dict[str, Any]:
-    """13 mounts and unmounts of tmpfs, a bind mount, a remount, 5 mounts of what is not there."""
+    """13 mounts and unmounts of tmpfs, a bind mount, a remount, 5 mounts that fail."""
     LIBC.unshare(NEW_NAMESPACE)
     results = [_mount("none", "/", flags=PRIVATE)]
     targets = [f"{folder}/{number}" for number in range(13)]

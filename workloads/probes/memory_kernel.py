@@ -12,7 +12,7 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def _make_group(limit: int) -> Path:
-    """Make a memory cgroup with a limit, of whichever version this machine has."""
+    """Make a memory cgroup with a limit, of the version that this machine has."""
     parent = GROUPS / "memory"
     if not (parent / "cgroup.procs").exists():
         parent = GROUPS
@@ -31,13 +31,13 @@ def _remove_group(group: Path) -> None:
     for _ in range(100):
         try:
             return group.rmdir()
-        except OSError:  # the last one who was in it is still leaving
+        except OSError:  # the last process in it is still leaving
             time.sleep(0.01)
     return None
 
 
 def _oom_kills(group: Path) -> int:
-    """Return how many the group itself has counted."""
+    """Return the group's own count."""
     for name in ("memory.oom_control", "memory.events"):
         if (group / name).exists():
             words = (group / name).read_text().split()
@@ -98,7 +98,7 @@ def limit_reached(folder: str) -> dict[str, Any]:
 
 
 def memory_compacted() -> dict[str, Any]:
-    """Have the kernel compact all memory 3 times."""
+    """Make the kernel compact all memory 3 times."""
     try:
         for _ in range(3):
             Path("/proc/sys/vm/compact_memory").write_text("1")

@@ -15,7 +15,7 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 def connections() -> dict[str, Any]:
-    """17 connections of known bytes over IPv4 and IPv6, 3 refused, and 2 that no route leads to."""
+    """17 connections of known bytes over IPv4 and IPv6, 3 refused, and 2 without a route."""
     refused = []
     for _ in range(3):
         with socket.socket() as vacant:
@@ -33,7 +33,7 @@ def connections() -> dict[str, Any]:
 
 
 def connections_that_wait() -> dict[str, Any]:
-    """19 connections that lie in a listener's queue for 20 ms before it accepts the first."""
+    """19 connections that wait in a listener's queue for 20 ms before it accepts the first."""
     take_name("waiter")
     with socket.socket() as server, contextlib.ExitStack() as stack:
         server.bind((LOOPBACK[socket.AF_INET], 0))
@@ -69,7 +69,7 @@ def round_trips() -> dict[str, Any]:
                 facts["port"] = client.getsockname()[1]
                 accepted.sendall(b"x")
                 _receive(client, 1)
-                client.close()  # first: it gets no packet more while established
+                client.close()  # first: it gets no further packet while established
     return facts
 
 

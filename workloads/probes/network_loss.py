@@ -1,4 +1,4 @@
-"""Known loads that lose packets: a filter that drops all that a socket receives.
+"""Known loads that lose packets: a filter drops everything that a socket receives.
 
 The other end then sends again, as it would after a loss on the way.
 """
@@ -21,7 +21,7 @@ _DROP_ALL = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0))  # BPF
 
 
 def deafen(sock: socket.socket) -> None:
-    """Have the kernel drop all packets that arrive for a socket."""
+    """Make the kernel drop all packets for a socket."""
     program = struct.pack("@HP", 1, ctypes.addressof(_DROP_ALL))
     sock.setsockopt(socket.SOL_SOCKET, ATTACH, program)
 
@@ -38,7 +38,7 @@ def wait_for_loss(sockets: list[socket.socket]) -> None:
 
 
 def lost_packets() -> dict[str, Any]:
-    """7 connections whose data is lost at first, a deaf listener, a deaf client, nobody at all."""
+    """7 connections whose data is lost at first, a deaf listener, a deaf client, no listener."""
     with ExitStack() as stack:
         server = _listener(stack)
         port = server.getsockname()[1]

@@ -21,7 +21,7 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # linux/sockios.h, linux/if.h
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """Return a socket on a port of its own."""
+    """Return a socket on a new port."""
     own = socket.socket(family, socket.SOCK_DGRAM)
     own.bind((HERE[family], 0))
     return own
@@ -56,7 +56,7 @@ def _add(totals: dict[str, dict[str, Any]], sock: socket.socket, what: str, size
 
 
 def datagrams_for_nobody() -> dict[str, Any]:
-    """227 datagrams to ports without a socket, in a network namespace where nothing else is."""
+    """227 datagrams to ports without a socket, in an otherwise empty network namespace."""
     _move_into_an_own_network()
     before = no_ports()
     for number in range(227):
@@ -67,7 +67,7 @@ def datagrams_for_nobody() -> dict[str, Any]:
 
 
 def no_ports() -> tuple[int, int]:
-    """Return how many datagrams came for no socket, over IPv4 and IPv6, as the kernel counts."""
+    """Return the kernel's count of datagrams without a socket, over IPv4 and IPv6."""
     lines = Path("/proc/net/snmp").read_text().splitlines()
     names, values = (line.split() for line in lines if line.startswith("Udp:"))
     v6 = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())
@@ -75,7 +75,7 @@ def no_ports() -> tuple[int, int]:
 
 
 def _move_into_an_own_network() -> None:
-    """Leave the machine's network namespace for a new one, in which there is lo alone."""
+    """Leave the machine's network namespace for a new one that has only lo."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -83,9 +83,9 @@ def _move_into_an_own_network() -> None:
 
 
 def queued_datagrams(rate_bytes: str = "0") -> dict[str, Any]:
-    """229 datagrams through a queue of lo, which is limited to a rate where one is given."""
+    """229 datagrams through a queue of lo, optionally limited to a rate."""
     _move_into_an_own_network()
-    # A limit below lo's MTU: a queue that has room for a whole packet is passed by while empty.
+    # A limit below lo's MTU: a queue with room for a whole packet is bypassed while empty.
     kind = ["bfifo", "limit", "60000"]
     if int(rate_bytes):
         kind = ["tbf", "rate", f"{rate_bytes}bps", "burst", "1600", "limit", "1000000"]
@@ -103,7 +103,7 @@ def queued_datagrams(rate_bytes: str = "0") -> dict[str, Any]:
 
 
 def late_reads() -> dict[str, Any]:
-    """233 datagrams that are read at once but for 7 of them, which wait together for 50 ms."""
+    """233 datagrams that are read at once, except 7 that wait together for 50 ms."""
     with udp() as reader, udp() as caller:
         for number in range(233):
             caller.sendto(b"x" * 101, reader.getsockname())
@@ -130,7 +130,7 @@ def late_stream() -> dict[str, Any]:
 
 
 def datagrams_at_an_interface(address: str = "127.0.0.1", address6: str = "::1") -> dict[str, Any]:
-    """211 datagrams of known bytes over IPv4 and IPv6 to five ports; nobody need listen there."""
+    """211 datagrams of known bytes over IPv4 and IPv6 to five ports, which need no listener."""
     counts: dict[str, list[int]] = {}
     for number in range(211):
         family = FAMILIES[number % 2]

@@ -31,7 +31,7 @@ def in_child(action: Callable[[], object]) -> int:
 
 
 def privileges_needed() -> dict[str, Any]:
-    """47 chroot to /, which root may; 13 sethostname, which nobody may not."""
+    """47 chroot to /, allowed for root; 13 sethostname, not allowed for the user nobody."""
     take_name("ks-caps")
     for _ in range(47):
         os.chroot("/")
@@ -46,7 +46,7 @@ def _refused_names() -> None:
 
 
 def users_changed() -> dict[str, Any]:
-    """17 setresuid to real users of their own; 5 setregid; then 7 setuid refused."""
+    """17 setresuid to different real users; 5 setregid; then 7 setuid refused."""
     take_name("ks-users")
     return {"pid": in_child(_change_users)}
 
@@ -63,7 +63,7 @@ def _change_users() -> None:
 
 
 def privileges_gained() -> dict[str, Any]:
-    """13 starts of a set-user-ID program by nobody; 5 changes back to root; 1 user namespace."""
+    """13 starts of a set-user-ID program by the user nobody; 5 changes to root; 1 namespace."""
     take_name("ks-gains")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -87,7 +87,7 @@ def _back_and_forth() -> None:
 
 
 def _apart() -> int:
-    """Unshare as nobody in a child; return its status, which is 1 where that is allowed."""
+    """Unshare as the user nobody in a child; return its status, 1 if that is allowed."""
     child = os.fork()
     if child == 0:
         os.setresuid(NOBODY, NOBODY, NOBODY)

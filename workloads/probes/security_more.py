@@ -1,4 +1,4 @@
-"""Known loads for the probes of bpf/security: who looks into, listens, loads, runs and connects."""
+"""Known loads for the probes of bpf/security: tracing, listening, loading, running, connecting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMER = (3, 4, 5, 6, 9, 11, 12)  # AF_AX25 to AF_DECnet: a kernel asks for a mo
 
 
 def processes_traced() -> dict[str, Any]:
-    """23 attaches to a child, as "ks-tracer", 7 reads of its memory; 5 of one not there."""
+    """23 attaches to a child, as "ks-tracer", 7 reads of its memory; 5 of one that has ended."""
     take_name("ks-tracer")
     child = os.fork()
     if child == 0:
@@ -55,7 +55,7 @@ def ports_opened() -> dict[str, Any]:
         family, address = (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")
         chosen = (family, address)[number % 2]
         with socket.socket(chosen[0]) as server:
-            if number:  # the first one leaves it to the kernel, which takes all addresses
+            if number:  # the first one leaves the address to the kernel, which uses all addresses
                 server.bind((chosen[1], 0))
             server.listen(number + 1)
             name = server.getsockname()
@@ -110,7 +110,7 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def modules_refused() -> dict[str, Any]:
-    """11 finit_module and 3 init_module of what is no module, 5 delete_module of none."""
+    """11 finit_module and 3 init_module of invalid files, 5 delete_module of none."""
     take_name("ks-modules")
     finit, init, delete = (313, 175, 176) if X86 else (273, 105, 106)
     nothing = os.memfd_create("ks-nothing")
@@ -203,7 +203,7 @@ def connections_tried() -> dict[str, Any]:
     for _ in range(5):
         with socket.socket() as client:
             client.connect_ex(("127.0.0.1", ports[1]))
-    with socket.socket() as client:  # an address for documentation, which nobody has (RFC 5737)
+    with socket.socket() as client:  # an address for documentation, which no host has (RFC 5737)
         client.setblocking(False)
         outside = client.connect_ex(("192.0.2.1", ports[0]))
     return {"ports": ports, "outside": outside == errno.EINPROGRESS}

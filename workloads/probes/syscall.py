@@ -39,7 +39,7 @@ def system_calls_at_once() -> dict[str, Any]:
 
 
 def programs_started() -> dict[str, Any]:
-    """13 programs with arguments of their own, one of them too long a list; 3 not there."""
+    """13 programs with different arguments, one list too long; 3 that do not exist."""
     started = {}
     for number in range(13):
         arguments = ["true", f"number {number}", "", "é" * (900 if number == 12 else 1)]

@@ -14,7 +14,7 @@ C = ctypes.CDLL(None, use_errno=True)
 
 
 def files_asked_about() -> dict[str, Any]:
-    """103 stat of one file, 19 of one that is not there, 1 lstat, 1 statvfs, 1 statx; 1 cut."""
+    """103 stat of one file, 19 of a missing one, 1 lstat, 1 statvfs, 1 statx; 1 cut."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "there")
         path.touch()
