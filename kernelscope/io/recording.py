@@ -30,6 +30,7 @@ from kernelscope.errors import AgentRefusedError, LostEventsWarning, RecordingEr
 from kernelscope.protocol.frames import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
 
 VERSION = 1
+SUFFIX = ".ksr"
 _NAME = b"KernelScope recording "
 _MAGIC = _NAME + b"%d\n" % VERSION
 _BLOCK = struct.Struct("<III")

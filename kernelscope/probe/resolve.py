@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kernelscope.errors import ParameterError
-from kernelscope.probe import call_format, hook_selection
+from kernelscope.probe import call_format, catalogue, hook_selection
 from kernelscope.probe.model import HookSpec, Probe, TableSpec
+from kernelscope.probe.parameters import examples
 from kernelscope.protocol.program import Hook
 
 _CHOSEN = re.compile(r"\{(\w+)(:return)?\}\Z")
@@ -19,6 +20,11 @@ def hooks(probe: Probe, parameters: Mapping[str, Any]) -> tuple[Hook, ...]:
     """Return the hooks of a run. Raises ParameterError where a chosen one has no return."""
     wanted = [spec for spec in probe.hooks if applies(spec.when, parameters)]
     return tuple(hook for spec in wanted for hook in _hooks(spec, parameters))
+
+
+def usual_hooks(probe: Probe) -> tuple[Hook, ...]:
+    """Return the hooks with parameters at their defaults; those without one, at their examples."""
+    return hooks(probe, examples(probe))
 
 
 def _hooks(spec: HookSpec, parameters: Mapping[str, Any]) -> Iterator[Hook]:
@@ -66,3 +72,18 @@ def _has(value: Any, choices: list[str]) -> bool:
     if isinstance(value, call_format.Format):
         return not value.traits.isdisjoint(choices)
     return value in choices
+
+
+def knows_tasks(probe: Probe) -> bool:
+    """Return whether a probe can be restricted to a cgroup or a process tree.
+
+    For that its C must have the task that an event is about.
+    """
+    if probe.filters != "code":
+        return probe.filters == "task"
+    by_task = {"KS_KEEP_TASK"}
+    for part in re.split(r"\n\n(?=\S)", catalogue.prelude()):
+        if by_task & set(re.findall(r"\w+", part)):
+            by_task |= set(re.findall(r"\b(KS_\w+|ks_\w+)\((?=[a-z ,]*\)|struct)", part))
+    words = set(re.findall(r"\w+", probe.source))
+    return bool(by_task & words) and "ks_keep" not in words

@@ -1,10 +1,10 @@
-"""Batches of raw frames, and how they are handed to whoever iterates over a run."""
+"""Batches of raw frames, and how they reach the loops that iterate over a run."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,22 +13,21 @@ from kernelscope.protocol.frames import Frame
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kernelscope.tracing.stream import Stream
-
-_ROOM = 256  # MiB of batches that a slow iteration lets wait; each counts 1 at the least
+_ROOM = 256  # MiB of batches that wait for a slow iteration; each counts at least 1
 
 
 @dataclass(frozen=True)
 class Batch:
     """Some raw records of one table, or one part of a map's reading, as they arrived.
 
-    at_ns: CLOCK_MONOTONIC when the agent read them, 0 where it did not say.
+    table: its name in the result. at_ns: CLOCK_MONOTONIC when the agent read them, 0 where it did
+    not say.
     """
 
     table: str
     at_ns: int
     frames: tuple[Frame, ...]
-    stream: Stream
+    decode: Callable[[tuple[Frame, ...], Collection[str] | None], pd.DataFrame]
 
     @property
     def nbytes(self) -> int:
@@ -38,13 +37,13 @@ class Batch:
     def frame(self, columns: Collection[str] | None = None) -> pd.DataFrame:
         """Decode the batch; the columns are those of the run's result for this table.
 
-        columns: the names, in `probe.Column`, of those that are wanted alone.
+        columns: decode only the `probe.Column`s of these names.
         """
-        return self.stream.decode(self.frames, columns)
+        return self.decode(self.frames, columns)
 
 
 class Feed:
-    """Hands batches to one iteration; a slow one holds the reader back, an ended one does not."""
+    """Passes batches to one iteration; a slow one slows the reader down, an ended one does not."""
 
     def __init__(self, backlog: Iterable[Batch]) -> None:
         self._queue: queue.Queue[Batch | None] = queue.Queue()
@@ -55,7 +54,7 @@ class Feed:
             self._queue.put(batch)
 
     def put(self, batch: Batch | None) -> None:
-        """Hand over a batch when there is room for it; None: there will be no more."""
+        """Pass a batch on when there is room for it; None ends the iteration."""
         for _ in range(_places(batch)):
             while self._bounded and not self._room.acquire(timeout=0.1):
                 pass
@@ -63,11 +62,11 @@ class Feed:
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody still takes batches."""
+        """Whether the iteration still takes batches."""
         return self._open
 
     def unbind(self) -> None:
-        """Take everything from now on, however slow the iteration is."""
+        """Take everything from now on, even if the iteration is slow."""
         self._bounded = False
 
     def close(self) -> None:

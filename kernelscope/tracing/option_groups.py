@@ -16,23 +16,21 @@ from kernelscope.tracing import options
 # Options that mean one table or one program, and so are for one of the probes by its name.
 ONE_BY_ONE = ("table",)
 _NOT_FOR_GROUPS = ("attach", "types")
-_HINT = "several probes in one run take probes' names alone"
 
 
-def probes_of(targets: Sequence[str], found: Sequence[Probe | None]) -> list[Probe]:
-    """Return the probes. Raises ParameterError for a file among them, and for one named twice."""
-    probes = []
-    for target, probe in zip(targets, found, strict=True):
-        if probe is None:
+def distinct(probes: Sequence[Probe]) -> list[Probe]:
+    """Return the probes of a group. Raises ParameterError for none, and for one named twice."""
+    if not probes:
+        raise ParameterError("which probes? The list is empty", name="probe")
+    for number, probe in enumerate(probes):
+        if probe in probes[:number]:
             raise ParameterError(
-                f"{target} cannot run beside others", hint=_HINT, name="probe", value=target
+                f"{probe.name} is named twice",
+                hint="name each probe once",
+                name="probe",
+                value=probe.name,
             )
-        if probe in probes:
-            raise ParameterError(
-                f"{probe.name} is named twice", hint="once is enough", name="probe", value=target
-            )
-        probes.append(probe)
-    return probes
+    return list(probes)
 
 
 def owners(name: str, probes: Iterable[Probe]) -> list[str]:

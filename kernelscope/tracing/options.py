@@ -1,22 +1,19 @@
 """The options of a run: one table that serves %%ebpf, %ebpf, the command line and the Python API.
 
-`checked` converts what any of the four was given and raises ParameterError; `command_line` reads
-lines.
+`ui.parser` reads lines, `split` converts the values that any of the four was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 from kernelscope import converters
 from kernelscope.errors import ParameterError, did_you_mean, suggestion
 from kernelscope.io import suffixes
-from kernelscope.probe import call_format, hook_selection
-from kernelscope.probe.model import Parameter, Probe
-from kernelscope.protocol.program import MAX_FIELDS
+from kernelscope.probe.model import Probe
+from kernelscope.probe.parameters import convert, parameter_value
 from kernelscope.tracing import cgroups
 
 
@@ -89,22 +86,6 @@ OPTIONS: tuple[Option, ...] = (
 FILES = tuple(option.name for option in OPTIONS if option.where == "output" and option.metavar)
 FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "integer": converters.integer,
-    "float": converters.number,
-    "flag": converters.flag,
-    "text": converters.text,
-    "duration": converters.duration,
-    "size": converters.size,
-    "disk": converters.disk,
-    "condition": call_format.condition,
-}
-
-
-def flag_of(parameter: Parameter) -> str:
-    """Return a probe's parameter as a command line names it."""
-    return "--" + parameter.name.replace("_", "-")
-
 
 def offered(where: str) -> list[Option]:
     """Return the options there are in "api", "cli" or "magic"."""
@@ -112,92 +93,54 @@ def offered(where: str) -> list[Option]:
     return [option for option in OPTIONS if option.where in shown[where]]
 
 
-def checked(
-    given: Mapping[str, Any], probe: Probe | None = None, *, where: str = "magic"
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Convert options and parameters: (options by name, the probe's parameters by name).
+@dataclass(frozen=True)
+class Options:
+    """Converted options, split by what they are for.
 
-    A value of None is as if it had not been given. Raises ParameterError naming the option.
+    run: how to trace. output: what becomes of the result. own: the probe's parameters that were
+    given. disks: those of kind "disk" by the names that were given, for the receipt.
+    """
+
+    run: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    disks: Mapping[str, str] = field(default_factory=dict)
+
+
+def split(given: Mapping[str, Any], probe: Probe | None = None, *, where: str = "magic") -> Options:
+    """Convert the options that were given and split them. A value of None counts as not given.
+
+    Raises ParameterError with the option's name.
     """
     options = {option.name: option for option in offered(where)}
     parameters = {p.name: p for p in probe.parameters} if probe else {}
-    found: dict[str, Any] = {}
-    own: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {"run": {}, "output": {}, "own": {}, "disks": {}}
     for name, value in given.items():
         if value is None:
             continue
         if name in parameters:
-            own[name] = parameter_value(parameters[name], value)
+            found["own"][name] = parameter_value(parameters[name], value)
+            if parameters[name].kind == "disk":
+                found["disks"][name] = str(value)
         elif name in options:
-            found[name] = _convert(_label(options[name], where), options[name].convert, value)
+            option = options[name]
+            label = option.name if where == "api" else option.flags[-1]
+            part = found["run" if option.where == "run" else "output"]
+            part[name] = convert(label, option.convert, value)
         else:
             raise _unknown(name, [*parameters, *options], probe)
-    return found, own
+    return Options(**found)
 
 
-def of_output(given: Mapping[str, Any], *, where: str = "magic") -> dict[str, Any]:
-    """Return the options of a line, converted, that say what becomes of its result."""
+def split_output(given: Mapping[str, Any], *, where: str = "magic") -> Mapping[str, Any]:
+    """Return those of the options, converted, that say what becomes of the result."""
     names = {option.name for option in offered(where) if option.where != "run"}
-    return checked({name: given[name] for name in given if name in names}, where=where)[0]
-
-
-def _label(option: Option, where: str) -> str:
-    return option.name if where == "api" else option.flags[-1]
+    return split({name: given[name] for name in given if name in names}, where=where).output
 
 
 def _unknown(name: str, known: Iterable[str], probe: Probe | None) -> ParameterError:
-    whose = probe.name if probe else "a program of your own"
+    whose = probe.name if probe else "custom C"
     matches = did_you_mean(name, list(known))
     return ParameterError(
         f"{whose} has no option {name!r}", hint=suggestion(matches) or None, name=name
-    )
-
-
-def _convert(label: str, convert: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return convert(value)
-    except (ValueError, TypeError, OSError) as error:
-        shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-        raise ParameterError(f"{label} {shown}: {error}", name=label, value=shown) from None
-
-
-def parameter_value(parameter: Parameter, value: Any) -> Any:
-    """Return a parameter's value, converted and within its range. Raises ParameterError."""
-    label = flag_of(parameter)
-    if parameter.kind == "choice":
-        if value not in parameter.choices:
-            raise ParameterError(
-                f"{label} {value}: is none of {', '.join(parameter.choices)}",
-                hint=suggestion(did_you_mean(str(value), parameter.choices)) or None,
-                name=parameter.name,
-                value=str(value),
-            )
-        return value
-    converted = _convert(label, _converter(parameter), value)
-    if parameter.kind in ("integer", "float", "duration", "size"):
-        _check_range(parameter, label, value, converted)
-    return converted
-
-
-def _converter(parameter: Parameter) -> Callable[[Any], Any]:
-    if parameter.kind == "hook":
-        return partial(hook_selection.read, kinds=parameter.hooks)
-    if parameter.kind == "format":
-        return partial(call_format.read, most=int(parameter.maximum or MAX_FIELDS))
-    return _CONVERTERS[parameter.kind]
-
-
-def _check_range(parameter: Parameter, label: str, value: Any, converted: float) -> None:
-    low, high = parameter.minimum, parameter.maximum
-    below = low is not None and converted < low
-    above = high is not None and converted > high
-    if not below and not above and converted != float("inf"):
-        return
-    unit = {"duration": " s", "size": " bytes"}.get(parameter.kind, "")
-    bounds = [f"at least {low:g}{unit}"] if low is not None else []
-    bounds += [f"at most {high:g}{unit}"] if high is not None else []
-    raise ParameterError(
-        f"{label} {value}: must be {' and '.join(bounds) or 'finite'}",
-        name=parameter.name,
-        value=str(value),
     )

@@ -1,10 +1,9 @@
-"""Replays a recording through the decoding that a live run uses.
+"""Replays recordings through the decoding that a live run uses.
 
-Where the environment variable KERNELSCOPE_REPLAY names a folder of recordings (*.ksr), they stand
-in for live runs: a probe's by its name, a cell's by its C text, the second run of either by its
-second recording where there is one. That is how `script/demo` runs the same notebook on a machine
-that refuses BPF. KERNELSCOPE_RECORD names a folder to which every live run adds such a recording. A
-run that was refused (C that does not compile, say) is recorded too: its replay raises the same.
+Where the environment variable KERNELSCOPE_REPLAY names a folder of recordings (*.ksr) when a
+session is created, they replace that session's live runs: a probe's recording is found by the
+probe's name, a cell's by its C text; the second run of either gets its second recording where there
+is one. So `script/demo` runs the same notebook on a machine that does not allow BPF.
 """
 
 from __future__ import annotations
@@ -21,25 +20,22 @@ from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.io import recording
 from kernelscope.protocol.frames import Frame
 from kernelscope.tracing.request import Request
+from kernelscope.tracing.run import Run
 
-FOLDER_VARIABLE = "KERNELSCOPE_REPLAY"
-RECORD_VARIABLE = "KERNELSCOPE_RECORD"
-_SUFFIX = ".ksr"
-_shown: Counter[tuple[Path, str]] = Counter()  # how often each subject was asked for
-_numbering = threading.Lock()
+VARIABLE = "KERNELSCOPE_REPLAY"
 
 
 class Replay:
-    """A recording in the place of an agent's Channel. Raises RecordingError."""
+    """A recording, read as an agent's Channel is. Raises RecordingError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.request = Request.from_json(recording.read_header(path), path)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames up to the recording's whole end.
+        """Yield the frames up to where the recording is whole.
 
-        Raises what the kernel or the compiler said then, where the run was refused.
+        Raises the error of the kernel or the compiler where the run was refused.
         """
         for frame in recording.replay(self.path):
             if frame.type == "error":
@@ -47,146 +43,125 @@ class Replay:
             yield frame
 
     def start(self) -> None:
-        """Do nothing: it has begun."""
+        """Do nothing: it has started."""
 
     def until(self, at_ns: int) -> None:
-        """Do nothing: it is over already."""
+        """Do nothing: it has ended."""
 
     def stop(self) -> None:
-        """Do nothing: it is over already."""
+        """Do nothing: it has ended."""
 
     def snapshot(self) -> None:
-        """Do nothing: what was not read then cannot be read now."""
+        """Do nothing: the maps cannot be read again."""
 
     def close(self) -> None:
-        """Do nothing: the file is closed when its frames end."""
+        """Do nothing: the file is closed after its last frame."""
 
 
 def _refusal(frame: Frame) -> KernelScopeError:
-    """Return a recorded error, with details["recorded"] to tell it from one of this machine."""
-    told = frame.header.get("error")
-    error = from_json(told if isinstance(told, dict) else {})
+    """Return a recorded error; details["recorded"] marks it as not of this machine."""
+    stated = frame.header.get("error")
+    error = from_json(stated if isinstance(stated, dict) else {})
     error.details["recorded"] = True
     return error
 
 
 class PacedReplay(Replay):
-    """A recording that goes on as it did then, or `speed` times as fast. Raises RecordingError."""
+    """A recording that plays at its own pace, or `speed` times as fast. Raises RecordingError."""
 
     def __init__(self, path: Path, speed: float = 1) -> None:
         super().__init__(path)
         self.speed = speed
-        self._over = threading.Event()
-        self._wall_ns = 0  # what is added to the monotonic clock of then for that of the wall
+        self._ended = threading.Event()
+        self._wall_ns = 0  # added to the recorded monotonic clock, it gives the wall clock
         self._first_ns = self._last_ns = 0
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield each frame when its time has come; when stopped, what tells of the whole."""
+        """Yield each frame at its time; after `stop`, only the summary at the end."""
         for frame in super().frames():
             if frame.type == "attached":
                 clock = frame.header["clock"]
                 self._first_ns = self._last_ns = int(clock["monotonic_ns"])
                 self._wall_ns = int(clock["realtime_ns"]) - self._first_ns
-                self._begun = time.monotonic()
+                self._started_at = time.monotonic()
             at_ns = int(frame.header.get("at_ns", 0))
             if at_ns > self._first_ns:
-                due = self._begun + (at_ns - self._first_ns) / 1e9 / self.speed
-                self._over.wait(max(0.0, due - time.monotonic()))
-            if not self._over.is_set():
+                due = self._started_at + (at_ns - self._first_ns) / 1e9 / self.speed
+                self._ended.wait(max(0.0, due - time.monotonic()))
+            if not self._ended.is_set():
                 self._last_ns = max(self._last_ns, at_ns)
-            if not (self._over.is_set() and frame.type in ("batch", "map")):
+            if not (self._ended.is_set() and frame.type in ("batch", "map")):
                 yield frame
-        self._over.set()
+        self._ended.set()
 
     def now_ns(self) -> int:
-        """Return the wall's time of then."""
-        if self._over.is_set():
+        """Return the wall clock of the moment that is being replayed."""
+        if self._ended.is_set():
             return self._wall_ns + self._last_ns
-        gone_ns = int((time.monotonic() - self._begun) * 1e9 * self.speed)
-        return self._wall_ns + self._first_ns + gone_ns
+        passed_ns = int((time.monotonic() - self._started_at) * 1e9 * self.speed)
+        return self._wall_ns + self._first_ns + passed_ns
 
     def stop(self) -> None:
-        """End it with what has been shown."""
-        self._over.set()
+        """End it with what was replayed so far."""
+        self._ended.set()
 
     def close(self) -> None:
         """End it."""
-        self._over.set()
+        self._ended.set()
 
 
 def folder() -> Path | None:
-    """Return the folder whose recordings stand in for live runs; None where runs are live."""
-    name = os.environ.get(FOLDER_VARIABLE)
+    """Return the folder whose recordings replace live runs; None where runs are live."""
+    name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 
 def replaying() -> bool:
-    """Tell whether recordings stand in for live runs (KERNELSCOPE_REPLAY is set).
+    """Return whether recordings replace live runs (KERNELSCOPE_REPLAY is set).
 
-    For notebooks whose load needs privilege that a replay has not.
+    For notebooks whose load needs privilege that a replay does not have.
     """
     return folder() is not None
 
 
-def recorders(asked: Request) -> list[recording.Recorder]:
-    """Start the recordings of a live run: the one it asks for, and KERNELSCOPE_RECORD's.
+class RecordedSource:
+    """The recordings of a folder instead of live runs."""
 
-    Those of the folder are packed and numbered in the order of the runs. Raises RecordingError.
-    """
-    name = os.environ.get(RECORD_VARIABLE)
-    kept = _next_in(Path(name), asked) if name else None
-    header = asked.to_json()
-    made = [] if asked.record is None else [recording.Recorder(asked.record, header)]
-    if kept is not None:
-        made.append(recording.Recorder(kept, header, compress=True))
-    return made
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._replayed: Counter[str] = Counter()  # how often each subject was asked for
+        self._lock = threading.Lock()
 
+    def begin(self, request: Request) -> Run:
+        """Return a run that replays. Raises RecordingError where no recording fits."""
+        replay = self.find(request)
+        return Run(replay, replay.request, recorded=True)
 
-def _next_in(place: Path, asked: Request) -> Path:
-    """Create and return the folder's next file."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with _numbering:
-            path = place / f"{len(list(place.glob(f'*{_SUFFIX}'))) + 1:02}-{asked.name}{_SUFFIX}"
-            path.touch(exist_ok=False)
-    except OSError as error:
-        raise RecordingError(
-            f"cannot record in {place}: {error.strerror}",
-            hint=f"{RECORD_VARIABLE} must name a folder that you may write to",
-            path=str(place),
-        ) from error
-    return path
+    def find(self, request: Request) -> Replay:
+        """Return the recording of a request's probe or C, the next one each time.
 
-
-def stand_in(asked: Request) -> Replay | None:
-    """Return the recording to show in a run's place; None where runs are live.
-
-    A run that was to be recorded leaves its stand-in's file under that name. Raises RecordingError
-    where the folder has none of that probe or C text.
-    """
-    place = folder()
-    if place is None:
-        return None
-    found = [
-        replay
-        for replay in map(Replay, sorted(place.glob(f"*{_SUFFIX}")))
-        if _subject(replay.request) == _subject(asked)
-    ]
-    if not found:
-        what = f"the probe {asked.probe}" if asked.probe else "this C text"
-        raise RecordingError(
-            f"{place} has no recording of {what}",
-            hint=f"without {FOLDER_VARIABLE} in the environment, the kernel is asked",
-            path=str(place),
-        )
-    with _numbering:
-        number = _shown[place, _subject(asked)]
-        _shown[place, _subject(asked)] += 1
-    chosen = found[min(number, len(found) - 1)]
-    if asked.record is not None:
-        shutil.copyfile(chosen.path, asked.record)
-    return chosen
+        A run with --record leaves a copy of the recording in that file. Raises RecordingError.
+        """
+        found = [
+            replay
+            for replay in map(Replay, sorted(self.folder.glob(f"*{recording.SUFFIX}")))
+            if _subject(replay.request) == _subject(request)
+        ]
+        if not found:
+            what = f"the probe {request.probe}" if request.probe else "this C text"
+            raise RecordingError(
+                f"{self.folder} has no recording of {what}",
+                hint=f"unset {VARIABLE} to trace this machine",
+                path=str(self.folder),
+            )
+        with self._lock:
+            number = self._replayed[_subject(request)]
+            self._replayed[_subject(request)] += 1
+        chosen = found[min(number, len(found) - 1)]
+        if request.record is not None:
+            shutil.copyfile(chosen.path, request.record)
+        return chosen
 
 
 def _subject(request: Request) -> str:

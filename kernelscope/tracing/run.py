@@ -6,7 +6,6 @@ import math
 import sys
 import warnings
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
@@ -18,8 +17,8 @@ from kernelscope.tables.results import Tables
 from kernelscope.text import facts_html
 from kernelscope.tracing import losses, receipt, request
 from kernelscope.tracing.batch import Batch
-from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.request import Request
+from kernelscope.tracing.run_handle import RunHandle
 from kernelscope.tracing.stream import Source, Stream
 
 if TYPE_CHECKING:
@@ -27,39 +26,11 @@ if TYPE_CHECKING:
 
     from kernelscope.io.recording import Recorder
 
-_POLL_S = 0.1
 
-
-class Stoppable(ABC):
-    """What goes on until it is stopped: a context manager that stops it at its end."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End it early, with what there is."""
-
-    @abstractmethod
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end and return whether it is over."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Drop it at once."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.stop()
-            self.wait()
-        else:
-            self.close()
-
-
-class Run(Stoppable):
+class Run(RunHandle["pd.DataFrame | Tables"]):
     """One attached program. Iterate it for batches, stop it, read its result.
 
-    A context manager that stops the run at its end. A Run that nobody holds any more is closed.
+    A context manager that stops the run at its end. A Run that is no longer referenced is closed.
     """
 
     def __init__(
@@ -71,10 +42,8 @@ class Run(Stoppable):
         recorded: bool = False,
     ) -> None:
         self.request = asked
-        self.interrupted = False
         self.beside: dict[str, Any] = {}  # of a run in a group: its receipt's "beside"
         self._recorded = recorded
-        self._stopping = False
         self._warned = False
         self._result: pd.DataFrame | Tables | None = None
         self._stream = Stream(source, asked, recorders)
@@ -87,38 +56,29 @@ class Run(Stoppable):
         return self.request.name
 
     @property
-    def state(self) -> str:
-        """One of "starting", "running", "stopping", "done", "failed"."""
-        if self._stream.done.is_set():
-            return "failed" if self._stream.error else "done"
-        if self._stopping:
-            return "stopping"
-        return "running" if self._stream.ready.is_set() else "starting"
+    def streams(self) -> Sequence[Stream]:
+        """The reading side, for what handles one run and several alike."""
+        return (self._stream,)
 
     @property
-    def running(self) -> bool:
-        """Whether the program is still attached, or about to be."""
-        return not self._stream.done.is_set()
+    def title(self) -> str:
+        """The name, for messages."""
+        return self.name
+
+    @property
+    def duration_s(self) -> float:
+        """How long to trace; math.inf until stopped."""
+        return self.request.duration_s
 
     @property
     def stream(self) -> Stream:
-        """The reading side: what a live view is made of."""
+        """The reading side: what a live view reads."""
         return self._stream
-
-    @property
-    def rows(self) -> int:
-        """Records of all tables so far; a map's count once it has been read."""
-        return self._stream.rows
 
     @property
     def lost(self) -> dict[str, int]:
         """What was lost so far, by cause."""
         return self._stream.lost
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds traced: so far, or in all."""
-        return float(self._stream.receipt.get("duration_s", self._stream.elapsed_s))
 
     @property
     def receipt(self) -> dict[str, Any]:
@@ -162,12 +122,6 @@ class Run(Stoppable):
         """Have the run end at that moment of CLOCK_MONOTONIC, whatever its duration was."""
         self._stream.until(at_ns)
 
-    def stop(self) -> None:
-        """End the run early; `result` gives what there is."""
-        if self.running:
-            self._stopping = True
-            self._stream.stop()
-
     def live(self, **options: Any) -> Any:
         """Show the run in a notebook while it traces: `kernelscope.live(run, **options)`."""
         return import_module("kernelscope").live(self, **options)
@@ -176,31 +130,7 @@ class Run(Stoppable):
         """Drop the run at once, without its result."""
         self._finalizer()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds. Return whether it is over."""
-        self._stream.release_feeds()
-        return self._stream.done.wait(timeout)
-
-    def result(
-        self,
-        timeout: float | None = None,
-        *,
-        progress: Progress | None = None,
-        warn: bool = True,
-    ) -> pd.DataFrame | Tables:
-        """Wait for the end and return the result; Ctrl-C ends the run early instead.
-
-        One table gives a DataFrame, several a mapping of them. `attrs["kernelscope"]` of each holds
-        the receipt. Raises the run's error, and TimeoutError after `timeout` seconds. Warns with
-        LostEventsWarning, once, where events were lost.
-        """
-        try:
-            over = self._wait_showing(timeout, progress)
-        except KeyboardInterrupt:
-            self._interrupt()
-            over = True
-        if not over:
-            raise TimeoutError(f"{self.name} still runs after {timeout} s; stop() ends it early")
+    def _read(self, warn: bool) -> pd.DataFrame | Tables:
         if self._stream.error is not None:
             raise self._stream.error
         if self._result is None:
@@ -247,34 +177,6 @@ class Run(Stoppable):
         if not self.running:
             return "result() gives what it found."
         return "peek() reads it now, stop() ends it, result() waits for its end and gives all."
-
-    def _wait_showing(self, timeout: float | None, progress: Progress | None) -> bool:
-        self._stream.release_feeds()
-        if progress is None:
-            return self._stream.done.wait(timeout)
-        stream = self._stream
-        try:
-            while not stream.done.wait(_POLL_S):
-                progress.update(
-                    stream.elapsed_s,
-                    self.request.duration_s,
-                    stream.rows,
-                    sum(stream.lost.values()),
-                    ending=self._stopping,
-                )
-        finally:
-            progress.clear(self.elapsed_s)
-        return True
-
-    def _interrupt(self) -> None:
-        """Stop and wait for what there is; a second Ctrl-C drops it."""
-        self.interrupted = True
-        self.stop()
-        try:
-            self._stream.done.wait()
-        except KeyboardInterrupt:
-            self.close()
-            raise
 
     def _decode(self) -> pd.DataFrame | Tables:
         from kernelscope import accessor  # brings pandas, which a run that goes on can do without

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tables.results import Results
 from kernelscope.tracing import receipt
-from kernelscope.tracing.run import Run, Stoppable
-
-if TYPE_CHECKING:
-    from kernelscope.tracing.progress import Progress
-
-_POLL_S = 0.1
+from kernelscope.tracing.run import Run
+from kernelscope.tracing.run_handle import RunHandle
+from kernelscope.tracing.stream import Stream
 
 
-class Runs(Mapping[str, Run], Stoppable):
+class Runs(Mapping[str, Run], RunHandle[Results]):
     """The runs of several probes by name; their programs were loaded before the first attached.
 
     A context manager that stops them at its end. Each Run can be polled and iterated by itself.
@@ -27,7 +24,6 @@ class Runs(Mapping[str, Run], Stoppable):
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
         self._runs = dict(runs)
-        self.duration_s = min(run.request.duration_s for run in runs.values())
         self._result: Results | None = None
 
     def __getitem__(self, name: str) -> Run:
@@ -40,6 +36,21 @@ class Runs(Mapping[str, Run], Stoppable):
 
     def __len__(self) -> int:
         return len(self._runs)
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The reading side of each run."""
+        return [run.stream for run in self.values()]
+
+    @property
+    def title(self) -> str:
+        """The names, for messages."""
+        return " and ".join(self)
+
+    @property
+    def duration_s(self) -> float:
+        """How long to trace; math.inf until stopped."""
+        return min(run.duration_s for run in self.values())
 
     def begin(self) -> Self:
         """Wait until all are loaded, then attach them. Where one cannot be, none stays.
@@ -64,7 +75,7 @@ class Runs(Mapping[str, Run], Stoppable):
             try:
                 wait(run)
             except KernelScopeError as error:
-                raise named(error, name) from error.__cause__
+                raise with_probe(error, name) from error.__cause__
 
     def _set_end(self) -> None:
         """Have all end at one moment: the duration after the last one began."""
@@ -81,75 +92,21 @@ class Runs(Mapping[str, Run], Stoppable):
             }
 
     @property
-    def running(self) -> bool:
-        """Whether any of them is still attached."""
-        return any(run.running for run in self.values())
-
-    @property
-    def state(self) -> str:
-        """The state of the first that is not over; "failed" or "done" when all are."""
-        states = [run.state for run in self.values()]
-        going = [state for state in states if state not in ("done", "failed")]
-        return (going or [state for state in states if state == "failed"] or ["done"])[0]
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended them."""
-        return any(run.interrupted for run in self.values())
-
-    @property
-    def rows(self) -> int:
-        """Records of all tables of all probes so far."""
-        return sum(run.rows for run in self.values())
-
-    @property
     def lost(self) -> dict[str, dict[str, int]]:
         """What was lost so far, by probe and cause; only probes that lost something."""
         return {name: run.lost for name, run in self.items() if run.lost}
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds traced: so far, or in all."""
-        return max(run.elapsed_s for run in self.values())
 
     @property
     def receipt(self) -> dict[str, Any]:
         """The joint summary; each Run has its own receipt."""
         return receipt.joint({name: run.receipt for name, run in self.items()})
 
-    def stop(self) -> None:
-        """End them early; `result` gives what there is."""
-        for run in self.values():
-            run.stop()
-
     def close(self) -> None:
         """Drop them at once, without their results."""
         for run in self.values():
             run.close()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of all, at most `timeout` seconds. Return whether it is over."""
-        return self._wait(timeout, None)
-
-    def result(
-        self,
-        timeout: float | None = None,
-        *,
-        progress: Progress | None = None,
-        warn: bool = True,
-    ) -> Results:
-        """Wait for the end and return each probe's result by its name; see Run.result.
-
-        Ctrl-C ends all early. Raises the error of the first that failed, with its name.
-        """
-        try:
-            over = self._wait(timeout, progress)
-        except KeyboardInterrupt:
-            self._interrupt()
-            over = True
-        if not over:
-            names = " and ".join(self)
-            raise TimeoutError(f"{names} still run after {timeout} s; stop() ends them early")
+    def _read(self, warn: bool) -> Results:
         if self._result is None:
             self._result = self._results(lambda run: run.result(warn=warn))
         return self._result
@@ -168,34 +125,6 @@ class Runs(Mapping[str, Run], Stoppable):
         receipts = {name: receipt_of(result) for name, result in found.items()}
         return Results(found, receipt.joint(receipts))
 
-    def _wait(self, timeout: float | None, progress: Progress | None) -> bool:
-        left = math.inf if timeout is None else timeout
-        try:
-            while self.running and left > 0:
-                run = next(run for run in self.values() if run.running)
-                run.wait(min(_POLL_S, left))
-                left -= _POLL_S
-                if any(run.state == "failed" for run in self.values()):
-                    self.stop()
-                if progress is not None:
-                    lost = sum(sum(causes.values()) for causes in self.lost.values())
-                    ending = self.state == "stopping"
-                    progress.update(self.elapsed_s, self.duration_s, self.rows, lost, ending=ending)
-        finally:
-            if progress is not None:
-                progress.clear(self.elapsed_s)
-        return not self.running
-
-    def _interrupt(self) -> None:
-        for run in self.values():
-            run.interrupted = True
-        self.stop()
-        try:
-            self._wait(None, None)
-        except KeyboardInterrupt:
-            self.close()
-            raise
-
     def __repr__(self) -> str:
         return "\n".join(repr(run) for run in self.values())
 
@@ -203,8 +132,8 @@ class Runs(Mapping[str, Run], Stoppable):
         return "\n".join(run._repr_html_() for run in self.values())
 
 
-def named(error: KernelScopeError, name: str) -> KernelScopeError:
-    """Return the error with the name of the probe that it is about, where it does not say it."""
+def with_probe(error: KernelScopeError, name: str) -> KernelScopeError:
+    """Return the error with the name of its probe, where the message does not begin with it."""
     if not error.message.startswith(name):
         error.message = f"{name}: {error.message}"
         with suppress(IndexError):

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, overload
 
-from kernelscope.errors import AgentDiedError, KernelScopeError, ParameterError
+from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
-from kernelscope.tables.results import Results, Tables, with_name
-from kernelscope.tracing import option_groups, replay, request
+from kernelscope.tables.results import Results, Tables
+from kernelscope.tracing import build_request, option_groups, options, replay
 from kernelscope.tracing.agent_client import Agent
+from kernelscope.tracing.live_source import LiveSource
+from kernelscope.tracing.plan import Placement, Plan
+from kernelscope.tracing.replay import RecordedSource
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
-from kernelscope.tracing.run_group import Runs, named
-from kernelscope.tracing.stream import Source
+from kernelscope.tracing.run_group import Runs, with_probe
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from kernelscope.protocol.program import Program
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,46 +45,44 @@ def _brief(function: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
+class RunSource(Protocol):
+    """Where a session's runs come from: an agent, or a folder of recordings."""
+
+    def begin(self, request: Request) -> Run:
+        """Start a run, or its replay."""
+
+
 class Session:
     """An agent, started when first needed, and defaults for every run.
 
     defaults: any options of `run` ("duration", "max_rows", "ring", ...). A context manager that
-    ends the agent. Safe to use from several threads.
+    ends the agent. Safe to use from several threads. Where KERNELSCOPE_REPLAY names a folder,
+    the session's runs are replays of its recordings.
     """
 
     def __init__(self, *, agent: Agent | None = None, **defaults: Any) -> None:
         self.defaults = defaults
-        self._agent = agent
-        self._launched: Agent | None = None
-        self._lock = threading.RLock()
+        self._live = LiveSource(agent)
+        folder = replay.folder()
+        self._source: RunSource = self._live if folder is None else RecordedSource(folder)
 
     @property
     def agent(self) -> Agent:
-        """The agent, started now if need be. Raises AgentUnavailableError."""
-        with self._lock:
-            if self._agent is None or not self._agent.alive:
-                self._drop_agent()
-                self._agent = self._expected() or Agent.start()
-            return self._agent
+        """The agent, started now if necessary. Raises AgentUnavailableError."""
+        return self._live.agent
 
     def expect(self, agent: Agent) -> None:
-        """Take an agent that was launched ahead of need; it is greeted when it is needed."""
-        self._launched = agent
-
-    def _expected(self) -> Agent | None:
-        launched, self._launched = self._launched, None
-        if launched is not None:
-            launched.greet()
-        return launched
+        """Use an agent that was launched early; its greeting is awaited when it is needed."""
+        self._live.expect(agent)
 
     @property
     def started(self) -> bool:
-        """Whether the agent runs already."""
-        return self._agent is not None and self._agent.alive
+        """Whether the agent is running."""
+        return self._live.started
 
-    def check(self, hooks: list[str]) -> dict[str, str | None]:
+    def check(self, hooks: Sequence[str]) -> dict[str, str | None]:
         """Return for each hook why this kernel cannot run it, None where it can."""
-        return self.agent.check(hooks)
+        return self._live.check(hooks)
 
     @overload
     def run(self, probe: Several, **options: Any) -> Results: ...
@@ -136,94 +132,66 @@ class Session:
         **options: Any,
     ) -> Run | Runs:
         """Attach and return at once with the Run (of several probes, the Runs); see `run`."""
-        if isinstance(probe, list | tuple):
-            if source is not None:
-                raise ParameterError("several probes run without C of your own", name="source")
-            return self.submit_all(self.requests(probe, options))
-        return self.submit(self.request(probe, source, options))
+        return self.begin(self.plan(probe, options, source=source))
 
-    def request(
+    def plan(
         self,
-        probe: str | Probe | None,
-        source: str | None,
+        probe: str | Probe | Several | None,
         given: Mapping[str, Any],
         *,
+        source: str | None = None,
         name: str = "cell",
         where: str = "api",
-    ) -> Request:
-        """Check everything that can be checked without the agent."""
+        cell_thread: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Plan:
+        """Check everything that can be checked without the agent. Raises ParameterError, ....
+
+        probe: one, or a list of those that run together; or source: C, with a name for it. where:
+        "api", "cli" or "magic", for the options there are and how errors name them. cell_thread,
+        max_bytes: as in Placement.
+        """
         if (probe is None) == (source is None):
             raise ParameterError(
                 "give either a probe's name or source=, the C text of a program",
                 hint="kernelscope.probes() lists the probes",
                 name="probe",
             )
-        options = {**self.defaults, **{k: v for k, v in given.items() if v is not None}}
-        if source is not None:
-            return request.from_source(source, options, name=name, where=where)
-        found = probe if isinstance(probe, Probe) else catalogue.find(str(probe))
-        return request.from_probe(found, options, where=where)
+        wanted = {**self.defaults, **{k: v for k, v in given.items() if v is not None}}
+        if isinstance(probe, list | tuple):
+            placement = Placement(len(probe), cell_thread, max_bytes)
+            return _plan_of_several([_found(each) for each in probe], wanted, where, placement)
+        placement = Placement(None, cell_thread, max_bytes)
+        if probe is None:
+            split = options.split(wanted, where=where)
+            request = build_request.of_source(source or "", split, name=name, placement=placement)
+        else:
+            found = _found(probe)
+            split = options.split(wanted, found, where=where)
+            request = build_request.of_probe(found, split, placement)
+        return Plan((request,), split.output)
 
-    def requests(
-        self, names: Sequence[str | Probe], given: Mapping[str, Any], *, where: str = "api"
-    ) -> list[Request]:
-        """Check everything about several probes that can be checked without the agent."""
-        found = [name if isinstance(name, Probe) else catalogue.find(str(name)) for name in names]
-        probes = option_groups.probes_of([probe.name for probe in found], found)
-        if not probes:
-            raise ParameterError("which probes? The list is empty", name="probe")
-        shares = option_groups.shared_out({**self.defaults, **given}, probes, where=where)
-        asked = []
-        for probe in probes:
-            share = {"duration": max(each.duration_s for each in probes), **shares[probe.name]}
-            try:
-                made = request.from_probe(probe, share, where=where)
-            except KernelScopeError as error:
-                raise named(error, probe.name) from None
-            record = made.record and with_name(made.record, probe.name)
-            program = replace(made.program, hold=True)
-            asked.append(replace(made, record=record, program=program, sharing=len(probes)))
-        return asked
-
-    def submit_all(self, asked: Sequence[Request]) -> Runs:
-        """Start runs that `requests` has checked together, and wait until all are attached."""
+    def begin(self, plan: Plan) -> Run | Runs:
+        """Start what was planned and wait until it is attached."""
+        if not plan.together:
+            return self._source.begin(plan.requests[0]).wait_attached()
         runs: dict[str, Run] = {}
         try:
-            for each in asked:
-                runs[each.name] = self._begun(each)
+            for request in plan.requests:
+                runs[request.name] = self._source.begin(request)
         except BaseException:
             for run in runs.values():
                 run.close()
             raise
         return Runs(runs).begin()
 
-    def submit(self, asked: Request) -> Run:
-        """Start a run that `request` has checked, and wait until it is attached."""
-        return self._begun(asked).wait_attached()
-
-    def _begun(self, asked: Request) -> Run:
-        recorded = replay.stand_in(asked)
-        if recorded is not None:
-            return Run(recorded, recorded.request, recorded=True)
-        channel = self._open(asked.program)
-        try:
-            recorders = replay.recorders(asked)
-        except BaseException:
-            channel.close()
-            raise
-        return Run(channel, asked, recorders=recorders)
-
     def dismiss(self) -> None:
-        """Have the agent end beside what comes next; `close`, or this process's end, waits."""
-        if self._agent is not None:
-            self._agent.dismiss()
+        """Let the agent end in the background; `close`, or this process's end, waits for it."""
+        self._live.dismiss()
 
     def close(self) -> None:
         """End the agent, and with it every run of this session."""
-        with self._lock:
-            self._drop_agent()
-            if self._launched is not None:
-                self._launched.close()
+        self._live.close()
 
     def __enter__(self) -> Self:
         return self
@@ -231,25 +199,33 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, program: Program) -> Source:
+
+def _found(probe: str | Probe) -> Probe:
+    return probe if isinstance(probe, Probe) else catalogue.find(probe)
+
+
+def _plan_of_several(
+    named: Sequence[Probe], given: Mapping[str, Any], where: str, placement: Placement
+) -> Plan:
+    probes = option_groups.distinct(named)
+    shares = option_groups.shared_out(given, probes, where=where)
+    longest = max(probe.duration_s for probe in probes)
+    requests: list[Request] = []
+    output: dict[str, Any] = {}
+    for probe in probes:
         try:
-            return self.agent.run(program)
-        except AgentDiedError:
-            self.close()  # it went away since the last run; a new one serves
-            return self.agent.run(program)
-
-    def _drop_agent(self) -> None:
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
+            split = options.split({"duration": longest, **shares[probe.name]}, probe, where=where)
+            requests.append(build_request.of_probe(probe, split, placement))
+        except KernelScopeError as error:
+            raise with_probe(error, probe.name) from None
+        output = {**output, **split.output}
+    return Plan(tuple(requests), output, together=True)
 
 
-_default = Session()
-
-
+@cache
 def default_session() -> Session:
     """Return the session that the module's functions and the magics share."""
-    return _default
+    return Session()
 
 
 @overload
@@ -268,8 +244,8 @@ def run(
 ) -> pd.DataFrame | Tables | Results:
     """Trace for the duration and return the result; see Session.run."""
     if isinstance(probe, list | tuple):
-        return _default.run(probe, source=source, **options)
-    return _default.run(probe, source=source, **options)
+        return default_session().run(probe, source=source, **options)
+    return default_session().run(probe, source=source, **options)
 
 
 @overload
@@ -288,8 +264,8 @@ def start(
 ) -> Run | Runs:
     """Attach and return at once with the Run or the Runs; see Session.start."""
     if isinstance(probe, list | tuple):
-        return _default.start(probe, source=source, **options)
-    return _default.start(probe, source=source, **options)
+        return default_session().start(probe, source=source, **options)
+    return default_session().start(probe, source=source, **options)
 
 
 @_brief

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelscope.errors import KernelScopeError, RecordingError
@@ -69,6 +70,7 @@ class Stream:
         self.ready = threading.Event()
         self.done = threading.Event()
         self.started_at = 0.0
+        self.interrupted = False  # by Ctrl-C
         self.collector: Collector | None = None
         self._source = source
         self._recorders = recorders
@@ -80,6 +82,7 @@ class Stream:
         self._recent_bytes = 0
         self._feeds: list[Feed] = []
         self._closed = False
+        self._stopping = False
         self._thread = threading.Thread(target=self._read, name="kernelscope-run", daemon=True)
 
     def begin(self) -> None:
@@ -95,8 +98,10 @@ class Stream:
         self._source.until(at_ns)
 
     def stop(self) -> None:
-        """Ask the run to end; what it still has arrives before `done` is set."""
-        self._source.stop()
+        """Ask the run to end; its last data arrives before `done` is set."""
+        if not self.done.is_set():
+            self._stopping = True
+            self._source.stop()
 
     def close(self) -> None:
         """Drop the run at once and forget what it would still send."""
@@ -115,6 +120,20 @@ class Stream:
         """The wall's time in nanoseconds; of a recording that goes on, that of then."""
         source: Any = self._source
         return int(source.now_ns()) if hasattr(source, "now_ns") else time.time_ns()
+
+    @property
+    def state(self) -> str:
+        """One of "starting", "running", "stopping", "done", "failed"."""
+        if self.done.is_set():
+            return "failed" if self.error else "done"
+        if self._stopping:
+            return "stopping"
+        return "running" if self.ready.is_set() else "starting"
+
+    @property
+    def traced_s(self) -> float:
+        """Seconds traced: so far, or in all."""
+        return float(self.receipt.get("duration_s", self.elapsed_s))
 
     @property
     def elapsed_s(self) -> float:
@@ -196,13 +215,6 @@ class Stream:
                 self._feeds.append(feed)
         return iter(feed)
 
-    def decode(
-        self, frames: tuple[Frame, ...], columns: Collection[str] | None = None
-    ) -> pd.DataFrame:
-        """Decode some frames of one table by themselves."""
-        collector = self.collector or self._collector()
-        return collector.decode(self._shown[str(frames[0].header["table"])], frames, columns)
-
     @property
     def names(self) -> list[str]:
         """The tables of the result; of a run that could not be attached, none."""
@@ -213,10 +225,6 @@ class Stream:
         """Return how a table's bytes are read, and what its columns mean."""
         collector = self.collector or self._collector()
         return collector.layout(name), collector.columns(name)
-
-    def shown(self, table: str) -> str:
-        """Return the result's name of a table that has another one in the C."""
-        return self._shown[table]
 
     @property
     def _shown(self) -> dict[str, str]:
@@ -313,6 +321,12 @@ class Stream:
         if frame.type in ("batch", "map") and frame.header["table"] in self._shown:
             self._share(frame)
 
+    def _batch(self, table: str, frames: Sequence[Frame]) -> Batch:
+        assert self.collector is not None  # it is made when the program is attached
+        name = self._shown[table]
+        at_ns = int(frames[-1].header.get("at_ns", 0))
+        return Batch(name, at_ns, tuple(frames), partial(self.collector.decode, name))
+
     def _share(self, frame: Frame) -> None:
         """Make a batch of the frames of one look into a ring, or of a map's reading."""
         table = str(frame.header["table"])
@@ -320,7 +334,7 @@ class Stream:
         if frame.header.get("more") or not frame.header.get("last", True):
             self._parts[table] = frames
             return
-        batch = Batch(table, int(frame.header.get("at_ns", 0)), tuple(frames), self)
+        batch = self._batch(table, frames)
         with self._lock:
             if frame.type == "map":
                 self._readings += 1

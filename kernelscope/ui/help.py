@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.errors import KernelScopeError, ParameterError
-from kernelscope.probe import catalogue
+from kernelscope.probe import catalogue, resolve
 from kernelscope.probe.model import Plot, Probe
+from kernelscope.probe.parameters import flag_of
 from kernelscope.text import shortened
-from kernelscope.tracing import options, request
+from kernelscope.tracing import options
 from kernelscope.ui import listing, parser
 from kernelscope.ui.c_source import c_html, c_in_colour
 from kernelscope.ui.sections import (
@@ -138,7 +139,7 @@ class _Line:
 def hooks_text(probe: Probe, reasons: Mapping[str, str | None], unchecked: str | None) -> str:
     """Return the probe's hooks, the preferred first, and which of them this kernel supports."""
     lines = []
-    for hook in request.from_probe(probe, probe.needed()).program.hooks:
+    for hook in resolve.usual_hooks(probe):
         lines.append(f"  {hook.function}{' (optional)' if hook.optional else ''}")
         used = next((spec for spec in hook.any_of if reasons.get(spec, "") is None), None)
         for spec in hook.any_of:
@@ -152,7 +153,7 @@ def hooks_text(probe: Probe, reasons: Mapping[str, str | None], unchecked: str |
 
 def shown_options(probe: Probe) -> str:
     """Return the options of the probe's example, as they are typed on a line."""
-    flags = {p.name: options.flag_of(p) for p in probe.parameters}
+    flags = {p.name: flag_of(p) for p in probe.parameters}
     flags |= {option.name: option.flags[-1] for option in options.OPTIONS}
     words = []
     for name, value in probe.check.options.items():
@@ -165,7 +166,7 @@ def _unsupported_filters(probe: Probe) -> str:
     """Return which filters the probe does not support; "" if it supports all."""
     if probe.filters == "none":
         return "Filters: --pid, --comm, --uid, --cgroup and --tree are not supported."
-    return "" if request.knows_tasks(probe) else "Filters: --cgroup and --tree are not supported."
+    return "" if resolve.knows_tasks(probe) else "Filters: --cgroup and --tree are not supported."
 
 
 def _example_options(probe: Probe) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from kernelscope.errors import KernelScopeError, ParameterError, did_you_mean, suggestion
+from kernelscope.probe import resolve
 from kernelscope.probe.model import Probe
 from kernelscope.text import help_width, html_table, table
-from kernelscope.tracing import request
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ def of_areas(probes: Iterable[Probe], areas: Sequence[str]) -> list[Probe]:
 
 def probe_specs(probe: Probe) -> list[str]:
     """Return every hook that the probe can use, its parameters at their defaults or examples."""
-    hooks = request.from_probe(probe, probe.needed()).program.hooks
+    hooks = resolve.usual_hooks(probe)
     return [spec for hook in hooks for spec in hook.any_of]
 
 
 def why_not(probe: Probe, reasons: Mapping[str, str | None]) -> str | None:
     """Return why a probe cannot run, given the reason for each hook (None: it can)."""
-    for hook in request.from_probe(probe, probe.needed()).program.hooks:
+    for hook in resolve.usual_hooks(probe):
         refused = [reasons.get(spec) for spec in hook.any_of]
         if not hook.optional and all(refused):
             return refused[0]

@@ -1,6 +1,6 @@
 """Reads the line of a magic or a command: what to run, and the options as text.
 
-`parse` splits a line into probes and options; `options.checked` converts the options. Both raise
+`parse` splits a line into probes and options; `options.split` converts the options. Both raise
 ParameterError, never SystemExit, and print nothing.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from kernelscope.errors import ParameterError, ProbeNotFoundError, did_you_mean, suggestion
 from kernelscope.probe.model import Parameter, Probe
+from kernelscope.probe.parameters import flag_of
 from kernelscope.text import help_width
 from kernelscope.tracing import option_groups, options
 
@@ -24,14 +25,20 @@ from kernelscope.tracing import option_groups, options
 class Parsed:
     """A line, split: what to run, and the options, still as text.
 
-    target: the first probe, file or "-"; None without one. targets: all of them where there are
-    several.
+    targets: the names of probes, or one file or "-". probes: those of these names; none of a file.
     """
 
-    target: str | None
+    targets: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
     given: dict[str, Any] = field(default_factory=dict)
     help: bool = False
-    targets: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> Probe | list[Probe] | None:
+        """What a session runs: one probe, or several together; None where the line has none."""
+        if len(self.probes) > 1:
+            return list(self.probes)
+        return self.probes[0] if self.probes else None
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -92,7 +99,7 @@ def parser(
     if isinstance(probe, Probe):
         group = built.add_argument_group(f"options of {probe.name}")
         for parameter in probe.parameters:
-            _add_parameter(group, parameter, [options.flag_of(parameter)], parameter.name)
+            _add_parameter(group, parameter, [flag_of(parameter)], parameter.name)
     elif probe is not None:
         _add_probes(built, probe)
     else:
@@ -166,11 +173,11 @@ def _add_probes(built: LineParser, probes: Sequence[Probe]) -> None:
     named = {p.name: p for probe in probes for p in probe.parameters}
     for name, parameter in named.items():
         if len(option_groups.owners(name, probes)) > 1:  # parsed, so that the error can list them
-            _add_parameter(built, parameter, [options.flag_of(parameter)], name, hidden=True)
+            _add_parameter(built, parameter, [flag_of(parameter)], name, hidden=True)
 
 
 def _group_flags(parameter: Parameter, probe: Probe, probes: Sequence[Probe]) -> list[str]:
-    flag = options.flag_of(parameter)
+    flag = flag_of(parameter)
     dotted = f"--{probe.name}.{flag.removeprefix('--')}"
     return [dotted] if len(option_groups.owners(parameter.name, probes)) > 1 else [flag, dotted]
 
@@ -219,8 +226,11 @@ def parse(
         raise
     built = common
     rest = list(tokens)
-    if any(probe is not None for probe in probes) or len(probes) > 1:
-        built = _parser_for(targets, probes, where, prog)
+    if len(targets) > 1:
+        _refuse_files(targets, probes)
+    known = [probe for probe in probes if probe is not None]
+    if known:
+        built = _parser_for(known, where, f"{prog} {' '.join(targets)}")
         for target in targets:
             rest.remove(target)
     found, extra = built.parse_known_args(rest)
@@ -228,9 +238,8 @@ def parse(
         raise _unexpected(extra, built)
     given = {name: value for name, value in vars(found).items() if value is not None}
     given.pop("targets", None)
-    several = tuple(targets) if len(targets) > 1 else ()
     asks_help = bool(given.pop("help", False))
-    return Parsed(targets[0] if targets else None, given, asks_help, several)
+    return Parsed(tuple(targets), tuple(known), given, asks_help)
 
 
 def _more_targets(unknown: Sequence[str]) -> list[str]:
@@ -242,13 +251,21 @@ def _more_targets(unknown: Sequence[str]) -> list[str]:
     ]
 
 
-def _parser_for(
-    targets: Sequence[str], probes: Sequence[Probe | None], where: str, prog: str
-) -> LineParser:
+def _refuse_files(targets: Sequence[str], probes: Sequence[Probe | None]) -> None:
+    for target, probe in zip(targets, probes, strict=True):
+        if probe is None:
+            raise ParameterError(
+                f"{target} cannot run together with others",
+                hint="only probes of the catalogue, and .toml files, run together",
+                name="probe",
+                value=target,
+            )
+
+
+def _parser_for(probes: Sequence[Probe], where: str, prog: str) -> LineParser:
     if len(probes) == 1:
-        return parser(probes[0], where=where, prog=f"{prog} {targets[0]}")
-    found = option_groups.probes_of(targets, probes)
-    return parser(found, where=where, prog=f"{prog} {' '.join(targets)}")
+        return parser(probes[0], where=where, prog=prog)
+    return parser(option_groups.distinct(probes), where=where, prog=prog)
 
 
 def _unexpected(extra: Sequence[str], built: LineParser) -> ParameterError:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.builders import requests
 
 from kernelscope.agent.source import prelude_trim
-from kernelscope.probe import catalogue
+from kernelscope.probe import catalogue, resolve
 from kernelscope.probe.model import Probe
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.probe_folder import probe_folder
-from kernelscope.tracing.request import from_probe
 from tools.record import probe_records
 from workloads import probes
 
@@ -95,7 +95,7 @@ def test_every_parameter_is_used(probe: Probe) -> None:
 
 @every_probe
 def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> None:
-    for hook in from_probe(probe, probe.needed()).program.hooks:
+    for hook in resolve.usual_hooks(probe):
         assert re.search(rf"^int {hook.function}\(", probe.source, re.MULTILINE), hook.function
         for spec in hook.any_of:
             hook_spec.parse(spec)
@@ -162,7 +162,7 @@ def test_what_it_costs_was_recorded_with_the_hooks_that_it_has_now(probe: Probe)
     assert measured, f"run script/record-probes {probe.name}"
     specs = {hook for row in rows for hook in row.get("hooks", ())}
     options = {name: value for name, value in probe.check.options.items() if "{" not in str(value)}
-    asked = from_probe(probe, {**probe.needed(), **options}).program.hooks
+    asked = requests.of_probe(probe, {**probe.needed(), **options}).program.hooks
     kinds = {spec.partition(":")[0] for hook in asked for spec in hook.any_of}
     assert {hook.partition(":")[0] for hook in specs} <= kinds
 

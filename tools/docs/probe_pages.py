@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernelscope.probe import catalogue
+from kernelscope.probe import catalogue, resolve
 from kernelscope.probe.model import Column, Parameter, Probe, TableSpec
-from kernelscope.tracing import options, request
+from kernelscope.probe.parameters import flag_of
 from kernelscope.ui import help
 from tools.record import probe_costs, probe_records
 
@@ -220,8 +220,7 @@ def _parameters(probe: Probe) -> str:
     if not probe.parameters:
         return ""
     rows = [
-        (f"`{options.flag_of(p)}`", _kind(p), _bounds(p), _default(p), p.help)
-        for p in probe.parameters
+        (f"`{flag_of(p)}`", _kind(p), _bounds(p), _default(p), p.help) for p in probe.parameters
     ]
     return table(("Option", "Kind", "Range", "Default", "Description"), rows)
 
@@ -255,7 +254,7 @@ def _columns(spec: TableSpec) -> str:
 
 def _hook_list(probe: Probe, seen: Mapping[str, Any]) -> str:
     lines = ["Hooks, in order of preference:\n"]
-    for hook in request.from_probe(probe, probe.needed()).program.hooks:
+    for hook in resolve.usual_hooks(probe):
         specs = " or ".join(f"`{spec}`" for spec in hook.any_of)
         lines.append(f"- `{hook.function}`{' (optional)' if hook.optional else ''}: {specs}")
     taken = {

@@ -20,15 +20,13 @@ from kernelscope.errors import (
     suggestion,
 )
 from kernelscope.probe import catalogue
-from kernelscope.tracing import options
 from kernelscope.ui import commands, messages, parser
 from kernelscope.ui.cli import output
 from kernelscope.ui.commands import CLI
 
 if TYPE_CHECKING:
     from kernelscope.probe.model import Probe
-    from kernelscope.tracing.run_group import Runs
-    from kernelscope.tracing.session import Run
+    from kernelscope.tracing.plan import Plan
 
 _RUN_USAGE = "kernelscope run NAME...|FILE.c|FILE.toml|- [options]"
 _USAGE = """kernelscope: ask the running Linux kernel a question
@@ -106,23 +104,24 @@ def _answer(command: str, words: list[str]) -> int:
 def _run(tokens: list[str]) -> int:
     parsed = parser.parse(tokens, _find, where="cli", prog=CLI.run)
     if parsed.help:
-        return max(_run_help(target) for target in parsed.targets or (parsed.target,))
-    if parsed.target is None:
+        return max(_run_help(target) for target in parsed.targets or (None,))
+    if not parsed.targets:
         raise ParameterError(
             "run what? Give the name of a probe, a C file, or - for standard input",
             hint="kernelscope list shows the probes",
             name="probe",
         )
-    wanted = options.of_output(parsed.given, where="cli")
-    run = _start(parsed)
-    from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import default_session
+
+    plan = _plan(parsed)
+    run = default_session().begin(plan)
+    from kernelscope.tracing.run_group import Runs
     from kernelscope.ui.progress import Progress
 
-    progress = None if wanted.get("quiet") else Progress()
+    progress = None if plan.output.get("quiet") else Progress()
     result = run.result(progress=progress, warn=False)
     default_session().dismiss()
-    failed = output.write(result, wanted)
+    failed = output.write(result, plan.output)
     for each in run.values() if isinstance(run, Runs) else [run]:
         if each.loss is not None:
             print(messages.loss_text(*each.loss), file=sys.stderr)
@@ -130,19 +129,15 @@ def _run(tokens: list[str]) -> int:
     return 130 if run.interrupted else code
 
 
-def _start(parsed: parser.Parsed) -> Run | Runs:
-    """Start what the line names: one probe, several, or the C of a file."""
+def _plan(parsed: parser.Parsed) -> Plan:
+    """Check what the line names: one probe, several, or the C of a file."""
     from kernelscope.tracing.session import default_session
 
     session = default_session()
-    if parsed.targets:
-        return session.submit_all(session.requests(parsed.targets, parsed.given, where="cli"))
-    target = str(parsed.target)
-    probe = _find(target)
-    if probe is not None:
-        return session.submit(session.request(probe, None, parsed.given, where="cli"))
-    source, name = _source(target)
-    return session.submit(session.request(None, source, parsed.given, name=name, where="cli"))
+    if parsed.subject is not None:
+        return session.plan(parsed.subject, parsed.given, where="cli")
+    source, name = _source(parsed.targets[0])
+    return session.plan(None, parsed.given, source=source, name=name, where="cli")
 
 
 def _run_help(target: str | None) -> int:
@@ -165,7 +160,7 @@ def _find(target: str) -> Probe | None:
 
 def _source(target: str) -> tuple[str, str]:
     """Return the C text and a name for it."""
-    from kernelscope.tracing.request import program_name
+    from kernelscope.tracing.build_request import program_name
 
     if target == "-":
         return sys.stdin.read(), "stdin"

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from kernelscope.errors import ParameterError
+from kernelscope.io.recording import SUFFIX
 from kernelscope.plotting.theme import THEMES
 from kernelscope.probe import catalogue
+from kernelscope.probe.model import Probe
 from kernelscope.tracing import option_groups, options
 from kernelscope.tracing.replay import PacedReplay
 from kernelscope.tracing.run import Run
@@ -125,7 +127,7 @@ def live(
     runs = [each for each in names if isinstance(each, Run)]
     if runs:
         return _open_run(session, runs[0], [*names[1:], *given], how)
-    return _open(session, [str(name) for name in names], given, how)
+    return _open(session, [name for name in names if isinstance(name, str)], given, how)
 
 
 def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveView:
@@ -135,8 +137,7 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
     recordings = [token for token in rest if _is_recording(token)]
     rest = [token for token in rest if token not in recordings]
     parsed = command_line.parse(rest, catalogue.find, prog="%ebpf live")
-    names = parsed.targets or ((parsed.target,) if parsed.target else ())
-    wanted = options.of_output(parsed.given)
+    wanted = options.split_output(parsed.given)
     for name in (*options.FILES, "bg"):
         if name in wanted:
             raise ParameterError(
@@ -145,7 +146,7 @@ def from_line(line: str, session: Session, defaults: Mapping[str, Any]) -> LiveV
                 name=name,
             )
     given = {k: v for k, v in parsed.given.items() if k not in ("out", "quiet")}
-    shown = [*recordings, *(str(name) for name in names)]
+    shown: list[str | Probe] = [*recordings, *parsed.probes]
     view = _open(session, shown, given if recordings else {**defaults, **given}, how)
     if "out" in wanted:
         _bind(str(wanted["out"]), view)
@@ -171,7 +172,7 @@ def _open_run(session: Session, run: Run, others: Sequence[object], how: ViewOpt
 
 
 def _open(
-    session: Session, names: Sequence[str], given: dict[str, Any], how: ViewOptions
+    session: Session, names: Sequence[str | Probe], given: dict[str, Any], how: ViewOptions
 ) -> LiveView:
     _require_notebook()
     if not names:
@@ -185,13 +186,12 @@ def _open(
         return _show(tiles, replace(how, rate=min(how.rate, 2)), session, columns=2)
     if any(_is_recording(name) for name in names):
         return _show(_recorded(session, names, given, how), how, session)
-    probes = [catalogue.find(name) for name in names]
-    shares: Mapping[str, Mapping[str, Any]] = {names[0]: given}
-    if len(names) > 1:
-        found = option_groups.probes_of(list(names), probes)
-        shares = option_groups.shared_out(given, found, where="magic")
+    probes = [catalogue.find(name) if isinstance(name, str) else name for name in names]
+    shares: Mapping[str, Mapping[str, Any]] = {probes[0].name: given}
+    if len(probes) > 1:
+        shares = option_groups.shared_out(given, option_groups.distinct(probes), where="magic")
     for probe in probes:  # the cell raises errors in options; a thread could not
-        session.request(probe, None, shares[probe.name], where="magic")
+        session.plan(probe, shares[probe.name], where="magic")
     tracks = [
         Track(Tracer(session, probe.name, shares[probe.name]), how.size, kind=how.kind)
         for probe in probes
@@ -199,12 +199,12 @@ def _open(
     return _show(tracks, how, session)
 
 
-def _is_recording(name: str) -> bool:
-    return name.endswith(".ksr")
+def _is_recording(name: str | Probe) -> TypeGuard[str]:
+    return isinstance(name, str) and name.endswith(SUFFIX)
 
 
 def _recorded(
-    session: Session, names: Sequence[str], given: Mapping[str, Any], how: ViewOptions
+    session: Session, names: Sequence[str | Probe], given: Mapping[str, Any], how: ViewOptions
 ) -> list[Track]:
     """Return the tracks of recordings. Raises ParameterError and RecordingError."""
     wrong = [name for name in names if not _is_recording(name)] or list(given)
@@ -215,7 +215,7 @@ def _recorded(
             name=wrong[0],
         )
     tracks = []
-    for name in names:
+    for name in filter(_is_recording, names):
         open_run = partial(_replay, Path(name), how.speed)
         recorded_name = PacedReplay(Path(name)).request.name
         tracer = Tracer(session, recorded_name, open_run=open_run)

@@ -5,13 +5,13 @@ No widgets. Errors are kept as text, because they happen in threads that cannot 
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
+from kernelscope.tracing.run import Run
 from kernelscope.ui import messages
 from kernelscope.ui.live.counting.counter import RunCounter
 from kernelscope.ui.live.views import View, offered
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.probe.model import Plot, Probe
-    from kernelscope.tracing.run import Run
     from kernelscope.tracing.session import Session
 
 KEPT_BYTES = 64 << 20  # of raw data, for the table of the latest rows and for files
@@ -168,10 +167,10 @@ class Tracer:
         self._follow(run)
 
     def _submit(self) -> Run:
-        request = self.session.request(self.name, None, {"duration": "inf", **self.options})
-        if request.max_rows is None:
-            request = dataclasses.replace(request, max_bytes=KEPT_BYTES)
-        return self.session.submit(request)
+        given = {"duration": "inf", **self.options}
+        run = self.session.begin(self.session.plan(self.name, given, max_bytes=KEPT_BYTES))
+        assert isinstance(run, Run)  # of one probe
+        return run
 
     def _fail(self, number: int, error: Exception) -> None:
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
@@ -13,14 +12,14 @@ from kernelscope.ui import parser
 _OPTIONS = ("duration", "pid", "table", "out", "quiet", *options.FILES)
 
 
-def read(words: Sequence[str]) -> dict[str, Any]:
-    """Return the line's options by name, converted. Raises ParameterError for all others."""
+def read(words: Sequence[str]) -> options.Options:
+    """Return the line's options, converted. Raises ParameterError for all others."""
     parsed = parser.parse(words, catalogue.find, prog="%%bpftrace")
-    if parsed.target is not None:
+    if parsed.targets:
         raise ParameterError(
-            f"unexpected {parsed.target!r}",
+            f"unexpected {parsed.targets[0]!r}",
             hint="the script goes into the cell, below the %%bpftrace line",
-            name=parsed.target,
+            name=parsed.targets[0],
         )
     for name in parsed.given:
         if name not in _OPTIONS:
@@ -29,4 +28,4 @@ def read(words: Sequence[str]) -> dict[str, Any]:
                 hint=f"it takes {', '.join(_OPTIONS)}; a /filter/ goes into the script",
                 name=name,
             )
-    return options.checked(parsed.given)[0]
+    return options.split(parsed.given)

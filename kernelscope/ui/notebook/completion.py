@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
 from kernelscope.probe import catalogue
+from kernelscope.probe.parameters import flag_of
 from kernelscope.protocol import hook_kinds
 from kernelscope.tracing import cgroups, options
 from kernelscope.ui import commands, parser
@@ -76,7 +77,7 @@ def _meant(probes: Sequence[Probe], flag: str) -> tuple[Probe | None, str]:
     for probe in probes:
         if dot and probe.name == name:
             return probe, f"--{own}"
-    having = [p for p in probes if flag in [options.flag_of(own) for own in p.parameters]]
+    having = [p for p in probes if flag in [flag_of(own) for own in p.parameters]]
     return next(iter(having or probes), None), flag
 
 
@@ -111,7 +112,7 @@ def _chosen_hooks(word: str, session: Session) -> list[str]:
 
 def _hook_flags(probe: Probe | None) -> list[str]:
     own = probe.parameters if probe else ()
-    return [options.flag_of(parameter) for parameter in own if parameter.kind == "hook"]
+    return [flag_of(parameter) for parameter in own if parameter.kind == "hook"]
 
 
 def _probe(name: str) -> Probe | None:
@@ -122,7 +123,7 @@ def _probe(name: str) -> Probe | None:
 
 
 def _flags(probe: Probe | None) -> list[str]:
-    own = [options.flag_of(parameter) for parameter in probe.parameters] if probe else []
+    own = [flag_of(parameter) for parameter in probe.parameters] if probe else []
     common = [flag for option in options.offered("magic") for flag in option.flags]
     return [*own, *(flag for flag in common if flag.startswith("--")), "--help"]
 
@@ -130,7 +131,7 @@ def _flags(probe: Probe | None) -> list[str]:
 def _choices(probe: Probe | None, flag: str) -> Sequence[str] | None:
     """Return the values of a flag, None if they are not known."""
     for parameter in probe.parameters if probe else ():
-        if options.flag_of(parameter) == flag and parameter.kind == "choice":
+        if flag_of(parameter) == flag and parameter.kind == "choice":
             return parameter.choices
     if probe is not None and flag == "--table":
         return [table.name for table in probe.tables]

@@ -26,8 +26,9 @@ from kernelscope.ui.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.probe.model import Probe
     from kernelscope.tables.results import Results, Tables
-    from kernelscope.tracing.request import Request
+    from kernelscope.tracing.plan import Plan
 
 _INTRODUCTION = """Ask the running Linux kernel a question; the answer is a DataFrame.
 
@@ -111,22 +112,16 @@ class KernelScope(Magics):
             if command == "run":
                 words = words[1:]
             elif command == "help" and len(words) == 1:
-                return self._help((None,))
+                return self._help(())
             elif command is not None:
                 return _shown(commands.answer(command, words[1:], MAGIC, self.session.check))
         parsed = parser.parse(words, catalogue.find, prog="%ebpf" if cell is None else "%%ebpf")
         if parsed.help:
-            return self._help(parsed.targets or (parsed.target,))
+            return self._help(parsed.probes)
         _check_target(parsed, cell)
         given = self._with_defaults(parsed.given)
-        request: Request | list[Request]
-        if parsed.targets:
-            request = self.session.requests(parsed.targets, given, where="magic")
-        else:
-            request = self.session.request(parsed.target, cell, given, where="magic")
-        wanted = options.of_output(parsed.given)
-        run = self._background if wanted.get("bg") else self._run
-        return run(request, wanted)
+        plan = self.session.plan(parsed.subject, given, source=cell, where="magic")
+        return self._background(plan) if plan.output.get("bg") else self._run(plan)
 
     @cell_magic
     def bpftrace(self, line: str, cell: str) -> Any:
@@ -145,15 +140,16 @@ class KernelScope(Magics):
         from kernelscope.tracing import bpftrace as bpftrace_run
 
         wanted = bpftrace_line.read(parser.split(line))
+        quiet = wanted.output.get("quiet") or not self.progress
         result = bpftrace_run.run(
             cell,
-            duration=wanted.get("duration", bpftrace_run.DURATION_S),
-            pid=wanted.get("pid"),
-            table=wanted.get("table"),
-            progress=None if wanted.get("quiet") or not self.progress else Progress(),
+            duration=wanted.run.get("duration", bpftrace_run.DURATION_S),
+            pid=wanted.run.get("pid"),
+            table=wanted.run.get("table"),
+            progress=None if quiet else Progress(),
             warn=False,
         )
-        self._deliver(wanted, result, [losses.loss(receipt_of(result))])
+        self._deliver(wanted.output, result, [losses.loss(receipt_of(result))])
         return result
 
     @cell_magic
@@ -187,13 +183,10 @@ class KernelScope(Magics):
             print(inspect.cleandoc(KernelScope.probe.__doc__ or ""))
             return None
         python_cell.check_options(parsed.given)
-        wanted = options.of_output(parsed.given)
-        given = {name: value for name, value in parsed.given.items() if name not in wanted}
-        names = parsed.targets or ((parsed.target,) if parsed.target else ())
         cell = python_cell.Cell(self.shell, text)  # type: ignore[arg-type]
         __tracebackhide__ = True  # IPython's mark: an exception's traceback starts in the cell
-        outcome = python_cell.run(self.session, cell, names, given)
-        self._deliver(wanted, outcome.results, [run.loss for run in outcome.runs.values()])
+        outcome = python_cell.run(self.session, cell, parsed.probes, parsed.given)
+        self._deliver(outcome.output, outcome.results, [run.loss for run in outcome.runs.values()])
         if outcome.results.error is not None:
             raise outcome.results.error
         return outcome.results
@@ -208,9 +201,9 @@ class KernelScope(Magics):
         else:
             open.from_line(rest, self.session, self._with_defaults({}))
 
-    def _help(self, targets: Sequence[str | None]) -> None:
-        for target in targets:
-            print(introduction() if target is None else help.probe_help(catalogue.find(target)))
+    def _help(self, probes: Sequence[Probe]) -> None:
+        for text in map(help.probe_help, probes) if probes else [introduction()]:
+            print(text)
 
     def _with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
         configured = {
@@ -222,36 +215,27 @@ class KernelScope(Magics):
             configured["exclude_self"] = True
         return {**configured, **given}
 
-    def _background(
-        self, request: Request | list[Request], wanted: Mapping[str, Any]
-    ) -> Run | Runs:
+    def _background(self, plan: Plan) -> Run | Runs:
         for name in options.FILES:
-            if name in wanted:
+            if name in plan.output:
                 raise ParameterError(
                     f"--{name} cannot be combined with --bg: the result is not available yet",
                     hint="later: kernelscope.save(run.result(), PATH)",
                     name=name,
                 )
-        run = self._submit(request)
-        self._bind(wanted, run)
+        run = self.session.begin(plan)
+        self._bind(plan.output, run)
         return run
 
-    def _submit(self, request: Request | list[Request]) -> Run | Runs:
-        if isinstance(request, list):
-            return self.session.submit_all(request)
-        return self.session.submit(request)
-
-    def _run(
-        self, request: Request | list[Request], wanted: Mapping[str, Any]
-    ) -> pd.DataFrame | Tables | Results:
-        run = self._submit(request)
+    def _run(self, plan: Plan) -> pd.DataFrame | Tables | Results:
+        run = self.session.begin(plan)
         try:
-            shown = self.progress and not wanted.get("quiet")
+            shown = self.progress and not plan.output.get("quiet")
             result = run.result(progress=Progress() if shown else None, warn=False)
         finally:
             run.close()
         runs = list(run.values()) if isinstance(run, Runs) else [run]
-        self._deliver(wanted, result, [each.loss for each in runs])
+        self._deliver(plan.output, result, [each.loss for each in runs])
         for each in runs:
             if each.loss is None and each.rows == 0:
                 print(f"{each.name}: no events in {each.elapsed_s:.1f} s")
@@ -282,17 +266,17 @@ def _shown(answer: object) -> object:
 
 
 def _check_target(parsed: parser.Parsed, cell: str | None) -> None:
-    if cell is None and parsed.target is None:
+    if cell is None and not parsed.targets:
         raise ParameterError(
             "which probe? The line has options but no name",
             hint="%ebpf lists the probes; %ebpf NAME [options] runs one",
             name="probe",
         )
-    if cell is not None and parsed.target is not None:
+    if cell is not None and parsed.targets:
         raise ParameterError(
-            f"%%ebpf runs the C in the cell; {parsed.target} is a probe",
-            hint=f"%ebpf {parsed.target} (one %) runs the probe",
-            name=parsed.target,
+            f"%%ebpf runs the C in the cell; {parsed.targets[0]} is a probe",
+            hint=f"%ebpf {parsed.targets[0]} (one %) runs the probe",
+            name=parsed.targets[0],
         )
 
 

@@ -25,7 +25,7 @@ from kernelscope.probe import catalogue
 from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.tables.results import Results
 from kernelscope.text import facts_html, shortened
-from kernelscope.tracing import request
+from kernelscope.tracing.run_group import Runs
 from kernelscope.ui import listing
 from kernelscope.ui.notebook import cell_summary
 from kernelscope.ui.notebook.cell_summary import Spent
@@ -33,6 +33,8 @@ from kernelscope.ui.notebook.cell_summary import Spent
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from kernelscope.probe.model import Probe
+    from kernelscope.tracing.plan import Plan
     from kernelscope.tracing.request import Request
     from kernelscope.tracing.run import Run
     from kernelscope.tracing.session import Session
@@ -106,21 +108,23 @@ class Cell:
 
 @dataclass
 class Outcome:
-    """The result of a cell, and the finished runs that traced it."""
+    """The result of a cell, the finished runs that traced it, and the options of the output."""
 
     results: CellResults
     runs: Mapping[str, Run]
+    output: Mapping[str, Any]
 
 
-def run(session: Session, cell: Cell, names: Sequence[str], given: Mapping[str, Any]) -> Outcome:
+def run(session: Session, cell: Cell, probes: Sequence[Probe], given: Mapping[str, Any]) -> Outcome:
     """Run the cell under the probes; its exception is in the results.
 
-    names: of probes; without one, those of PROBES that the kernel can run. Raises ParameterError
-    and the error of a probe that cannot run; then the cell does not run either.
+    Without probes, those of PROBES run that the kernel supports. Raises ParameterError and the
+    error of a probe that cannot run; then the cell does not run either.
     """
-    checked = requests(session, names, given)
-    with _named_frames(checked):
-        runs = session.submit_all(checked)
+    plan = plan_for_cell(session, probes, given)
+    with _named_frames(plan.requests):
+        runs = session.begin(plan)
+        assert isinstance(runs, Runs)
         try:
             if runs.interrupted:
                 raise KeyboardInterrupt
@@ -129,7 +133,7 @@ def run(session: Session, cell: Cell, names: Sequence[str], given: Mapping[str, 
             results = runs.result(warn=False)
         finally:
             runs.close()
-    return Outcome(CellResults(results, value, spent, error), runs)
+    return Outcome(CellResults(results, value, spent, error), runs, plan.output)
 
 
 def check_options(given: Mapping[str, Any]) -> None:
@@ -143,16 +147,20 @@ def check_options(given: Mapping[str, Any]) -> None:
             )
 
 
-def requests(session: Session, names: Sequence[str], given: Mapping[str, Any]) -> list[Request]:
+def plan_for_cell(session: Session, probes: Sequence[Probe], given: Mapping[str, Any]) -> Plan:
     """Check the probes and their options, and restrict them to this thread during the cell."""
-    wanted = names or _supported(session)
-    checked = session.requests(wanted, {**given, "duration": "inf"}, where="magic")
-    return [request.of_cell(each, threading.get_native_id()) for each in checked]
+    return session.plan(
+        list(probes) or _supported(session),
+        {**given, "duration": "inf"},
+        where="magic",
+        cell_thread=threading.get_native_id(),
+    )
 
 
-def _supported(session: Session) -> list[str]:
+def _supported(session: Session) -> list[Probe]:
     probes = [catalogue.find(name) for name in PROBES]
-    return [entry.name for entry in listing.listing(probes, session.check) if not entry.why_not]
+    listed = listing.listing(probes, session.check)
+    return [probe for probe, entry in zip(probes, listed, strict=True) if not entry.why_not]
 
 
 def _observed(cell: Cell) -> tuple[Any, BaseException | None, Spent]:

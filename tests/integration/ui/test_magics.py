@@ -86,18 +86,18 @@ def reader() -> Iterator[Reader]:
 @contextmanager
 def once_attached(session: Session, action: Any) -> Iterator[None]:
     """Do something a moment after the next run of the session is attached."""
-    submit = session.submit
+    begin = session.begin
 
-    def submit_then_act(asked: Any) -> Any:
-        run = submit(asked)
+    def begin_then_act(plan: Any) -> Any:
+        run = begin(plan)
         threading.Thread(target=action).start()
         return run
 
-    session.submit = submit_then_act  # type: ignore[method-assign]
+    session.begin = begin_then_act  # type: ignore[method-assign]
     try:
         yield
     finally:
-        session.submit = submit  # type: ignore[method-assign]
+        session.begin = begin  # type: ignore[method-assign]
 
 
 # The two reads more are the reader's waits for a word: the one that it was in when it was told to

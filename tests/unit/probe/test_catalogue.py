@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from unit.builders import requests
 
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
 from kernelscope.probe import catalogue, loader
-from kernelscope.tracing import request
 from kernelscope.ui import help
 from kernelscope.ui.parser import parser
 
@@ -152,7 +152,7 @@ def test_a_probe_of_ones_own_is_found_by_its_file_and_then_by_its_name(tmp_path:
     assert (probe.area, probe.description, probe.source) == ("own", "Mine", "int x;")
     assert catalogue.find("my_own_probe") is probe
     assert "my_own_probe" not in catalogue.names()
-    assert request.from_probe(probe, {"duration": 1}).name == "my_own_probe"
+    assert requests.of_probe(probe, {"duration": 1}).name == "my_own_probe"
     assert "Mine" in help.probe_help(probe)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from unit.builders import requests
 
 from kernelscope.agent.attach import hook_patterns
 from kernelscope.errors import AttachError, ParameterError
 from kernelscope.probe import call_format, catalogue, hook_selection
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.program import Hook, Program
-from kernelscope.tracing import request
 
 KINDS = ("uprobe", "kprobe", "fentry", "tracepoint")
 
@@ -140,8 +140,8 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 
 def test_a_probe_attaches_to_a_return_only_where_it_is_asked_for() -> None:
     trace = catalogue.find("trace")
-    without = request.from_probe(trace, {"function": "c:open", "format": "path=%s"})
-    with_it = request.from_probe(trace, {"function": "c:open", "format": "path=%s ret=%d"})
+    without = requests.of_probe(trace, {"function": "c:open", "format": "path=%s"})
+    with_it = requests.of_probe(trace, {"function": "c:open", "format": "path=%s ret=%d"})
 
     assert [hook.any_of[0] for hook in without.program.hooks] == ["uprobe:c:open"]
     assert [hook.any_of[0] for hook in with_it.program.hooks] == [
@@ -154,7 +154,7 @@ def test_a_probe_attaches_to_a_return_only_where_it_is_asked_for() -> None:
 
 def test_a_tracepoint_has_no_return() -> None:
     with pytest.raises(ParameterError, match="tracepoint:a:b has no return"):
-        request.from_probe(
+        requests.of_probe(
             catalogue.find("trace"), {"function": "tracepoint:a:b", "format": "ret=%d"}
         )
 
@@ -163,7 +163,7 @@ def test_the_table_follows_from_what_is_asked_for() -> None:
     argdist = catalogue.find("argdist")
 
     def tables(**given: str) -> list[str]:
-        asked = request.from_probe(argdist, {"function": "c:f", **given})
+        asked = requests.of_probe(argdist, {"function": "c:f", **given})
         assert list(asked.program.tables) == [table.map for table in asked.tables]
         return [table.name for table in asked.tables]
 

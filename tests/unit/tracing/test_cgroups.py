@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from unit.builders import requests
 
 from kernelscope.errors import ParameterError
 from kernelscope.probe.catalogue import find
 from kernelscope.protocol.program import Filters
-from kernelscope.tracing import cgroups, request
+from kernelscope.tracing import cgroups
 from kernelscope.tracing.cgroups import Cgroup
 
 CONTAINER = "4fa6e0f0c678"
@@ -66,7 +67,7 @@ def test_what_is_not_there_is_an_error(tree: Path, text: str, why: str) -> None:
 def test_a_machine_without_cgroups_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "mount", lambda: None)
     with pytest.raises(ParameterError, match="--cgroup /x: no cgroups of version 2 are mounted"):
-        request.from_probe(find("syscount"), {"cgroup": "/x"}, where="cli")
+        requests.of_probe(find("syscount"), {"cgroup": "/x"}, where="cli")
 
 
 def test_in_a_namespace_of_its_own_the_place_is_not_known(
@@ -85,13 +86,13 @@ def test_every_cgroup_but_the_root_is_offered(tree: Path) -> None:
 def test_the_filter_goes_before_the_program_or_into_its_parameters(tree: Path) -> None:
     number = (tree / "user.slice").stat().st_ino
     given = {"cgroup": "/user.slice"}
-    assert request.from_probe(find("syscount"), given).program.filters == Filters(
+    assert requests.of_probe(find("syscount"), given).program.filters == Filters(
         cgroup=number, cgroup_level=1
     )
-    assert request.from_probe(find("runqlat"), given).program.params["filter_cgroup"] == number
+    assert requests.of_probe(find("runqlat"), given).program.params["filter_cgroup"] == number
 
 
 @pytest.mark.parametrize("name", ["biolatency", "tcplife"])
 def test_a_probe_that_has_no_task_to_ask_refuses_a_cgroup(tree: Path, name: str) -> None:
     with pytest.raises(ParameterError, match=f"{name} cannot tell"):
-        request.from_probe(find(name), {"cgroup": "/user.slice"})
+        requests.of_probe(find(name), {"cgroup": "/user.slice"})

@@ -7,11 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from unit.builders import requests
 
 from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError, TargetError
 from kernelscope.probe import catalogue
-from kernelscope.tracing import options, request
+from kernelscope.tracing import options
 from kernelscope.ui import parser
 
 SOURCE = "BPF_HASH(counts, u32);"
@@ -70,23 +71,23 @@ def test_a_disk_becomes_the_kernels_device_number(tmp_path: Path):
 def test_a_line_is_taken_apart():
     parsed = parse("syscount -d 5 -o calls --by process --comm 'my app'")
 
-    assert parsed.target == "syscount"
+    assert parsed.targets == ("syscount",)
     assert parsed.given == {"duration": "5", "out": "calls", "by": "process", "comm": "my app"}
 
 
 def test_the_probe_may_come_after_its_options():
-    assert parse("-d 5 syscount").target == "syscount"
+    assert parse("-d 5 syscount").targets == ("syscount",)
 
 
 def test_attach_may_be_repeated_and_its_hook_may_hold_equals_signs():
     parsed = parse('--attach "uprobe:c:malloc=a" --attach "uprobe:/lib=x/y:f=b"')
-    found, _ = options.checked(parsed.given)
+    found = options.split(parsed.given).run
 
     assert found["attach"] == [("uprobe:c:malloc", "a"), ("uprobe:/lib=x/y:f", "b")]
 
 
 def test_a_macro_without_a_value_is_1():
-    found, _ = options.checked(parse("-D DEBUG -D N=3").given)
+    found = options.split(parse("-D DEBUG -D N=3").given).run
 
     assert found["defines"] == {"DEBUG": "1", "N": "3"}
 
@@ -141,7 +142,7 @@ BAD_LINES = [
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
 def test_a_bad_option_of_a_cell_is_named_with_the_reason(line: str, message: str):
     with pytest.raises(ParameterError) as caught:
-        request.from_source(SOURCE, parse(line).given, where="magic")
+        requests.of_source(SOURCE, parse(line).given, where="magic")
 
     assert message in str(caught.value)
 
@@ -163,7 +164,7 @@ BAD_PROBE_LINES = [
 def test_a_bad_option_of_a_probe_is_named_with_the_reason(line: str, message: str):
     def ask() -> None:
         parsed = parse(line)
-        request.from_probe(catalogue.find(parsed.target or ""), parsed.given, where="magic")
+        requests.of_probe(parsed.probes[0], parsed.given, where="magic")
 
     with pytest.raises(ParameterError) as caught:
         ask()
@@ -178,7 +179,7 @@ def test_a_misspelt_option_brings_close_matches():
 
 def test_a_misspelt_parameter_in_python_brings_close_matches():
     with pytest.raises(ParameterError, match=r"Did you mean duration"):
-        request.from_probe(catalogue.find("syscount"), {"duratoin": 5})
+        requests.of_probe(catalogue.find("syscount"), {"duratoin": 5})
 
 
 def test_an_option_of_notebooks_is_none_of_the_command_line():
@@ -188,7 +189,7 @@ def test_an_option_of_notebooks_is_none_of_the_command_line():
 
 def test_a_process_that_is_gone_is_named():
     with pytest.raises(TargetError, match="there is no process 2147483647"):
-        request.from_source(SOURCE, {"pid": 2**31 - 1})
+        requests.of_source(SOURCE, {"pid": 2**31 - 1})
 
 
 @pytest.mark.parametrize(
@@ -196,12 +197,12 @@ def test_a_process_that_is_gone_is_named():
 )
 def test_a_text_that_cannot_be_a_program_is_refused(text: str, message: str):
     with pytest.raises(ParameterError, match=message):
-        request.from_source(text, {})
+        requests.of_source(text, {})
 
 
 def test_a_cell_becomes_a_program():
     given = {"duration": "2s", "pid": "1", "comm": "cat", "attach": ["uprobe:c:malloc=f"]}
-    program = request.from_source(SOURCE, {**given, "per_cpu": True}).program
+    program = requests.of_source(SOURCE, {**given, "per_cpu": True}).program
 
     assert program.duration_ns == 2 * 10**9
     assert (program.filters.pid, program.filters.comm) == (1, "cat")
@@ -214,12 +215,12 @@ def test_a_cell_becomes_a_program():
 def test_every_program_passes_the_agents_gate():
     for probe in catalogue.catalogue().values():
         given = {"duration": "inf", **probe.needed()}
-        program = request.from_probe(probe, given).program
+        program = requests.of_probe(probe, given).program
         assert type(program).from_json(program.to_json()) == program
 
 
 def test_parameters_reach_the_program_as_numbers():
-    program = request.from_probe(
+    program = requests.of_probe(
         catalogue.find("syscount"), {"by": "process", "failed": True}
     ).program
 
@@ -227,14 +228,14 @@ def test_parameters_reach_the_program_as_numbers():
 
 
 def test_a_parameter_is_filled_into_a_hook():
-    program = request.from_probe(catalogue.find("profile"), {"hz": 49}).program
+    program = requests.of_probe(catalogue.find("profile"), {"hz": 49}).program
 
     assert program.hooks[0].any_of == ("profile:hz:49",)
 
 
 def test_a_tree_is_tested_by_the_agent_or_in_the_code():
-    task = request.from_probe(catalogue.find("syscount"), {"tree": 1}).program.filters
-    code = request.from_probe(catalogue.find("offcputime"), {"tree": 1}).program.filters
+    task = requests.of_probe(catalogue.find("syscount"), {"tree": 1}).program.filters
+    code = requests.of_probe(catalogue.find("offcputime"), {"tree": 1}).program.filters
 
     assert (task.tree, task.tree_in_code) == (1, None)
     assert (code.tree, code.tree_in_code) == (1, True)
@@ -243,11 +244,11 @@ def test_a_tree_is_tested_by_the_agent_or_in_the_code():
 @pytest.mark.parametrize("probe", ["tcplife", "tcpstates", "execsnoop", "sockstat", "biolatency"])
 def test_a_tree_is_refused_where_the_task_is_not_known(probe):
     with pytest.raises(ParameterError, match=f"^{probe} cannot tell .* --tree does not work"):
-        request.from_probe(catalogue.find(probe), {"tree": 1})
+        requests.of_probe(catalogue.find(probe), {"tree": 1})
 
 
 def test_a_probe_that_filters_by_itself_gets_the_filters_as_parameters():
-    asked = request.from_probe(catalogue.find("runqlat"), {"pid": 1, "uid": 0, "comm": "cat"})
+    asked = requests.of_probe(catalogue.find("runqlat"), {"pid": 1, "uid": 0, "comm": "cat"})
 
     assert asked.program.filters.pid is None
     assert asked.program.params["filter_pid"] == 1
@@ -256,8 +257,8 @@ def test_a_probe_that_filters_by_itself_gets_the_filters_as_parameters():
 
 
 def test_the_same_program_has_the_same_digest_whatever_its_duration():
-    digests = {request.from_source(SOURCE, {"duration": d}).digest() for d in (1, 2)}
-    other = request.from_source(SOURCE + " ", {}).digest()
+    digests = {requests.of_source(SOURCE, {"duration": d}).digest() for d in (1, 2)}
+    other = requests.of_source(SOURCE + " ", {}).digest()
 
     assert len(digests) == 1
     assert other not in digests

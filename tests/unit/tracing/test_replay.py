@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from unit.builders import requests
 from unit.builders.fake_agent import EVENTS, FakeChannel, attached, events, session
 
 import kernelscope
@@ -22,7 +23,7 @@ from kernelscope.errors import (
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.protocol.frames import Frame
-from kernelscope.tracing import replay
+from kernelscope.tracing import recorders, replay
 from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.session import Session
@@ -103,13 +104,10 @@ def test_the_recordings_of_several_probes_stand_in_for_a_run_of_all(replaying: S
     assert not replaying.started
 
 
-def test_the_second_run_of_a_probe_shows_its_second_recording(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KERNELSCOPE_REPLAY", str(tmp_path))
+def test_the_second_run_of_a_probe_shows_its_second_recording(tmp_path: Path) -> None:
     first, second = made_of("biolatency", tmp_path, 2)
-    found = [replay.stand_in(probe_request("biolatency")) for _ in range(3)]
-    shown = [each.path for each in found if each]
+    source = replay.RecordedSource(tmp_path)
+    shown = [source.find(probe_request("biolatency")).path for _ in range(3)]
     assert shown == [first, second, second]
 
 
@@ -120,7 +118,7 @@ def test_a_folder_takes_the_runs_in_their_order(
     own = tmp_path / "own.ksr"
     asked = [probe_request("biolatency"), probe_request("runqlat", record=str(own))]
     for each in asked:
-        for recorder in replay.recorders(each):
+        for recorder in recorders.start(each):
             recorder.close()
     names = [path.name for path in sorted((tmp_path / "new").iterdir())]
     assert names == ["01-biolatency.ksr", "02-runqlat.ksr"]
@@ -133,7 +131,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERNELSCOPE_RECORD", str(tmp_path / "file"))
     with pytest.raises(RecordingError, match=r"cannot record in .*file"):
-        replay.recorders(probe_request("biolatency"))
+        recorders.start(probe_request("biolatency"))
 
 
 def test_a_replay_leaves_the_recording_that_the_run_was_to_make(
@@ -190,7 +188,7 @@ def test_a_recorded_error_that_makes_no_sense_is_an_error_all_the_same(tmp_path:
 
 
 def probe_request(name: str, **options: str) -> Request:
-    return Session().request(name, None, options)
+    return requests.of_probe(name, options)
 
 
 def made_of(name: str, folder: Path, count: int) -> list[Path]:

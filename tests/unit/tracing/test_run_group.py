@@ -18,7 +18,7 @@ from kernelscope.errors import (
     ProbeNotFoundError,
 )
 from kernelscope.probe import catalogue
-from kernelscope.probe.model import Column, TableSpec
+from kernelscope.probe.model import Column, Probe, TableSpec
 from kernelscope.protocol.frames import Frame
 from kernelscope.tables.results import Results, Tables
 from kernelscope.tracing import option_groups
@@ -52,8 +52,7 @@ def parsed(line: str) -> parser.Parsed:
 
 def shares(line: str) -> dict[str, dict[str, Any]]:
     found = parsed(line)
-    probes = [catalogue.find(name) for name in found.targets]
-    return option_groups.shared_out(found.given, probes, where="magic")
+    return option_groups.shared_out(found.given, list(found.probes), where="magic")
 
 
 # --- whose options are whose ----------------------------------------------------------------------
@@ -67,7 +66,7 @@ def test_probes_are_named_before_or_after_the_options(line: str) -> None:
 
 
 def test_one_probe_alone_is_no_group() -> None:
-    assert parsed("syscount --by syscall").targets == ()
+    assert isinstance(parsed("syscount --by syscall").subject, Probe)
 
 
 def test_common_options_are_for_all_and_own_ones_for_their_probe() -> None:
@@ -112,24 +111,25 @@ def test_a_second_name_that_is_no_probe_is_an_error_with_close_matches() -> None
 
 
 def test_a_file_runs_alone() -> None:
-    with pytest.raises(ParameterError, match=r"x\.c cannot run beside others"):
+    with pytest.raises(ParameterError, match=r"x\.c cannot run together with others"):
         parser.parse(["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name))
 
 
 def test_an_error_in_one_probes_options_names_the_probe() -> None:
     with pytest.raises(ParameterError, match="runqlat: --by disk: is none of"):
-        session().requests(["runqlat", "syscount"], {"runqlat.by": "disk"}, where="cli")
+        session().plan(["runqlat", "syscount"], {"runqlat.by": "disk"}, where="cli")
 
 
 def test_without_a_duration_the_longest_of_the_probes_own_is_taken() -> None:
-    asked = session().requests(["runqlat", "opensnoop"], {})
+    asked = session().plan(["runqlat", "opensnoop"], {}).requests
     longest = max(catalogue.find(name).duration_s for name in ("runqlat", "opensnoop"))
     assert {each.duration_s for each in asked} == {longest}
     assert all(each.program.hold for each in asked)
 
 
 def test_each_probe_is_recorded_into_a_file_of_its_own(tmp_path: Path) -> None:
-    asked = session().requests(["runqlat", "opensnoop"], {"record": str(tmp_path / "x.ksr")})
+    plan = session().plan(["runqlat", "opensnoop"], {"record": str(tmp_path / "x.ksr")})
+    asked = plan.requests
     assert [each.record and each.record.name for each in asked] == [
         "x.runqlat.ksr",
         "x.opensnoop.ksr",

@@ -141,9 +141,9 @@ def test_an_agent_that_dies_during_the_run_is_an_error_and_what_came_is_kept():
 
 def test_an_agent_that_has_died_is_replaced_before_the_next_run(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
-    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", lambda: fresh)
+    monkeypatch.setattr("kernelscope.tracing.live_source.Agent.start", lambda: fresh)
     made = session()
-    made._agent.alive = False
+    made._live._agent.alive = False
 
     assert len(made.run(source=SOURCE)) == 1
 
@@ -167,13 +167,13 @@ def test_a_session_that_needed_no_agent_closes_the_one_launched_ahead():
 
 def test_a_request_that_the_agent_cannot_take_goes_to_a_new_agent(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
-    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", lambda: fresh)
+    monkeypatch.setattr("kernelscope.tracing.live_source.Agent.start", lambda: fresh)
     made = session()
 
     def refuse(program):
         raise AgentDiedError("broken pipe")
 
-    made._agent.run = refuse
+    made._live._agent.run = refuse
 
     assert len(made.run(source=SOURCE)) == 1
 
@@ -189,15 +189,21 @@ def test_stop_ends_a_run_early_and_gives_what_there_is():
     assert run.state == "done"
 
 
-def test_interrupting_the_wait_ends_the_run_and_marks_the_result(monkeypatch):
+class CtrlC:
+    """Progress that is interrupted when it is to show something."""
+
+    def update(self, *_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def clear(self, _: float) -> None:
+        pass
+
+
+def test_interrupting_the_wait_ends_the_run_and_marks_the_result():
     channel = FakeChannel([attached(EVENTS), events((7, 10))], held=True, last=[receipt()])
     run = session(channel).start(source=SOURCE, duration=60)
 
-    def interrupted(*_: object) -> bool:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "_wait_showing", interrupted)
-    df = run.result()
+    df = run.result(progress=CtrlC())
 
     assert channel.stopped
     assert df.attrs["kernelscope"]["interrupted"]
@@ -354,14 +360,14 @@ def test_defaults_of_a_session_hold_where_nothing_else_is_said():
     made.run(source=SOURCE)
     made.run(source=SOURCE, duration=5)
 
-    assert [p.duration_ns for p in made._agent.programs] == [2 * 10**9, 5 * 10**9]
+    assert [p.duration_ns for p in made._live._agent.programs] == [2 * 10**9, 5 * 10**9]
 
 
 def test_either_a_probe_or_a_source_must_be_given():
     with pytest.raises(ParameterError, match="either"):
-        Session().request(None, None, {})
+        Session().plan(None, {})
     with pytest.raises(ParameterError, match="either"):
-        Session().request("syscount", SOURCE, {})
+        Session().plan("syscount", {}, source=SOURCE)
 
 
 def test_a_run_shows_its_state_in_a_notebook():

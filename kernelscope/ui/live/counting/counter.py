@@ -55,8 +55,7 @@ class RunCounter:
 
     def take(self, batch: Batch) -> None:
         """Count one batch."""
-        name = batch.stream.shown(batch.table)
-        aggregate = self.aggregates[name]
+        aggregate = self.aggregates[batch.table]
         frame = batch.frame(aggregate.shape.needed)
         at_ns = batch.at_ns + self._offset_ns if batch.at_ns else self.run.stream.now_ns()
         with self.lock:

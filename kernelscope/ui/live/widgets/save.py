@@ -10,6 +10,7 @@ from typing import Any
 
 from kernelscope.errors import ExportError
 from kernelscope.io import tabular
+from kernelscope.probe.parameters import flag_of
 from kernelscope.tracing import options
 from kernelscope.ui.live.tracer import Tracer
 from kernelscope.ui.live.widgets.row_table import kept
@@ -52,7 +53,7 @@ def code(tracer: Tracer, view: str = "") -> str:
 
 def _words(tracer: Tracer, chosen: Mapping[str, Any]) -> list[str]:
     probe = tracer.probe
-    own = {p.name: options.flag_of(p) for p in probe.parameters} if probe else {}
+    own = {p.name: flag_of(p) for p in probe.parameters} if probe else {}
     common = {option.name: option.flags[-1] for option in options.OPTIONS}
     words = []
     for name, value in chosen.items():

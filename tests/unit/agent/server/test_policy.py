@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.builders import requests
 
 from kernelscope.agent.server import builtin_policy, policy
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.program import Hook, Program
-from kernelscope.tracing import request
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
 
@@ -62,7 +62,7 @@ BUILTIN = Policy(source="builtin")
 
 
 def installed(name: str, **options: Any) -> Program:
-    return request.from_probe(catalogue.find(name), options).program
+    return requests.of_probe(catalogue.find(name), options).program
 
 
 @pytest.mark.parametrize("name", catalogue.names())

@@ -53,7 +53,7 @@ def test_prints_csv_to_a_pipe(plays, program, capsys):
     assert main.main(["run", program, "-d", "1"]) == 0
 
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
-    assert made._agent.programs[0].name == "my_program"
+    assert made._live._agent.programs[0].name == "my_program"
 
 
 def test_prints_a_table_to_a_terminal(plays, program, capsys, monkeypatch):
@@ -98,7 +98,7 @@ def test_reads_c_from_standard_input(plays, capsys, monkeypatch):
 
     assert main.main(["run", "-", "-d", "1"]) == 0
 
-    assert made._agent.programs[0].source == "int x;"
+    assert made._live._agent.programs[0].source == "int x;"
 
 
 def test_exits_1_after_a_failed_run(plays, program, capsys):
@@ -115,8 +115,9 @@ def test_exits_1_without_agent(program, capsys, monkeypatch):
     def refuse():
         raise AgentUnavailableError("tracing needs privilege", hint="use sudo")
 
-    monkeypatch.setattr("kernelscope.tracing.session.Agent.start", refuse)
-    monkeypatch.setattr("kernelscope.tracing.session._default", Session())  # one with no agent yet
+    monkeypatch.setattr("kernelscope.tracing.live_source.Agent.start", refuse)
+    fresh = Session()
+    monkeypatch.setattr("kernelscope.tracing.session.default_session", lambda: fresh)
 
     assert main.main(["run", program]) == 1
     assert capsys.readouterr().err == "AgentUnavailableError: tracing needs privilege\n  use sudo\n"
@@ -146,10 +147,10 @@ def test_exits_2_for_a_wrong_line(line: str, message: str, capsys):
 def test_prints_the_rows_and_exits_130_after_ctrl_c(plays, program, capsys, monkeypatch):
     plays(attached(EVENTS), events((7, 10)), held=True, last=[receipt()])
 
-    def interrupted(*_: object) -> bool:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kernelscope.tracing.session.Run._wait_showing", interrupted)
+    monkeypatch.setattr("kernelscope.ui.progress.Progress.update", interrupted)
 
     assert main.main(["run", program]) == 130
     assert capsys.readouterr().out == "pid,size_bytes\n7,10\n"
@@ -264,7 +265,7 @@ def test_unknown_extension_is_an_error_before_the_run(plays, program, capsys, tm
     assert main.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
 
     assert "its end says no kind of file; .csv, .parquet" in capsys.readouterr().err
-    assert made._agent.programs == []
+    assert made._live._agent.programs == []
 
 
 def test_prints_the_rows_if_a_file_cannot_be_written(plays, program, capsys, tmp_path):

@@ -9,6 +9,7 @@ import threading
 
 import pandas as pd
 import pytest
+from unit.builders import requests
 
 from kernelscope.agent.attach import task_tree
 from kernelscope.agent.server.policy import Policy
@@ -16,7 +17,7 @@ from kernelscope.errors import ParameterError, RequirementError, TargetError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.protocol.program import Filters, Program
-from kernelscope.tracing import request
+from kernelscope.tracing.plan import Placement
 from kernelscope.ui.notebook import cell_summary, python_cell
 from kernelscope.ui.notebook.cell_summary import Spent
 
@@ -33,8 +34,8 @@ def fact(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost:
 
 
 def held(name: str = "syscount") -> Program:
-    asked = request.from_probe(catalogue.find(name), {"duration": "inf"})
-    return request.of_cell(asked, 77).program
+    placement = Placement(group=1, cell_thread=77)
+    return requests.of_probe(name, {"duration": "inf"}, placement=placement).program
 
 
 def test_shows_wall_and_cpu_time() -> None:
@@ -130,7 +131,7 @@ def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() 
     assert task_tree.count(made.filters) == 3
     assert made.params["ks_tree_root"] == 77
     assert "#define KS_IN_TREE(tid) true" not in made.prelude
-    plain = request.from_probe(catalogue.find("syscount"), {}).program
+    plain = requests.of_probe(catalogue.find("syscount"), {}).program
     assert task_tree.prepare(plain, None) is plain
 
 
@@ -180,7 +181,7 @@ def test_python_names_its_functions_where_there_are_stacks(
         ("is_stack_trampoline_active", lambda: False),
     ):
         monkeypatch.setattr(sys, function, told, raising=False)
-    asked = [request.from_probe(catalogue.find(name), {})]
+    asked = [requests.of_probe(catalogue.find(name), {})]
 
     with python_cell._named_frames(asked):
         assert calls == wanted[:1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 
@@ -125,8 +124,7 @@ def test_waits_for_a_counter_that_is_started_later():
 def test_counts_all_records_while_the_kept_ones_are_bounded():
     channel = FakeChannel([attached(EVENTS)], held=True)
     made = session(channel)
-    asked = made.request(None, EVENTS_C, {})
-    run = made.submit(dataclasses.replace(asked, max_bytes=100_000))
+    run = made.begin(made.plan(None, {}, source=EVENTS_C, max_bytes=100_000))
     counter = RunCounter(run)
     counter.start()
     for _ in range(53):
