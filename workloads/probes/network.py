@@ -122,7 +122,8 @@ def _converse(family: socket.AddressFamily, sent: int, received: int) -> dict[st
     with socket.socket(family) as server:
         server.bind((LOOPBACK[family], 0))
         server.listen()
-        answer = threading.Thread(target=_answer, args=(server, sent, received))
+        # Named as the process: since Python 3.14 the kernel sees the names of threads.
+        answer = threading.Thread(target=_answer, args=(server, sent, received), name="python")
         answer.start()
         began = time.monotonic()
         with socket.create_connection(server.getsockname()[:2]) as client:
