@@ -176,8 +176,12 @@ def test_xdpcount_counts_packets_and_bytes_of_each_port() -> None:
 
 
 def test_xdpcount_counts_by_protocol_and_keeps_one_port_on_request() -> None:
-    with started("datagrams_at_an_interface") as load:
-        traffic, facts = traced("xdpcount", load, by="protocol", port=40011)
+    load_name = "datagrams_at_an_interface"
+    with (
+        interface() as end,
+        started(load_name, *end.addresses, under=end.under) as load,
+    ):
+        traffic, facts = traced("xdpcount", load, interface=end.name, by="protocol", port=40011)
     packets, size = facts["ports"]["40011"]
     assert traffic.to_dict("records") == [
         {"protocol": "UDP", "packets": packets, "total_bytes": size}

@@ -8,8 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-# It is started by its path, isolated, so that nothing but the standard library is on the path.
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+# It is started by its path, isolated, so that nothing but the standard library is on the path. Its
+# own tree comes first: an editable installation may be of another one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def area_of(load: str) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import json
 import os
 import socket
-import struct
 import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from workloads.probes.common import enter_new_network
+
 HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 FAMILIES = tuple(HERE)
-CLONE_NEWNET = 0x40000000
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # linux/sockios.h, linux/if.h
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -57,7 +54,7 @@ def _add(totals: dict[str, dict[str, Any]], sock: socket.socket, what: str, size
 
 def datagrams_for_nobody() -> dict[str, Any]:
     """227 datagrams to ports without a socket, in an otherwise empty network namespace."""
-    _move_into_an_own_network()
+    enter_new_network()
     before = no_ports()
     for number in range(227):
         family = FAMILIES[number % 3 == 0]
@@ -74,17 +71,9 @@ def no_ports() -> tuple[int, int]:
     return int(values[names.index("NoPorts")]), int(v6["Udp6NoPorts"])
 
 
-def _move_into_an_own_network() -> None:
-    """Leave the machine's network namespace for a new one that has only lo."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
-
-
 def queued_datagrams(rate_bytes: str = "0") -> dict[str, Any]:
     """229 datagrams through a queue of lo, optionally limited to a rate."""
-    _move_into_an_own_network()
+    enter_new_network()
     # A limit below lo's MTU: a queue with room for a whole packet is bypassed while empty.
     kind = ["bfifo", "limit", "60000"]
     if int(rate_bytes):
