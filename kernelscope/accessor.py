@@ -1,4 +1,4 @@
-"""`df.ks`: percentiles, the largest groups, plots and the receipt of a result, at hand."""
+"""`df.ks`: percentiles, the largest groups, plots, files and the receipt of a result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Accessor:
-    """What KernelScope knows of a DataFrame. `register` makes it `df.ks`."""
+    """The methods of `df.ks`; `register` adds them to every DataFrame."""
 
     def __init__(self, df: pd.DataFrame) -> None:
         self._df = df
@@ -69,8 +69,8 @@ class Accessor:
     ) -> Figure:
         """Return the flame graph of a table with stacks, and `save` it where a path is given.
 
-        value: the column that is added up; by default what the probe says ("total_us" of
-        offcputime), else "count". save: NAME.html (a page by itself, with zoom and search),
+        value: the column that is added up; by default the probe's ("total_us" of
+        offcputime), else "count". save: NAME.html (one page, with zoom and search),
         NAME.folded, NAME.speedscope.json, or NAME.svg, .png, .pdf.
         """
         from kernelscope.plotting import flamegraph
@@ -103,9 +103,9 @@ class Accessor:
         return timeline.over_time(self._df, column, every, q, by)
 
     def increments(self) -> pd.DataFrame:
-        """Return what each reading of a map added, that was read at intervals.
+        """Return what each reading added, of a map that was read at intervals.
 
-        Columns: the table's, "time" being when the interval began; see `readings.increments`.
+        Columns: the table's; "time" is the start of the interval. See `readings.increments`.
         """
         return readings.increments(self._df)
 
@@ -116,7 +116,7 @@ class Accessor:
         within: Any = "10ms",
         **options: Any,
     ) -> pd.DataFrame:
-        """Return every row with what `other` has nearest in time; see `joining.join`.
+        """Return every row with the nearest row in time of `other`; see `analysis.join.join`.
 
         Columns: the table's, the other's with its probe's name before the unit
         ("latency_biosnoop_ms"), and apart_ms, how much later the other's row is.
@@ -126,9 +126,10 @@ class Accessor:
         return joining.join(self._df, other, on, within, **options)
 
     def with_cgroups(self, pid: str = "pid") -> pd.DataFrame:
-        """Return the table with "cgroup" and "container" of each process that still lives.
+        """Return the table with "cgroup" and "container" of each process that still runs.
 
-        They are asked of /proc now, and <NA> for what has ended; see `containers.with_cgroups`.
+        They are read from /proc now, and <NA> for a process that has ended; see
+        `analysis.containers.with_cgroups`.
         """
         from kernelscope.analysis import containers
 
@@ -166,19 +167,19 @@ class Accessor:
         return flamegraph_diff.draw(self._df, other, value, title)
 
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
-        """Write events as Chrome trace JSON, for Perfetto; see `trace_export.to_chrome_trace`."""
+        """Write events as Chrome trace JSON, for Perfetto; see `io.chrome_trace`."""
         from kernelscope.io import chrome_trace
 
         return chrome_trace.to_chrome_trace(self._df, path, duration=duration)
 
     def to_pprof(self, path: str | PathLike[str], value: str | None = None) -> Path:
-        """Write stacks as a pprof profile (NAME.pb.gz); see `trace_export.to_pprof`."""
+        """Write stacks as a pprof profile (NAME.pb.gz); see `io.chrome_trace.to_pprof`."""
         from kernelscope.io import chrome_trace
 
         return chrome_trace.to_pprof(self._df, path, value)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the table as the kind of file that the path ends in. Returns the path.
+        """Write the table to a file; the suffix of the path decides the format. Returns the path.
 
         .csv .parquet .json .jsonl .arrow .feather: the table, which `kernelscope.read` reads back.
         .trace.json[.gz]: events with a time. .pb.gz .folded .speedscope.json .html: stacks. .svg
@@ -200,11 +201,11 @@ class Accessor:
 
     def __repr__(self) -> str:
         name = self.receipt.get("name", "a table")
-        offered = ", ".join(each for each in vars(Accessor) if not each.startswith("_"))
-        return f"<df.ks of {name}: {offered}>"
+        methods = ", ".join(each for each in vars(Accessor) if not each.startswith("_"))
+        return f"<df.ks of {name}: {methods}>"
 
 
 def register() -> None:
-    """Make `df.ks` known to pandas; a second call changes nothing."""
+    """Register `df.ks` with pandas; another call changes nothing."""
     if not isinstance(getattr(pd.DataFrame, "ks", None), type):
         pd.api.extensions.register_dataframe_accessor("ks")(Accessor)

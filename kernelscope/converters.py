@@ -1,6 +1,7 @@
-"""Values as people write them: 5ms, 64K, 1M, a disk, a user. Each raises ValueError with a reason.
+"""Converts values as people write them: 5ms, 64K, 1M, a disk, a user.
 
-Every function takes what a command line gives (text) and what Python gives (numbers) alike.
+Every function takes text (from a command line) and numbers (from Python) alike, and raises
+ValueError with a reason.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _split(value: Any) -> tuple[float, str]:
 
 
 def duration(value: Any) -> float:
-    """Return seconds: 5, 0.5, "500ms", "2m", "1h", a timedelta; "inf" is until stopped."""
+    """Return seconds: 5, 0.5, "500ms", "2m", "1h", a timedelta; "inf" means until stopped."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if str(value).strip().lower() in ("inf", "infinity"):
@@ -136,7 +137,7 @@ def number(value: Any) -> float:
 
 
 def flag(value: Any) -> bool:
-    """Return a bool; text and numbers are refused, for "no" would be true."""
+    """Return a bool; text and numbers are rejected, because "no" would be true."""
     if not isinstance(value, bool):
         raise ValueError("must be True or False")
     return value
@@ -151,12 +152,12 @@ def process_id(value: Any) -> int:
 
 
 def comm(value: Any) -> str:
-    """Return a process's name as the kernel keeps it, 1 to 15 bytes."""
+    """Return a process's name in the kernel, 1 to 15 bytes."""
     text = str(value)
     if not text or "\0" in text:
         raise ValueError("not a process's name")
     if len(text.encode()) > 15:
-        raise ValueError("longer than 15 bytes, which is all that the kernel keeps of a name")
+        raise ValueError("longer than 15 bytes; the kernel keeps no more of a name")
     return text
 
 
@@ -166,7 +167,7 @@ def user_id(value: Any) -> int:
         uid = integer(value)
     else:
         try:
-            import pwd  # of Unix alone; recordings are read elsewhere too
+            import pwd  # Unix only; recordings can be read elsewhere too
 
             uid = pwd.getpwnam(str(value)).pw_uid
         except (KeyError, ImportError):
@@ -182,7 +183,7 @@ def disk(value: Any, block: Path = Path("/sys/class/block")) -> int:
     names = sorted(entry.name for entry in block.iterdir()) if block.is_dir() else []
     if name not in names:
         known = ", ".join(names) or "none"
-        raise ValueError(f"no such disk here (there are: {known})")
+        raise ValueError(f"no such disk on this machine (the disks are: {known})")
     major, minor = (block / name / "dev").read_text().split(":")
     return int(major) << 20 | int(minor)
 
@@ -212,7 +213,7 @@ def output_path(value: Any) -> Path | None:
     if path.is_dir():
         raise ValueError("is a folder, not a file")
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent}")
+        raise ValueError(f"the folder {path.parent} does not exist")
     return path
 
 

@@ -1,9 +1,9 @@
-"""Resampling of two captures: how far a percentile, a rate or a distance may be from chance alone.
+"""Resampling of two captures: how much a percentile, a rate or a distance varies by chance alone.
 
-Events that come with their times are resampled in blocks of time, for what happens at once depends
-on each other: a slow disk makes a hundred requests slow. So is a histogram that was read at
-intervals (ten readings or more). One that was read once has no times; its events are taken as
-independent, which makes its intervals too narrow where they are not.
+Events with times are resampled in blocks of time, because events close in time depend on each
+other: a slow disk makes a hundred requests slow. A histogram that was read at intervals (ten
+readings or more) is resampled in blocks too. One that was read once has no times; its events are
+taken as independent, which makes the intervals too narrow where they are not.
 
 Sources: Künsch, "The jackknife and the bootstrap for general stationary observations" (1989), for
 blocks; Efron, "Bootstrap methods" (1979); for one rank of n the bootstrap's distribution is that of
@@ -36,8 +36,8 @@ class Sample:
     """One capture on the grid that it shares with the other one.
 
     blocks: one row for each block of time (a single row for a histogram), one column for each bin
-    of the grid, holding how many events. lengths: of each block, in seconds. low, high: the bins'
-    bounds. duration_s: how long it took.
+    of the grid, with the number of events. lengths: of each block, in seconds. low, high: the bins'
+    bounds. duration_s: how long the capture took.
     """
 
     blocks: Numbers
@@ -88,18 +88,18 @@ class Sample:
         return np.column_stack([values, random.poisson(total, times) / self.duration_s])
 
     def _in_runs(self, q: Numbers, times: int, random: np.random.Generator) -> Numbers:
-        """Resample runs of blocks that follow each other, so that what lasts longer than one shows.
+        """Resample runs of consecutive blocks, so that effects longer than a block show.
 
-        So few runs tell little of how runs differ: the spread is widened as Student's t is.
+        So few runs say little about how runs differ: the spread is widened as Student's t is.
         """
         number = len(self.blocks)
         length = max(1, round(number ** (1 / 3)))
         runs = sum(np.roll(self.blocks, -shift, axis=0) for shift in range(length))
-        lasted = sum(np.roll(self.lengths, -shift) for shift in range(length))
+        seconds = sum(np.roll(self.lengths, -shift) for shift in range(length))
         drawn = max(2, round(number / length))
         picked = random.multinomial(drawn, np.full(number, 1 / number), size=times)
         counts: Numbers = (picked @ runs).astype(np.float64)
-        rates = counts.sum(axis=1) / (picked @ lasted)
+        rates = counts.sum(axis=1) / (picked @ seconds)
         found = np.column_stack([self.quantiles(counts, q), rates])
         middle = np.median(found, axis=0)
         wide = middle + (found - middle) * _widening(drawn)
@@ -118,7 +118,7 @@ def _widening(runs: int) -> float:
 
 
 def samples(before: pd.DataFrame, after: pd.DataFrame, measure: Measure) -> tuple[Sample, Sample]:
-    """Put two tables on one grid. Rows without a value are left out."""
+    """Return two tables on one grid. Rows without a value are left out."""
     tables = [_clean(before, measure), _clean(after, measure)]
     if measure.is_histogram:
         low = np.unique(np.concatenate([table[measure.low] for table in tables]))
@@ -138,8 +138,8 @@ def samples(before: pd.DataFrame, after: pd.DataFrame, measure: Measure) -> tupl
 def distance(first: Numbers, second: Numbers, low: Numbers, high: Numbers) -> Numbers:
     """Return how far apart two distributions are, in octaves: rows of counts against rows.
 
-    It is the earth mover's distance of the values' base-2 logarithms: 1 means that values are,
-    taken all together, twice or half as large. Values below 1 count as 1.
+    It is the earth mover's distance of the values' base-2 logarithms: 1 means that the values
+    are, on the whole, twice or half as large. Values below 1 count as 1.
     """
     place = np.log2(np.maximum(1.0, np.sqrt(np.maximum(low, 0.5) * np.maximum(high, 0.5))))
     gap = np.diff(place)
@@ -154,7 +154,7 @@ def distance(first: Numbers, second: Numbers, low: Numbers, high: Numbers) -> Nu
 def permuted(
     before: Sample, after: Sample, times: int, random: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the distance of two captures, and how often chance alone makes one as large."""
+    """Return the distance of two captures, and how often chance alone gives one as large."""
     grid = before.low, before.high
     seen = float(distance(before.counts, after.counts, *grid)[0])
     if before.in_blocks and after.in_blocks:
@@ -199,7 +199,7 @@ def _span(table: pd.DataFrame) -> float:
 def _bucketed(table: pd.DataFrame, measure: Measure, low: Numbers) -> tuple[Numbers, Numbers]:
     """Return a histogram's counts on the grid, a row for each reading over time, and their lengths.
 
-    A reading's time is when its interval began.
+    A reading's time is the start of its interval.
     """
     place = np.searchsorted(low, table[measure.low].to_numpy(np.float64))
     lengths, block = np.array([duration(table)]), np.zeros(len(table), np.int64)
@@ -213,7 +213,7 @@ def _bucketed(table: pd.DataFrame, measure: Measure, low: Numbers) -> tuple[Numb
 
 
 def _edges(values: Numbers) -> Numbers:
-    """Return edges that hold as many values each: exact where there are few."""
+    """Return edges with equal numbers of values between them: exact for few values."""
     distinct = np.unique(values)
     if len(distinct) > _GRID:
         distinct = np.unique(np.quantile(values, np.linspace(0, 1, _GRID), method="nearest"))
@@ -226,8 +226,8 @@ def _events(table: pd.DataFrame, measure: Measure, edges: Numbers) -> Sample:
     block, blocks = _blocks(table)
     rows = np.zeros((blocks, len(edges) - 1))
     np.add.at(rows, (block, place), 1)
-    lasted = duration(table)
-    return Sample(rows, np.full(blocks, lasted / blocks), edges[:-1], edges[:-1], lasted)
+    seconds = duration(table)
+    return Sample(rows, np.full(blocks, seconds / blocks), edges[:-1], edges[:-1], seconds)
 
 
 def _blocks(table: pd.DataFrame) -> tuple[npt.NDArray[Any], int]:

@@ -1,4 +1,4 @@
-"""In which cgroup and container a process is, asked of /proc while it lives."""
+"""The cgroup and container of a process, read from /proc while it runs."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def with_cgroups(df: pd.DataFrame, pid: str = "pid", proc: Path = Path("/proc"))
     cgroup: the path as /proc/PID/cgroup has it (of version 2, else of the first hierarchy).
     container: the first 12 characters of a container's id, or an LXC or systemd container's name.
 
-    The processes are asked now, not when the events happened: both are <NA> for a process that has
-    ended, for one that was started after the capture with the pid of another, and "container" for
-    one that is in none. A process that moved since is shown where it is now. To trace one cgroup
-    without these limits give the run `--cgroup`.
+    /proc is read now, not when the events happened: both are <NA> for a process that has ended and
+    for one that started after the capture with the same pid; "container" is <NA> for a process in
+    none. A process that moved since is shown where it is now. To trace one cgroup without these
+    limits, give the run `--cgroup`.
 
-    Raises AnalysisError where there is no such column, or the capture is another machine's.
+    Raises AnalysisError where the column does not exist, or the capture is from another machine.
     """
     column_names(df, pid)
     receipt = receipt_of(df)
     host = receipt.get("host") or platform.node()
     if receipt.get("recorded") and host != platform.node():
         raise AnalysisError(
-            f"the capture is of {host}: its processes are not on this machine",
-            hint="add the cgroups where and while it is traced",
+            f"the capture is from {host}: its processes are not on this machine",
+            hint="add the cgroups on that machine, while the processes run",
         )
-    ended = _ended(receipt)
+    ended = _end_of(receipt)
     found = {int(each): _cgroup(proc / str(int(each)), ended) for each in df[pid].dropna().unique()}
     paths = df[pid].map(found, na_action="ignore")
     result = df.assign(
@@ -55,18 +55,18 @@ def with_cgroups(df: pd.DataFrame, pid: str = "pid", proc: Path = Path("/proc"))
     return result
 
 
-def _ended(receipt: Mapping[str, Any]) -> float:
-    """Return when the capture ended, in seconds of the wall's clock."""
+def _end_of(receipt: Mapping[str, Any]) -> float:
+    """Return when the capture ended, in seconds since 1970."""
     if not receipt.get("started"):
         return float("inf")
-    began = pd.Timestamp(str(receipt["started"])).timestamp()
-    return began + float(receipt.get("duration_s") or 0)
+    start = pd.Timestamp(str(receipt["started"])).timestamp()
+    return start + float(receipt.get("duration_s") or 0)
 
 
 def _cgroup(process: Path, ended: float) -> str | None:
     try:
         lines = (process / "cgroup").read_text().splitlines()
-        if _began(process) > ended + 0.1:  # its start is told in ticks
+        if _start_of(process) > ended + 0.1:  # its start is given in ticks
             return None
     except (OSError, ValueError, IndexError):
         return None
@@ -75,8 +75,8 @@ def _cgroup(process: Path, ended: float) -> str | None:
     return unified[0] if unified else (paths[0][2] if paths else None)
 
 
-def _began(process: Path) -> float:
-    """Return when a process began, in seconds of the wall's clock."""
+def _start_of(process: Path) -> float:
+    """Return when a process started, in seconds since 1970."""
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[19])
     stat = (process.parent / "stat").read_text()

@@ -1,9 +1,9 @@
-"""Two captures side by side: what a second probe saw of the same process at the same time.
+"""Joins two captures: what another probe saw of the same process at the same time.
 
     opens = both["opensnoop"].ks.join(both["biosnoop"], on="pid", within="10ms")
 
-Rows that have times are joined to the nearest in time (pandas.merge_asof); tables of counts by
-their keys alone.
+Rows with times are joined to the nearest in time (pandas.merge_asof), tables of counts by their
+keys alone.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def join(
     direction: str = "nearest",
     suffix: str = "",
 ) -> pd.DataFrame:
-    """Return every row of `df` with what `other` has beside it, or nothing (<NA>) where it has not.
+    """Return every row of `df` with its row of `other`, or <NA> where there is none.
 
-    on: columns that must be equal ("pid", ["pid", "tid"]); None for none but the time. within: how
+    on: columns that must be equal ("pid", ["pid", "tid"]); None for the time alone. within: how
     far apart in time the two may be. direction: "nearest", "backward" (the other came before, or
-    at once) or "forward". suffix: what the other's columns are called by, without it the other
-    probe's name.
+    at the same time) or "forward". suffix: added to the names of the other's columns; by default
+    the other probe's name.
 
-    A row has the one row of `other` that is nearest; that one may be beside several. Where one of
-    both has no times, rows are joined by `on` alone, and `other` must have each key once.
+    Each row gets the nearest row of `other`, which may serve several. Where one of the tables has
+    no times, rows are joined by `on` alone, and `other` must have each key once.
 
     Columns: all of `df`, then all of `other` but `on`, the suffix before the unit:
     "latency_biosnoop_ms"; "time_biosnoop"; and apart_ms, how much later the other's row is.
-    Rows are in the order of `df`, whose receipt goes along. Raises AnalysisError.
+    Rows are in the order of `df`, and the receipt is the one of `df`. Raises AnalysisError.
     """
     keys = _keys(df, other, on)
     if direction not in _DIRECTIONS:
@@ -54,7 +54,7 @@ def join(
     name = suffix or _name_of(other, df)
     left, right = readings.last(df), readings.last(other)
     renamed = {str(c): _suffixed(str(c), name) for c in right.columns if c not in keys}
-    right = _alike(left, right.rename(columns=renamed), keys)
+    right = _with_same_key_types(left, right.rename(columns=renamed), keys)
     if clash := sorted(set(renamed.values()) & set(left.columns)):
         raise AnalysisError(f"both have a column {clash[0]}", hint="give another `suffix`")
     if _timed(left) and _timed(other):
@@ -79,7 +79,7 @@ def _name_of(other: pd.DataFrame, df: pd.DataFrame) -> str:
 
 
 def _suffixed(column: str, name: str) -> str:
-    """Return latency_biosnoop_ms of latency_ms, so that the unit stays the name's end."""
+    """Return latency_biosnoop_ms for latency_ms: the unit stays at the end."""
     base, _, unit = column.rpartition("_")
     return f"{base}_{name}_{unit}" if base and unit in UNITS else f"{column}_{name}"
 
@@ -89,8 +89,8 @@ def _timed(df: pd.DataFrame) -> bool:
     return found and not readings.growing(df)
 
 
-def _alike(left: pd.DataFrame, right: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Return `right` with keys of the types that `left` has: uint32 and int64 would not meet."""
+def _with_same_key_types(left: pd.DataFrame, right: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return `right` with the key types of `left`: uint32 and int64 would not match."""
     return right.astype(
         {key: left[key].dtype for key in keys if left[key].dtype != right[key].dtype}
     )
@@ -114,13 +114,13 @@ def _as_of(
     within: pd.Timedelta,
     direction: Any,
 ) -> pd.DataFrame:
-    theirs = f"time_{name}"
+    other_time = f"time_{name}"
     ordered = left.assign(_row=range(len(left)))
     ordered = ordered.astype({"time": "datetime64[ns, UTC]"}).sort_values("time", kind="stable")
-    right = right.astype({theirs: "datetime64[ns, UTC]"}).sort_values(theirs, kind="stable")
+    right = right.astype({other_time: "datetime64[ns, UTC]"}).sort_values(other_time, kind="stable")
     found = pd.merge_asof(
         ordered,
-        right.assign(_at=right[theirs]),
+        right.assign(_at=right[other_time]),
         left_on="time",
         right_on="_at",
         by=keys or None,
@@ -128,7 +128,7 @@ def _as_of(
         direction=direction,
     )
     found = found.sort_values("_row", ignore_index=True).drop(columns=["_row", "_at"])
-    found["apart_ms"] = (found[theirs] - found["time"]).dt.total_seconds() * 1000
+    found["apart_ms"] = (found[other_time] - found["time"]).dt.total_seconds() * 1000
     return found
 
 
@@ -136,7 +136,7 @@ def _by_keys(left: pd.DataFrame, right: pd.DataFrame, keys: list[str]) -> pd.Dat
     if right.duplicated(keys).any():
         raise AnalysisError(
             f"the other table has several rows for one {' and '.join(keys)}, and no times",
-            hint="sum it up first: other.ks.top(1000, by=...)",
+            hint="add them up first: other.ks.top(1000, by=...)",
             column=keys[0],
         )
     return left.merge(right, on=keys, how="left")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
-from kernelscope.errors import AnalysisError, did_you_mean
+from kernelscope.errors import AnalysisError, did_you_mean, suggestion
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.units import unit_of
 
@@ -118,8 +118,7 @@ def column_names(df: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
 def unknown_column(df: pd.DataFrame, column: str) -> AnalysisError:
     """Return the error for a column that the table does not have."""
     names = [str(name) for name in df.columns]
-    close = did_you_mean(column, names)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}"
+    hint = suggestion(did_you_mean(column, names)) or f"Its columns are: {', '.join(names)}"
     return AnalysisError(f"the table has no column {column!r}", hint=hint, column=column)
 
 

@@ -1,8 +1,8 @@
 """What happened when: rates and percentiles in bins of time. DataFrame in, DataFrame out.
 
-For events with a "time", and for maps that were read at intervals (what each reading added counts
-from the reading before, so bins should not be shorter than the interval). Bins begin with the run
-where the table's receipt says when that was, else with the first event; the last may be shorter, or
+For events with a "time", and for maps that were read at intervals (what a reading added counts from
+the reading before it, so bins should not be shorter than the interval). Bins start with the run
+where the table's receipt has its start, else with the first event; the last bin may be shorter, or
 a twentieth longer.
 """
 
@@ -22,20 +22,20 @@ from kernelscope.analysis.measure import column_names, measured
 from kernelscope.errors import AnalysisError
 from kernelscope.tables.attrs import receipt_of
 
-_SLIVER = 0.05  # of a bin: so little is added to the last one
+_SLIVER = 0.05  # of a bin: a remainder up to this is added to the last one
 _MOST_BINS = 1_000_000
 
 
 def rate(
     df: pd.DataFrame, every: Any = "1s", by: str | Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return how many events there were in each bin of time, and a second of it.
+    """Return how many events each bin of time has, and how many per second.
 
     every: a bin's length: "100ms", 1 (a second). by: columns to group by; each group has a row for
     every bin, with 0 where nothing happened.
 
-    Columns: time (when the bin begins), those of `by`, count, per_s (events a second, by the time
-    that the bin covers). Raises AnalysisError for a table without times, or an unknown column.
+    Columns: time (the bin's start), those of `by`, count, per_s (events per second of the time that
+    the bin covers). Raises AnalysisError for a table without times, or an unknown column.
     """
     df, bins = _binned(df, every)
     groups = column_names(df, by)
@@ -70,7 +70,7 @@ def over_time(
 
     column, q, by, max_lost: as of `analysis.percentiles`. every: a bin's length, as of `rate`.
 
-    Columns: time (when the bin begins), those of `by`, count (events in the bin), q, and value, low
+    Columns: time (the bin's start), those of `by`, count (events in the bin), q, and value, low
     and high with the column's unit in their names ("value_us"). Bins without events have no rows.
     Lost events widen every bin's bounds by all of them: they may all have been in that bin.
 
@@ -95,7 +95,7 @@ def over_time(
 
 
 class _Bins:
-    """begins: when each bin begins. seconds: what it covers. place: the bin of each row."""
+    """begins: each bin's start. seconds: its length. place: the bin of each row."""
 
     def __init__(self, times: pd.Series[Any], every: float, receipt: Mapping[str, Any]) -> None:
         first, last = times.min(), times.max()
@@ -125,15 +125,17 @@ def _binned(df: pd.DataFrame, every: Any) -> tuple[pd.DataFrame, _Bins]:
     if "time" not in df.columns or not types.is_datetime64_any_dtype(df["time"]):
         raise AnalysisError(
             "the table has no times",
-            hint="events have some; maps do where they are read at intervals: --interval 1s",
+            hint="events have times; maps have them when read at intervals: --interval 1s",
             column="time",
         )
     try:
         length = converters.duration(every)
     except ValueError as error:
-        raise AnalysisError(f"every {every!r}: {error}", hint="give one such as 1s") from None
+        raise AnalysisError(f"every {every!r}: {error}", hint="give a length such as 1s") from None
     if not 0 < length < math.inf:
-        raise AnalysisError(f"every {every!r}: a bin must have a length", hint="give one: 1s")
+        raise AnalysisError(
+            f"every {every!r}: must be longer than 0", hint="give a length such as 1s"
+        )
     df = readings.increments(df).reset_index(drop=True)
     if not len(df):
         raise AnalysisError("the table has no rows", hint="trace for longer, or something busier")

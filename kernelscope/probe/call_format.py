@@ -1,8 +1,8 @@
-"""Which values of a call are shown, and how they are read: "path=%s flags=%d ret=%d".
+"""The values of a call to show, and how to read them: "path=%s flags=%d ret=%d".
 
 An item is NAME=%CONVERSION, or NAME alone for %ld. The first item is the first argument, and so on;
-argN is the Nth one wherever it stands, `%2$s` the second one under any name, and `ret` the value
-that the function returns. Of a tracepoint, NAME is a field of its record.
+argN is the Nth argument at any place, `%2$s` the second one under any name, and `ret` the return
+value of the function. For a tracepoint, NAME is a field of its record.
 
     %d %i %u %hd %hu %hhd %hhu   numbers of 32, 16 and 8 bits     %ld %lu %zu   of 64 bits
     %x %lx %p                    the same in hexadecimal         %s            text
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Format:
-    """The values that are wanted of each call, in order."""
+    """The wanted values of each call, in order."""
 
     text: str
     items: tuple[Item, ...]
@@ -56,9 +56,9 @@ class Format:
 
     @property
     def traits(self) -> set[str]:
-        """What a description's `when` may ask for.
+        """What a description's `when` may test.
 
-        The names, "argument" and "ret" for where a value is from, "%s" for a text, "%d" for a
+        The names, "argument" and "ret" for the source of a value, "%s" for a text, "%d" for a
         number.
         """
         kinds = {"%s" if item.kind == _TEXT else "%d" for item in self.items}
@@ -67,12 +67,12 @@ class Format:
 
     @property
     def fields(self) -> list[str]:
-        """What the items are called in a tracepoint's record."""
+        """The items' names in a tracepoint's record."""
         return [item.name for item in self.items if item.source != _RETURN]
 
     @property
     def has_return(self) -> bool:
-        """Whether the function's return is waited for."""
+        """Whether a value is read at the function's return."""
         return any(item.source == _RETURN for item in self.items)
 
     def params(self, name: str) -> dict[str, int]:
@@ -85,7 +85,7 @@ class Format:
         return found
 
     def columns(self, taken: list[str]) -> list[Column]:
-        """Return the items' columns; one whose name is taken gets "_arg" behind it."""
+        """Return the items' columns; a name that is taken gets "_arg" at its end."""
         found = []
         texts = 0
         for number, item in enumerate(self.items):
@@ -103,7 +103,7 @@ class Format:
 
 
 def read(value: object, most: int = MAX_FIELDS) -> Format:
-    """Take a format apart. Raises ValueError."""
+    """Parse a format. Raises ValueError."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError('names no value, as "path=%s flags=%d" does')
     words = value.replace(",", " ").split()
@@ -114,7 +114,7 @@ def read(value: object, most: int = MAX_FIELDS) -> Format:
             raise ValueError(f"names {item.name} twice")
         items.append(item)
     if len(items) > most:
-        raise ValueError(f"names {len(items)} values; {most} are the most")
+        raise ValueError(f"names {len(items)} values; at most {most} are allowed")
     if sum(item.kind == _TEXT for item in items) > MAX_TEXTS:
         raise ValueError(f"has more than {MAX_TEXTS} texts")
     return Format(value, tuple(items))
@@ -155,7 +155,9 @@ class Condition:
         numbers = [i.name for i in values.items if i.kind != _TEXT] if values else []
         if values is None or self.name not in numbers:
             there = ", ".join(numbers) or "none"
-            raise ValueError(f"compares {self.name}, which is no number of the format: {there}")
+            raise ValueError(
+                f"compares {self.name}, which is not one of the numbers in the format: {there}"
+            )
         return {
             f"{name}_value": values.names.index(self.name) + 1,
             f"{name}_operator": _OPERATORS.index(self.operator),
@@ -164,10 +166,10 @@ class Condition:
 
 
 def condition(value: object) -> Condition:
-    """Take a condition apart. Raises ValueError."""
+    """Parse a condition. Raises ValueError."""
     found = _CONDITION.match(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError('is no comparison such as "ret<0" or "flags&64"')
+        raise ValueError('is not a comparison such as "ret<0" or "flags&64"')
     try:
         number = int(found[3], 0)
     except ValueError:

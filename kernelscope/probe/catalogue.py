@@ -1,4 +1,4 @@
-"""The built-in probes: where their files lie, and how one is found by name; and those of one's own.
+"""The built-in probes by name, and custom probes once their files were named.
 
 An installed wheel carries them as package data in `kernelscope/_bpf`; a checkout has `bpf/`.
 """
@@ -10,12 +10,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean
+from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean, suggestion
 from kernelscope.probe import loader
 from kernelscope.probe.model import Probe
 from kernelscope.protocol.probe_folder import probe_folder
 
-_own: dict[str, Probe] = {}  # of files that were named: known by their names from then on
+_custom: dict[str, Probe] = {}  # by name, from files that were named before
 
 
 @lru_cache(maxsize=1)
@@ -41,31 +41,27 @@ def catalogue() -> dict[str, Probe]:
 
 
 def find(name: str) -> Probe:
-    """Return the probe of that name, or the one that a path to a .toml names.
+    """Return the probe of that name, or of the .toml file at that path.
 
-    One of somebody's own is known by its name alone once its file was named, and is read anew each
-    time that it is. Raises ProbeNotFoundError with close matches, ProbeSpecError.
+    A custom probe is known by its name once its file was named; naming the file reads it again.
+    Raises ProbeNotFoundError with close matches, ProbeSpecError.
     """
     if name.endswith(".toml"):
         return _read(Path(name))
     path = _paths().get(name)
     if path is not None:
         return _load(path)
-    if name in _own:
-        return _own[name]
+    if name in _custom:
+        return _custom[name]
     if "{" in name:
         raise ProbeNotFoundError(
-            "C was given where a probe's name is wanted",
-            hint="C goes by its own name: kernelscope.run(source=...)",
+            "this is C, where the name of a probe is expected",
+            hint="give C as source: kernelscope.run(source=...)",
             name=name,
             matches=[],
         )
     matches = did_you_mean(name, names())
-    hint = (
-        f"Did you mean {' or '.join(matches)}?"
-        if matches
-        else "%ebpf, or kernelscope list, shows the probes."
-    )
+    hint = suggestion(matches) or "%ebpf, or kernelscope list, shows the probes."
     raise ProbeNotFoundError(
         f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
     )
@@ -79,12 +75,12 @@ def _read(path: Path) -> Probe:
             file=str(path),
             key="",
         )
-    _own[path.stem] = loader.load(path, own=True)
-    return _own[path.stem]
+    _custom[path.stem] = loader.load(path, own=True)
+    return _custom[path.stem]
 
 
 @lru_cache(maxsize=1)
 def prelude() -> str:
-    """Return `include/kernelscope.h`, the macros that stand before every program."""
+    """Return `include/kernelscope.h`, the macros that precede every program."""
     path = probe_folder() / "include" / "kernelscope.h"
     return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,9 +1,9 @@
-"""Hooks that a user chooses for a probe: `--function c:malloc`.
+"""Hooks that a user selects for a probe: `--function c:malloc`.
 
 c:malloc                     a library's function, in every process (uprobe:c:malloc)
-/path/to/file:f, pid:42:f    the same of any program or library, or of one process's
+/path/to/file:f, pid:42:f    a function of any program or library, or of one process
 vfs_read                     a function of the kernel (fentry, or kprobe where there is none)
-tracepoint:sched:sched_switch, usdt:..., uprobe:...   any hook, by its whole name
+tracepoint:sched:sched_switch, usdt:..., uprobe:...   any hook, by its full name
 c:mem*, kprobe:vfs_*         all that match; ? stands for one character
 c:malloc,c:free              several
 """
@@ -22,7 +22,7 @@ _WILDCARD = re.compile(r"[*?]")
 
 @dataclass(frozen=True)
 class Hooks:
-    """What was chosen. text: as it was written. each: of every hook, the specs that would serve."""
+    """The selection. text: as given. each: for every hook, the specs to try in order."""
 
     text: str
     each: tuple[tuple[str, ...], ...]
@@ -31,7 +31,7 @@ class Hooks:
         return self.text
 
     def entries(self, function: str, fields: Sequence[str] = ()) -> Iterator[Hook]:
-        """Yield the hooks for a C function. fields: those of tracepoints' records that it reads."""
+        """Yield the hooks for a C function. fields: of tracepoints' records, if it reads any."""
         for specs in self.each:
             record = hook_spec.split_kind(specs[0])[0] == "tracepoint"
             yield Hook(function, specs, fields=tuple(fields) if record else ())
@@ -41,16 +41,16 @@ class Hooks:
         for specs in self.each:
             kinds = [hook_spec.split_kind(spec) for spec in specs]
             if any(not hook_kinds.KINDS[kind].returns for kind, _ in kinds):
-                raise ValueError(f"{specs[0]} has no return: only a function has")
+                raise ValueError(f"{specs[0]} has no return: only functions have one")
             yield Hook(
                 function, tuple(f"{hook_kinds.KINDS[kind].returns}:{rest}" for kind, rest in kinds)
             )
 
 
 def read(value: object, kinds: Sequence[str]) -> Hooks:
-    """Take apart what was chosen. kinds: of hooks, those that serve.
+    """Parse a selection. kinds: the kinds of hooks that are allowed.
 
-    Raises ValueError, and AttachError for what is no hook's name.
+    Raises ValueError, and AttachError for an invalid hook.
     """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("names no function")
@@ -59,7 +59,7 @@ def read(value: object, kinds: Sequence[str]) -> Hooks:
     for spec in (spec for specs in each for spec in specs):
         kind = hook_spec.parse(_WILDCARD.sub("x", spec)).kind
         if kind not in kinds:
-            raise ValueError(f"{kind} hooks do not serve; these do: {', '.join(kinds)}")
+            raise ValueError(f"{kind} hooks cannot be used here; these can: {', '.join(kinds)}")
     return Hooks(value, each)
 
 
@@ -68,6 +68,6 @@ def _specs(item: str) -> tuple[str, ...]:
         return (item,)
     if ":" in item:
         return (f"uprobe:{item}",)
-    # BTF lacks some functions: by a pattern, kprobes find more.
+    # BTF lacks some functions: with a pattern, kprobes find more.
     kinds = ("kprobe", "fentry") if _WILDCARD.search(item) else ("fentry", "kprobe")
     return tuple(f"{kind}:{item}" for kind in kinds)

@@ -1,7 +1,7 @@
 """Loads a probe from its two files, NAME.toml and NAME.c, and checks every key.
 
-Raises ProbeSpecError that names the file and the key; a key that is not known is an error, so that
-a misspelt one cannot be ignored in silence.
+Raises ProbeSpecError with the file and the key. An unknown key is an error: a misspelt one must not
+be ignored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ PARAMETER_KINDS = (
 )  # fmt: skip
 PLOT_KINDS = ("histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-# What a built-in probe must say, and one of somebody's own may leave out.
-_UNSAID: Mapping[str, Any] = {
+# Required of a built-in probe; defaults for a custom one.
+_CUSTOM_DEFAULTS: Mapping[str, Any] = {
     "area": "own",
     "overhead": {"level": "medium", "note": "Not measured."},
     "check": {"load": "none", "events": 0, "expect": "nothing"},
@@ -41,7 +41,7 @@ _UNSAID: Mapping[str, Any] = {
 
 
 class _Keys:
-    """One TOML table, whose keys are taken one by one; `finish` refuses those left over."""
+    """One TOML table, whose keys are taken one by one; `finish` rejects the rest."""
 
     def __init__(self, data: Any, file: Path, where: str = "") -> None:
         self.file = file
@@ -79,7 +79,7 @@ class _Keys:
     def choice(self, key: str, among: Sequence[str], default: Any = ...) -> str:
         value = self.text(key, default)
         if value not in among:
-            self.refuse(key, f"{value!r} is none of: {', '.join(among)}")
+            self.refuse(key, f"{value!r} is not one of: {', '.join(among)}")
         return value
 
     def number(self, key: str, default: Any = ...) -> Any:
@@ -125,15 +125,14 @@ def _kind_name(kind: type | tuple[type, ...]) -> str:
 
 
 def load(path: Path, *, own: bool = False) -> Probe:
-    """Load the probe that `path` (its .toml) describes, with the C that lies beside it.
+    """Load the probe that `path` (its .toml) describes, with the C next to it.
 
-    own: it is none of the built-in ones, lies in any folder, and needs no more than a summary, its
-    hooks and its tables.
+    own: a custom probe, in any folder, which needs only a summary, hooks and tables.
     """
     source = path.with_suffix(".c")
     data = _read_toml(path)
     if own:
-        data = {"description": data.get("summary", ""), **_UNSAID, **data}
+        data = {"description": data.get("summary", ""), **_CUSTOM_DEFAULTS, **data}
     keys = _Keys(data, path)
     try:
         text = source.read_text(encoding="utf-8")
@@ -208,11 +207,11 @@ def _parameter(keys: _Keys) -> Parameter:
         example=keys.text("example", ""),
     )
     if (kind == "hook") != bool(parameter.hooks and parameter.example):
-        keys.refuse("hooks", 'goes with an example and kind "hook", and only with it')
+        keys.refuse("hooks", 'needs an example and kind "hook", and no other kind may have it')
     if (kind == "choice") != bool(parameter.choices):
-        keys.refuse("choices", 'go with kind "choice", and only with it')
+        keys.refuse("choices", 'are required for kind "choice" and allowed for no other')
     if kind == "choice" and parameter.default not in (None, *parameter.choices):
-        keys.refuse("default", "is none of the choices")
+        keys.refuse("default", "is not one of the choices")
     if kind == "float" and parameter.passed == "param":
         keys.refuse("passed", "cannot be 'param' for a float: BPF has no floating point")
     return parameter
@@ -237,7 +236,7 @@ def table_spec(keys: _Keys) -> TableSpec:
 
 
 def tables_from_json(data: Any, file: Path) -> tuple[TableSpec, ...]:
-    """Read the tables that a recording carries (what `dataclasses.asdict` made of them)."""
+    """Read the tables in a recording (as `dataclasses.asdict` wrote them)."""
     keys = _Keys({"table": data}, file, "")
     specs: tuple[TableSpec, ...] = keys.tables("table", _recorded_table, least=0)
     return specs
@@ -249,8 +248,8 @@ def _recorded_table(keys: _Keys) -> TableSpec:
     return table_spec(keys)
 
 
-# Columns that mean the same in every probe: their name is enough, and each
-# key but `kind` may be given anew.
+# Columns that mean the same in every probe: the name is enough. A probe may
+# override any key.
 STANDARD_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "time": {"field": "at_ns", "kind": "time", "help": "When it happened"},
     "pid": {"kind": "pid", "help": "The process"},
@@ -357,11 +356,13 @@ def _check(keys: _Keys) -> Check:
 
 
 def _check_references(probe: Probe, keys: _Keys) -> None:
-    """Refuse a plot of a table that is not there, a hook of a parameter that has no value."""
+    """Reject plots of unknown tables, and hooks with parameters that have no value."""
     tables = [table.name for table in probe.tables]
     for index, plot in enumerate(probe.plots):
         if plot.table and plot.table not in tables:
-            keys.refuse(f"plot[{index}].table", f"{plot.table!r} is none of: {', '.join(tables)}")
+            keys.refuse(
+                f"plot[{index}].table", f"{plot.table!r} is not one of: {', '.join(tables)}"
+            )
     for table in probe.tables:
         for column in table.columns:
             _check_choices(keys, f"{table.name}.{column.name}.when", column.when, probe)
@@ -370,7 +371,7 @@ def _check_references(probe: Probe, keys: _Keys) -> None:
         _check_choices(keys, f"hook[{index}].when", hook.when, probe)
         for name in re.findall(r"\{([^}]*)\}?", " ".join(hook.any_of)):
             if name.removesuffix(":return") not in {**probe.defaults(), **probe.needed()}:
-                why = f"names {{{name}}}, which is no parameter with a default"
+                why = f"names {{{name}}}, which is not a parameter with a default"
                 keys.refuse(f"hook[{index}].any_of", why)
 
 
@@ -379,4 +380,4 @@ def _check_choices(keys: _Keys, where: str, when: Mapping[str, list[str]], probe
     for name, wanted in when.items():
         of_format = name in known and known[name].kind == "format"
         if not of_format and not set(wanted) <= set(known[name].choices if name in known else ()):
-            keys.refuse(where, f"names no choices of {name}")
+            keys.refuse(where, f"names values that {name} cannot have")

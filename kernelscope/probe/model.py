@@ -1,7 +1,7 @@
-"""What a probe is: the question it answers, how it is asked, and how its answer reads.
+"""What a probe is: its question, hooks, parameters, tables and plots.
 
-A probe is two files of one name in `bpf/<area>/`: the C, in BCC's dialect, and the .toml that this
-module loads and validates. Nothing else knows a probe by name.
+A probe is two files of the same name in `bpf/<area>/`: the C, in BCC's dialect, and the .toml,
+which `loader` reads and checks. Nothing else knows a probe by name.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 class Column:
     """One column of a table.
 
-    name: as it stands in the DataFrame, unit included ("latency_us").
+    name: of the DataFrame's column, unit included ("latency_us").
     field: where it comes from: a record's field, or "key", "key.<field>", "value",
         "value.<field>" of a map. Empty means a field of the same name.
     kind: one of `column_kinds.COLUMN_KINDS`.
     unit: of the DataFrame's values ("us", "bytes", ...), "" for none.
     scale: the raw value is multiplied by it (before that, kind "duration" goes from ns to unit).
     names: for kind "enum". family: for kind "ip".
-    enum, prefix: for kind "btf_enum": the enum's name in the kernel, and what its words begin with
-        and is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
-    when: parameter -> its choices with which the table has this column (of a format, the names of
-        its values, "%s" for a text among them, "%d" for a number); empty for always.
+    enum, prefix: for kind "btf_enum": the enum's name in the kernel, and the start of its words
+        that is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
+    when: parameter -> the choices for which the table has this column (for a format, the names of
+        its values, "%s" for any text, "%d" for any number); empty for always.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TableSpec:
     name: the table's name in the result. map: its name in the C text.
     sort: columns to sort by, "-" before a name for descending.
     formatted: the parameter of kind "format" whose values' columns come last.
-    when: as in Column; without it there is no such table.
+    when: as in Column, for the whole table.
     """
 
     name: str
@@ -84,17 +84,17 @@ class Plot:
 class Parameter:
     """An option of one probe.
 
-    kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk"; "hook" (the
-        user's own, chosen.py), "format" (values of a call, formats.py), "condition" (of one of
-        the probe's format).
+    kind: "integer", "float", "flag", "choice", "text", "duration", "size", "disk"; "hook" (chosen
+        by the user, hook_selection.py), "format" (values of a call, call_format.py), "condition"
+        (on a value of the format).
     passed: "param" (KS_PARAM(name), patched into the bytecode), "define" (a macro with the name in
-        upper case, compiled) or "client" (used on the notebook's side only: in a hook's "{name}").
-        The C gets 0 where nothing was given; ns for a duration, bytes for a size, a choice's place
+        upper case, compiled) or "client" (used in the client only: in a hook's "{name}").
+        The C gets 0 without a value; ns for a duration, bytes for a size, a choice's place
         in `choices` counted from 0, a disk's dev_t, 0 or 1 for a flag. A text that is passed as
         "param" becomes two numbers, NAME_0 and NAME_1: its first 16 bytes.
     minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds); of a format,
         how many values.
-    hooks: for kind "hook", the kinds of hooks that serve. example: of one; it must be given.
+    hooks: for kind "hook", the kinds of hooks that are allowed; then an example is required.
     """
 
     name: str
@@ -112,12 +112,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class HookSpec:
-    """One function of the C text and the hooks that would serve it, the preferred first.
+    """One function of the C and the hooks that it can be attached to, the preferred first.
 
-    any_of: specs; "{name}" in one stands for the parameter of that name ("profile:hz:{frequency}").
-        "{name}" alone, of kind "hook", are the hooks that the user chose, "{name:return}" the
-        returns of the same functions.
-    when: as in Column; without it the function is attached nowhere.
+    any_of: specs; "{name}" in a spec stands for that parameter ("profile:hz:{frequency}").
+        "{name}" alone, of kind "hook", stands for the hooks that the user chose, "{name:return}"
+        for the returns of the same functions.
+    when: as in Column; otherwise the function is not attached.
     """
 
     function: str
@@ -132,12 +132,12 @@ class HookSpec:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What tracing costs: class "low", "medium" or "high", and measured ns an event.
+    """What tracing costs: "low", "medium" or "high", and the measured nanoseconds per event.
 
-    ns_per_event: the run time of all the probe's programs together for one event, in the least
-        disturbed of five runs under its check's load (script/record-probes). Events are what
-        the tables count (rows, where they do not count), but at least the runs of the program that
-        ran most often (a threshold hides events that were looked at) and at most those of all.
+    ns_per_event: the run time of all the probe's programs for one event, in the least disturbed of
+        five runs under its check's load (script/record-probes). Events are what the tables count
+        (rows, where they do not count), but at least the runs of the program that ran most often (a
+        threshold hides events that were examined) and at most the runs of all programs.
     """
 
     level: str
@@ -147,12 +147,12 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Check:
-    """A known load and what the probe must say of it; tests/probes has the code for `load`.
+    """A known load and what the probe must show; `workloads/probes` has the code for `load`.
 
     arguments: given to the load; "{file}" stands for a file of 1 MiB on a disk, "{disk}" for a disk
         that nothing else uses, "{folder}" for an empty folder.
-    options: with which the probe runs for its example and picture; there "{pid}" is the load's
-        process too. script/record-probes makes both.
+    options: of the runs for its example and picture, where "{pid}" is the load's process;
+        script/record-probes records both.
     """
 
     load: str
@@ -166,7 +166,7 @@ class Check:
 class Probe:
     """One built-in probe, loaded from its two files.
 
-    filters: "task" (pid, comm, uid are tested for the current task before the C runs), "code" (the
+    filters: "task" (pid, comm, uid of the current task are tested before the C runs), "code" (the
         C tests KS_PARAM(filter_pid), filter_uid, filter_comm_0, filter_comm_1), or "none".
     """
 
@@ -189,7 +189,7 @@ class Probe:
     keywords: tuple[str, ...] = ()
 
     def defaults(self) -> dict[str, Any]:
-        """Return the parameters that have a default, with it, as the TOML states it."""
+        """Return the parameters with a default, and that default as in the TOML."""
         return {p.name: p.default for p in self.parameters if p.default is not None}
 
     def needed(self) -> dict[str, Any]:

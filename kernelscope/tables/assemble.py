@@ -1,4 +1,4 @@
-"""Makes a table's decoded columns into the DataFrame that people get."""
+"""Builds the DataFrame of a table from its decoded columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernelscope.probe.column_kinds import is_additive
 from kernelscope.probe.model import Column
 
 
-def finished(
+def assembled(
     columns: Sequence[Column], data: Mapping[str, Any], sort: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Build the DataFrame: only the occupied buckets of a histogram, sorted by the names given.
@@ -38,18 +38,18 @@ def _framed(data: Mapping[str, Any]) -> pd.DataFrame:
     if not data:
         return pd.DataFrame(data)
     frame = pd.DataFrame(dict(enumerate(data.values())), copy=False)
-    frame.columns = _names(tuple(data)).view()  # a view: whoever names its own names no other's
+    frame.columns = _names(tuple(data)).view()  # copy: renaming must not rename the cached index
     return frame
 
 
 @lru_cache(maxsize=256)
 def _names(names: tuple[str, ...]) -> pd.Index:
-    """Return the columns' names for pandas; to make them is half of what a small table costs."""
+    """Return the columns' names as an index; creating one is half the cost of a small table."""
     return pd.Index(names)
 
 
 def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
-    """Add up the rows whose stacks read alike: the kernel tells them apart by their addresses."""
+    """Add up rows that look the same: stacks that differ in their addresses alone."""
     how = amounts(columns)
     if not how or not any(column.kind.endswith("_stack") for column in columns):
         return frame
@@ -59,16 +59,16 @@ def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_amount(column: Column) -> bool:
-    """Whether rows of a map can be made one by adding up this column, or by its least or most."""
+    """Whether rows of a map can be merged by this column's sum, least or most."""
     of_map = column.field.startswith("value") and is_additive(column.kind)
     return column.kind == "count" or of_map
 
 
 def amounts(columns: Sequence[Column]) -> dict[str, str]:
-    """Return how rows are made one: "sum", "min" or "max" of each column that is an amount."""
-    return {column.name: _added(column) for column in columns if is_amount(column)}
+    """Return how rows are merged: "sum", "min" or "max" of each column that is an amount."""
+    return {column.name: _aggregate(column) for column in columns if is_amount(column)}
 
 
-def _added(column: Column) -> str:
+def _aggregate(column: Column) -> str:
     least_or_most = column.name.partition("_")[0]
     return least_or_most if least_or_most in ("min", "max") else "sum"

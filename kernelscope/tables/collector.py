@@ -1,4 +1,4 @@
-"""A run's frames collected, and made into DataFrames when asked."""
+"""Collects a run's frames and makes DataFrames of them on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kernelscope.protocol.layout import Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables import printk
-from kernelscope.tables.assemble import amounts, finished
+from kernelscope.tables.assemble import amounts, assembled
 from kernelscope.tables.attrs import KEY, READINGS
 from kernelscope.tables.decoder import Decoder
 from kernelscope.tables.plan import PRINTK, RECORDS, Plan, plans
@@ -29,20 +29,20 @@ from kernelscope.tables.store import MapStore, Reading, RecordStore, available_b
 
 
 class Collector:
-    """Takes a run's frames as they come, and gives its tables.
+    """Takes a run's frames as they arrive, and returns its tables.
 
     layouts, clock: from the "attached" frame (see `from_attached`). specs: the tables to make;
-    without any, every table of the program, its columns inferred. max_rows: records kept of each
+    without any, every table of the program, with inferred columns. max_rows: records kept of each
     table, the latest; by default what fits in a quarter of the memory now available. per_cpu: keep
     per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
-    types: column names to kinds, over what a table says itself. devices: "major:minor" to names.
-    max_bytes: what the raw data of all tables may take, in the place of that quarter.
-    enums: the kernel's enums by name, each {"number": word}. hooks: {"number": name} of the run's.
+    types: column names to kinds; they override the table's own. devices: "major:minor" to names.
+    max_bytes: bound for the raw data of all tables, instead of that quarter.
+    enums: the kernel's enums by name, each {"number": word}. hooks: the run's, {"number": name}.
 
     `add` may be called from one thread while others read.
 
     Raises ParameterError for an unknown kind or column in `types`, ProbeSpecError where a spec
-    names a map that the program has not.
+    names a map that the program does not have.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Collector:
     def from_attached(
         cls, header: Mapping[str, Any], specs: Sequence[TableSpec] = (), **options: Any
     ) -> Collector:
-        """Make a collector for the run whose "attached" frame has that header."""
+        """Return a collector for the run whose "attached" frame has that header."""
         kernel = header.get("kernel")
         machine = kernel.get("machine") if isinstance(kernel, Mapping) else None
         options = {
@@ -112,13 +112,13 @@ class Collector:
     # --- taking frames ---
 
     def add(self, frame: Frame) -> None:
-        """Take one frame of any type; those that carry no data for a table are read or ignored."""
+        """Take one frame of any type; frames without data for a table are read or ignored."""
         with self._lock:
             if frame.type in ("batch", "map"):
                 store = self._stores.get(str(frame.header.get("table")))
                 if store is not None:
                     store.add(frame)
-                    self._keep_bound()
+                    self._drop_excess()
             elif frame.type == "stacks":
                 self._stacks.add(json.loads(bytes(frame.payload) or b"{}").get("frames", {}))
             elif frame.type in ("status", "receipt"):
@@ -127,13 +127,13 @@ class Collector:
                 self._devices.update(frame.header.get("devices") or {})
 
     def drop_readings(self) -> None:
-        """Give up all but the latest reading of each map."""
+        """Drop all but the latest reading of each map."""
         with self._lock:
             for store in self._stores.values():
                 while isinstance(store, MapStore) and store.droppable:
                     store.drop_oldest()
 
-    def _keep_bound(self) -> None:
+    def _drop_excess(self) -> None:
         if self._bound is None:
             return
         while sum(store.size for store in self._stores.values()) > self._bound:
@@ -150,7 +150,7 @@ class Collector:
 
     @property
     def names(self) -> list[str]:
-        """The tables that `tables` would give now."""
+        """The tables that `tables` would return now."""
         shown = [name for name in self._plans if name != PRINTK]
         if self._with_specs:
             return shown
@@ -158,25 +158,25 @@ class Collector:
         return [*shown, PRINTK] if lines else shown
 
     def columns(self, table: str) -> tuple[Column, ...]:
-        """Return what a table's columns mean."""
+        """Return a table's columns and their meaning."""
         return self._plans[table].columns
 
     def layout(self, table: str) -> Layout:
-        """Return how a table's bytes are read."""
+        """Return the layout of a table's bytes."""
         return self._plans[table].layout
 
     def rows(self, table: str) -> int:
-        """Return how many rows are held of a table: records, or the entries last read of a map."""
+        """Return how many rows a table would have: the records kept, or the entries last read."""
         return self._store_of(table).rows
 
     def seen(self, table: str) -> int:
-        """Return how many records of a table have arrived, kept or not; a map's are its rows."""
+        """Return how many records of a table arrived, kept or not; for a map, its rows."""
         store = self._store_of(table)
         return store.seen if isinstance(store, RecordStore) else store.rows
 
     @property
     def dropped_rows(self) -> int:
-        """Records that arrived and were given up for later ones."""
+        """Records that arrived and were dropped for later ones."""
         return sum(store.seen - store.rows for store in self._record_stores())
 
     @property
@@ -226,16 +226,16 @@ class Collector:
         stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
         time = Column("time", "time")
         decoded = decoders.decode(decoders.Source(stamps, time, self._context(plan)))
-        frame = finished(plan.columns, {**decoded, **data})
+        frame = assembled(plan.columns, {**decoded, **data})
         frame.attrs[KEY] = {READINGS: amounts(plan.columns)}
         return frame
 
     def decode(
         self, table: str, frames: Iterable[Frame], columns: Collection[str] | None = None
     ) -> pd.DataFrame:
-        """Decode some frames of one table by themselves, unsorted, and keep none of them.
+        """Decode some frames of one table alone, unsorted, without keeping them.
 
-        columns: those that are wanted, by the names in `probe.Column`; None for all.
+        columns: the wanted ones, by their names in `probe.model.Column`; None for all.
         """
         plan = self._plans[table]
         if columns is not None:
@@ -254,7 +254,7 @@ class Collector:
             with self._lock:
                 readings = list(store.readings)[-1:]
             data = self._map_columns(plan, store, readings)
-            frame = finished(plan.columns, data, plan.sort)
+            frame = assembled(plan.columns, data, plan.sort)
             return frame if limit is None else frame.head(limit)
         with self._lock:
             batches = list(store.latest(limit))
@@ -265,7 +265,7 @@ class Collector:
             columns = printk.ring_columns(rows, self._printk_formats, self._context(plan))
             return pd.DataFrame(columns, copy=False)
         data = self._decoder(plan).columns(record_rows(plan.layout, batches))
-        return finished(plan.columns, data, plan.sort)
+        return assembled(plan.columns, data, plan.sort)
 
     def _map_columns(
         self, plan: Plan, store: MapStore, readings: Sequence[Reading]

@@ -31,7 +31,7 @@ _AF_INET, _AF_INET6 = 2, 10
 
 @dataclass(frozen=True)
 class Context:
-    """What decoding needs to know of the run.
+    """What decoding needs to know about the run.
 
     offset_ns: CLOCK_REALTIME less CLOCK_MONOTONIC. stacks: resolved stack traces.
     devices: "major:minor" to a disk's name. machine: as `uname -m` names it, for system calls.
@@ -130,7 +130,7 @@ def duration(source: Source) -> Values:
 def time(source: Source) -> Values:
     """Return the kernel's monotonic clock as the time of day."""
     raw = source.values
-    # A view, where there can be one, spares a copy of what may be 100 MB.
+    # A view, where possible, saves a copy of what may be 100 MB.
     raw = raw.view(np.int64) if raw.dtype.itemsize == 8 else raw.astype(np.int64)
     stamps = raw + source.context.offset_ns
     stamps[raw == 0] = np.iinfo(np.int64).min  # NaT: the program never set it

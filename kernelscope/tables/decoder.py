@@ -1,4 +1,4 @@
-"""A table's rows made into columns, some rows at a time."""
+"""Decodes a table's rows into columns, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kernelscope.probe.model import Column
 from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables.plan import Plan
 from kernelscope.tables.records import Array
-from kernelscope.tables.rows import Joined, Rows, alone, combined
+from kernelscope.tables.rows import Joined, Rows, combined, owned
 
-# Decoded at a time: little enough that a block's memory is used again for the next.
+# Rows decoded at a time: few enough that the next block reuses this block's memory.
 _BLOCK_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Makes the columns of one table.
+    """Decodes the columns of one table.
 
     per_cpu: keep per-CPU values apart, with a "cpu" column.
     """
@@ -31,10 +31,10 @@ class Decoder:
     per_cpu: bool = False
 
     def columns(self, rows: Rows, cpus: int = 0) -> dict[str, Any]:
-        """Return the columns by name. cpus: how many values a row has; 0 where it has just one."""
+        """Return the columns by name. cpus: values per row of a per-CPU map, else 0."""
         blocks = list(rows.blocks(_BLOCK_ROWS))
         if not blocks[1:]:
-            return alone(self._block(blocks[0], cpus))
+            return owned(self._block(blocks[0], cpus))
         joined = Joined(len(rows) * (cpus if cpus and self.per_cpu else 1))
         for block in blocks:
             joined.add(self._block(block, cpus))

@@ -13,7 +13,7 @@ _LARGEST = 2**63 - 1
 
 @cache
 def _table(kind: str) -> npt.NDArray[np.int64]:
-    """Return the low bound of every slot, and one more: slot i is [table[i], table[i + 1])."""
+    """Return each slot's low bound, and the last high one: slot i is [table[i], table[i + 1])."""
     if kind == "log2":  # bpf_log2l in bcc's helpers.h: slot 1 is [0, 2), then powers of two
         lows = [0, 0, *(1 << slot for slot in range(1, 65))]
     else:  # ks_slot in bpf/include/kernelscope.h: 8 slots an octave, exact below 8
@@ -23,7 +23,7 @@ def _table(kind: str) -> npt.NDArray[np.int64]:
 
 
 def slot_bounds(slots: npt.NDArray[Any], kind: str) -> tuple[Any, Any]:
-    """Return the bounds [low, high) of `slots` as int64; what lies above 2**63 - 1 is cut to it.
+    """Return the bounds [low, high) of `slots` as int64; bounds above 2**63 - 1 are cut to it.
 
     kind: "log2", "linear" (slot i is [i, i + 1)) or "log_linear" (a relative width of 1/8).
     """

@@ -1,8 +1,8 @@
-"""The columns of a table that no description comes with: those of a cell's own C.
+"""Infers the columns of a table without a description, as of the C in a cell.
 
-A struct's members become columns of their names; a map's scalar key is "key", its scalar value
-"value". Types say how they read: char arrays are text, pointers addresses, integers stay as they
-are, and what is named for a stack and is an integer is one.
+A struct's members become columns of the same names; a map's scalar key is "key", its scalar value
+"value". Types decide the kinds: char arrays are text, pointers are addresses, integers stay as they
+are, and an integer with "stack" in its name is a stack id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from kernelscope.errors import ParameterError, did_you_mean
+from kernelscope.errors import ParameterError, did_you_mean, suggestion
 from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.protocol.layout import Field, Layout
@@ -19,7 +19,7 @@ _LARGEST_SPREAD = 32  # an array of numbers with more elements than this is show
 
 
 def columns(layout: Layout) -> tuple[Column, ...]:
-    """Return the columns of a layout, a map's keys first, each under a name of its own."""
+    """Return the columns of a layout, a map's keys first, each with a different name."""
     keys = [column for field in layout.key for column in _of_field(field, "key")]
     values = [column for field in layout.value for column in _of_field(field, "value")]
     if not layout.key:  # a ring's record: fields are named without "value."
@@ -31,10 +31,10 @@ def columns(layout: Layout) -> tuple[Column, ...]:
         keys[-1] = dataclasses.replace(keys[-1], name="value", kind="slot")
         values = [dataclasses.replace(column, name="count", kind="count") for column in values[:1]]
     taken = {column.name for column in keys}
-    return (*keys, *(_apart(column, taken) for column in values))
+    return (*keys, *(_renamed(column, taken) for column in values))
 
 
-def _apart(column: Column, taken: set[str]) -> Column:
+def _renamed(column: Column, taken: set[str]) -> Column:
     if column.name in taken:
         return dataclasses.replace(column, name=f"value_{column.name}")
     return column
@@ -73,26 +73,25 @@ def check_types(types: Mapping[str, str], known: Sequence[str]) -> None:
         if kind not in COLUMN_KINDS:
             raise ParameterError(
                 f"there is no column kind {kind!r}",
-                hint=_hint(kind, list(COLUMN_KINDS), "the kinds are"),
+                hint=_hint(kind, list(COLUMN_KINDS), "The kinds are"),
                 name="type",
                 value=kind,
             )
         if name not in known:
             raise ParameterError(
                 f"no table has a column {name!r} to read as {kind}",
-                hint=_hint(name, known, "the columns are"),
+                hint=_hint(name, known, "The columns are"),
                 name="type",
                 value=name,
             )
 
 
 def _hint(name: str, known: Sequence[str], otherwise: str) -> str:
-    matches = did_you_mean(name, known)
-    return f"did you mean {' or '.join(matches)}?" if matches else f"{otherwise} {', '.join(known)}"
+    return suggestion(did_you_mean(name, known)) or f"{otherwise} {', '.join(known)}"
 
 
 def retyped(column: Column, kind: str) -> Column:
-    """Return `column` read as another kind; a duration is in microseconds and named for it."""
+    """Return `column` as another kind; a duration is in microseconds, with "_us" in its name."""
     if kind == "duration":
         name = f"{column.name.removesuffix('_ns')}_us"
         return dataclasses.replace(column, name=name, kind=kind, unit="us")

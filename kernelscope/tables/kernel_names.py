@@ -1,4 +1,4 @@
-"""The kernel's names of its errors and signals: the same on whatever system a recording is read.
+"""The kernel's names of its errors and signals, the same on any system that reads a recording.
 
 Sources: include/uapi/asm-generic/errno-base.h, errno.h and signal.h, include/linux/errno.h. They
 are those of x86, Arm, RISC-V, s390 and PowerPC (but for its EDEADLOCK); MIPS, Alpha, PA-RISC and
@@ -27,7 +27,7 @@ _SIGNALS = (
 
 # By number, from 1.
 ERRORS = {at: f"E{name}" for at, name in enumerate(_ERRORS.split(), 1) if name != "-"}
-# Those that system calls return inside the kernel alone.
+# Returned by system calls inside the kernel only.
 ERRORS |= {
     512: "ERESTARTSYS",
     513: "ERESTARTNOINTR",
@@ -44,7 +44,7 @@ _REAL_TIME_SIGNALS = 34  # glibc's SIGRTMIN
 
 
 def error(number: int) -> str:
-    """Return a negative error number's name, "" for 0, above, and what is no error number."""
+    """Return the name of a negative error number; "" for any other number."""
     if not -_LAST_ERROR <= number < 0:
         return ""
     return ERRORS.get(-number, str(number))

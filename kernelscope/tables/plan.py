@@ -1,4 +1,4 @@
-"""Which tables a run has, what columns each has, and in which order their rows stand."""
+"""Which tables a run has, with which columns and in which order of rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRINTK = "printk"  # the table of what the program printed
 
 @dataclass(frozen=True)
 class Plan:
-    """How one table is made. sort: DataFrame columns, "-" before one for descending."""
+    """How one table is built. sort: DataFrame columns, "-" before one for descending."""
 
     name: str
     layout: Layout
@@ -29,12 +29,12 @@ class Plan:
 def plans(
     layouts: Mapping[str, Layout], specs: Sequence[TableSpec], types: Mapping[str, str]
 ) -> list[Plan]:
-    """Return how each table of `specs` is made; without any, every table that the program has.
+    """Return a plan for each table of `specs`; without any, for every table of the program.
 
-    layouts: by the map's name. types: column names to kinds, over what a table says itself.
+    layouts: by the map's name. types: column names to kinds; they override the table's own.
 
     Raises ParameterError for an unknown kind or column in `types`, ProbeSpecError where a spec
-    names a map that the program has not.
+    names a map that the program does not have.
     """
     made = [_from_spec(spec, layouts) for spec in specs] or _inferred(layouts.values())
     if not specs and PRINTK_TABLE in layouts:

@@ -1,7 +1,8 @@
-"""The lines of bpf_trace_printk: as records of their arguments, or as the kernel wrote them.
+"""The lines of bpf_trace_printk: from records of their arguments, or as the kernel wrote them.
 
-The agent has a program's calls write their arguments to a ring buffer (agent/source/printk.py);
-where it could not, the lines come from the tracepoint bpf_trace:bpf_trace_printk.
+The agent rewrites a program's calls to send their arguments through a ring buffer
+(agent/source/printk.py); where it cannot, the lines come from the tracepoint
+bpf_trace:bpf_trace_printk.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class _Printer:
 
 
 def _in_python(conversion: re.Match[str]) -> str:
-    """Spell a C conversion as Python's % takes it."""
+    """Return a C conversion in the form of Python's %."""
     letter = conversion.group(1)
     if letter == "%":
         return "%%"

@@ -1,8 +1,8 @@
 """Raw bytes from the agent as numpy arrays: no Python code runs for a single record.
 
-Three shapes arrive. Ring batches of one stride are read where they lie. Ring batches of differing
-lengths, and perf batches, are linked lists in memory (each header says where the next one is), so
-the records have first to be found; `_walk` does that by pointer doubling. Maps are plain arrays.
+Three shapes arrive. Ring batches of one stride are read in place. Ring batches of differing
+lengths, and perf batches, are linked lists in memory (each header leads to the next one), so the
+records must be found first; `_walk` does that by pointer doubling. Maps are plain arrays.
 
 Record formats: ring buffer headers are `struct bpf_ringbuf_hdr` in the kernel's
 kernel/bpf/ringbuf.c (u32 length with two flag bits, u32 page offset); perf records are described
@@ -56,7 +56,7 @@ _FORMATS = {
 
 
 def dtype_of(fields: Sequence[Field], size: int, offset: int = 0) -> np.dtype[Any]:
-    """Return the structured dtype of `fields`, `size` bytes an item, each `offset` further on.
+    """Return the structured dtype of `fields`, `size` bytes per item, each field moved by `offset`.
 
     A char array becomes "S", another array a subarray, a u128 or an unknown type raw bytes ("V").
     Names are the fields' own, dots and all; a bit field has its container's type (see `column`).
@@ -82,17 +82,17 @@ def _format(field: Field) -> Any:
 
 
 def span(fields: Sequence[Field], size: int = 0) -> int:
-    """Return how many bytes hold all of `fields`, at least `size`."""
+    """Return the bytes that hold all of `fields`, at least `size`."""
     return max([size, *(field.offset + field.size for field in fields)])
 
 
 def is_flexible(fields: Sequence[Field]) -> bool:
-    """Tell whether the last field is a char array without a size (`char text[]`)."""
+    """Whether the last field is a char array without a size (`char text[]`)."""
     return bool(fields) and fields[-1].type == "char" and not fields[-1].size
 
 
 def fitted(fields: Sequence[Field], longest: int) -> tuple[Field, ...]:
-    """Return `fields` with a flexible last one made as large as the longest record needs."""
+    """Return `fields`; a flexible last one gets the size that the longest record needs."""
     if not is_flexible(fields):
         return tuple(fields)
     size = max(longest - fields[-1].offset, 1)
@@ -117,9 +117,9 @@ def column(rows: Array, field: Field) -> Array:
 
 @dataclass(frozen=True)
 class Records:
-    """Where the records of one payload lie.
+    """Where the records of one payload are.
 
-    starts: the byte at which each record's data begins. lengths: its bytes.
+    starts: the byte where each record's data starts. lengths: its bytes.
     torn: records left out because they were incomplete when they were copied.
     """
 
@@ -130,7 +130,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of a perf payload: their records, and when, where and for whom each was taken.
+    """The samples of a perf payload: their records, with time, CPU, process and thread.
 
     time: nanoseconds of CLOCK_MONOTONIC. lost: records that PERF_RECORD_LOST reported missing.
     """
@@ -204,10 +204,10 @@ def _padded(payload: Buffer, unit: int) -> Buffer:
 def _walk(steps: Array) -> Array:
     """Return the indexes reached from 0 when each index i leads to i + steps[i].
 
-    For each block: `jumps[0]` holds the next index of every index, right or wrong; composing a
+    For each block: `jumps[0]` holds the next index of every index, reachable or not; composing a
     table with itself gives jumps of 2, 4 and 8 records. A short chain of the longest jumps crosses
-    the block, and the shorter ones fill in between, in order. Costs a few gathers a word and one
-    step of Python for 8 records.
+    the block, and the shorter ones fill in between, in order. Costs a few gathers per word and one
+    step of Python per 8 records.
     """
     found: list[Array] = []
     start = 0
@@ -262,7 +262,7 @@ def gather(payload: Buffer, found: Records, size: int) -> Array:
 
 
 def records(payload: Buffer, layout: Layout, stride: int) -> Array:
-    """Return a ring batch as a structured array, one item a record.
+    """Return a ring batch as a structured array, one item per record.
 
     stride > 0: every record has that stride and none is busy or discarded; the array is a view of
     `payload`. stride 0: records are found and copied (see `walk`). A record shorter than the
@@ -278,7 +278,7 @@ def records(payload: Buffer, layout: Layout, stride: int) -> Array:
 
 
 def strided(payload: Buffer, stride: int) -> Records:
-    """Return where the records of a payload with one stride lie."""
+    """Return where the records of a payload with one stride are."""
     starts = np.arange(len(payload) // stride) * stride + HEADER
     length = int.from_bytes(payload[:4], "little") & int(_LENGTH)
     return Records(starts, np.full(len(starts), min(length, stride - HEADER), np.int64))

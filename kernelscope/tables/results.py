@@ -1,4 +1,4 @@
-"""Results of more than one table, as mappings that show each: a program's, or several probes'."""
+"""Results with several tables, as mappings: of one program, or of several probes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Found = TypeVar("Found", bound="pd.DataFrame | Tables", covariant=True)
 
 
-class _Shown(Mapping[str, Found]):
-    """What both have in common."""
+class _TableMapping(Mapping[str, Found]):
+    """A mapping that shows every table."""
 
     def __init__(self, found: Mapping[str, Found], receipt: Mapping[str, Any]) -> None:
         self._found = dict(found)
@@ -37,7 +37,7 @@ class _Shown(Mapping[str, Found]):
         return list(self._found)
 
     def flat(self) -> dict[str, pd.DataFrame]:
-        """Return every table by its name, a probe's name and a dot before it where needed."""
+        """Return every table by its name, after a probe's name and a dot where needed."""
         return by_name(self)
 
     def __repr__(self) -> str:
@@ -57,14 +57,14 @@ class _Shown(Mapping[str, Found]):
         return "\n".join(parts)
 
 
-class Tables(_Shown["pd.DataFrame"]):
-    """Tables by name, in the program's order. `receipt` is what every table's attrs carry too."""
+class Tables(_TableMapping["pd.DataFrame"]):
+    """Tables by name, in the program's order. `receipt` is the one in each table's attrs."""
 
 
-class Results(_Shown["pd.DataFrame | Tables"]):
-    """What each of several probes gives by itself, by its name: a DataFrame, or its Tables.
+class Results(_TableMapping["pd.DataFrame | Tables"]):
+    """The result of each of several probes by name: a DataFrame, or its Tables.
 
-    "syscount.calls" names one table of a probe with several. `receipt` sums up all of them.
+    "syscount.calls" is one table of a probe with several. `receipt` combines their receipts.
     """
 
     def __getitem__(self, name: str) -> pd.DataFrame | Tables:
@@ -74,7 +74,7 @@ class Results(_Shown["pd.DataFrame | Tables"]):
 
 
 def by_name(result: pd.DataFrame | Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return a result's tables by name, dots between nested ones; a single one has the name ""."""
+    """Return a result's tables by name, nested names joined by dots; a single one is ""."""
     if not isinstance(result, Mapping):
         return {"": result}
     return {
@@ -85,7 +85,7 @@ def by_name(result: pd.DataFrame | Mapping[str, Any]) -> dict[str, pd.DataFrame]
 
 
 def with_name(path: Path, name: str, end: str | None = None) -> Path:
-    """Return a file's path with a table's or probe's name put in before its end, if any."""
+    """Return a file's path with a table's or probe's name before its suffix, if any."""
     end = end or path.suffix
     return path.with_name(f"{path.name.removesuffix(end)}.{name}{end}") if name else path
 

@@ -1,4 +1,4 @@
-"""The fields of a table's rows, put together from the batches or readings they came in."""
+"""The fields of a table's rows, joined from the batches or readings that they came in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Part:
 
 
 class Rows:
-    """Fields of a table's rows by name, each put together from its parts when asked for."""
+    """Fields of a table's rows by name, each joined from its parts on demand."""
 
     def __init__(self, parts: Sequence[Part], order: Array | None = None) -> None:
         self.parts = parts
@@ -67,14 +67,14 @@ class Rows:
         return result
 
     def require(self, name: str) -> Array:
-        """Return a field that the agent always sends. Raises KeyError where it did not."""
+        """Return a field that the agent always sends. Raises KeyError where it is missing."""
         found = self.get(name)
         if found is None:
             raise KeyError(name)
         return found
 
     def is_key(self, name: str) -> bool:
-        """Tell whether `get` finds that field in a map's key."""
+        """Whether `get` finds that field in a map's key."""
         base = _ELEMENT.sub(r"\1", name)
         return any(
             part.prefix == "key" and any(_named(part, field, base) for field in part.fields)
@@ -86,7 +86,7 @@ class Rows:
             for field in part.fields:
                 if _named(part, field, name):
                     columns = [records.column(rows, field) for rows in part.arrays or [part.empty]]
-                    # One batch's field is read where it lies: whoever keeps it copies it anyway.
+                    # One batch's field is read in place: a caller that keeps it copies it.
                     values = columns[0] if len(columns) == 1 else np.concatenate(columns)
                     return values if self.order is None else values[self.order]
         return None
@@ -114,7 +114,7 @@ def map_rows(layout: Layout, store: MapStore, readings: Sequence[Reading]) -> Ro
 
 
 def record_rows(layout: Layout, batches: Sequence[tuple[Batch, int]]) -> Rows:
-    """Return the records of some batches, without the first of each that are to be skipped."""
+    """Return the records of some batches, without the first ones of each that are skipped."""
     fields = layout.value
     if records.is_flexible(fields):
         fields = records.fitted(fields, max((_longest(batch) for batch, _ in batches), default=0))
@@ -135,7 +135,7 @@ def _records(batch: Batch, fields: tuple[Field, ...]) -> Array:
 
 
 def _time_order(batches: Sequence[tuple[Batch, int]]) -> Array | None:
-    """Return the order by time of perf samples, which come CPU by CPU; None if they have it."""
+    """Return the order by time of perf samples, which come CPU by CPU; None if already sorted."""
     times = [batch.samples.time[skip:] for batch, skip in batches if batch.samples]
     if not times:
         return None
@@ -144,7 +144,7 @@ def _time_order(batches: Sequence[tuple[Batch, int]]) -> Array | None:
 
 
 def combined(raw: Array, kind: str) -> Array:
-    """Make one value of the CPUs' values in axis 1."""
+    """Combine the CPUs' values in axis 1: add them up, or keep the largest."""
     if raw.dtype.kind in "iuf":
         result: Array = raw.sum(axis=1) if is_additive(kind) else raw.max(axis=1)
         return result
@@ -154,8 +154,8 @@ def combined(raw: Array, kind: str) -> Array:
     return chosen
 
 
-def alone(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a block that is a whole table; copied, what is a view of its bytes."""
+def owned(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a block that is a whole table; views of its bytes become copies."""
     return {
         name: values.copy()
         if isinstance(values, np.ndarray) and values.base is not None
@@ -165,10 +165,10 @@ def alone(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Joined:
-    """Puts a table's columns together from those of its blocks.
+    """Joins a table's columns from those of its blocks.
 
-    Each block is copied to its place and let go, so that a large table costs its own memory and
-    one block's, and not twice its own.
+    Each block is copied to its place and freed, so that a large table takes its own memory plus
+    one block's, not twice its own.
     """
 
     def __init__(self, total: int) -> None:

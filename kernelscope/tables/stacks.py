@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_NO_STACK = -14  # EFAULT: there is none, as a kernel thread has no user stack
+_NO_STACK = -14  # EFAULT: no stack; a kernel thread has no user stack
 
 
 class Stacks:
@@ -23,7 +23,7 @@ class Stacks:
         self.add(frames or {})
 
     def add(self, frames: Mapping[str, Any]) -> None:
-        """Take more resolved stacks; a later one replaces an earlier one of the same name."""
+        """Add resolved stacks; a later one replaces an earlier one of the same name."""
         for key, stack in frames.items():
             if key not in self._frames:
                 self._owners.setdefault(int(key.rpartition(":")[2]), []).append(key)
@@ -32,9 +32,9 @@ class Stacks:
     def folded(self, process: int, stack: int) -> str:
         """Return a stack's folded text.
 
-        process: 0 for the kernel. Where the stack is not known under that process but under
-        exactly one other, that one is meant. "" where there is no stack; "[lost]" where the kernel
-        could not keep it; "[stack ID]" where it has not been resolved.
+        process: 0 for the kernel. A stack unknown for that process but known for exactly one other
+        is taken from there. "" without a stack; "[lost]" where the kernel could not keep it;
+        "[stack ID]" where it has not been resolved.
         """
         if stack < 0:
             return "" if stack == _NO_STACK else "[lost]"

@@ -1,8 +1,8 @@
-"""What a run has sent, kept raw within a bound until someone asks for a table.
+"""Keeps what a run has sent, raw and within a bound, until a table is needed.
 
-`RecordStore` keeps a ring's or a perf buffer's batches, `MapStore` a map's readings. Both give up
+`RecordStore` keeps a ring's or a perf buffer's batches, `MapStore` a map's readings. Both drop
 their oldest part first. Nothing is decoded here, so that taking a frame is cheap; only records of
-differing length are looked for, because the bound counts them.
+differing length are located, because the bound counts them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Layout
 from kernelscope.tables import records
 
-# What a frame costs besides its bytes: the Python objects that hold it.
+# Cost of a frame besides its bytes: the Python objects that hold it.
 _OVERHEAD = 512
 _FALLBACK_BYTES = 1 << 30
 
 
 @dataclass
 class Batch:
-    """One batch of records. found: where they lie, None where `stride` says it.
+    """One batch of records. found: where they are; None where `stride` tells.
 
-    samples: for perf batches, what was sampled with each record.
+    samples: for perf batches, the sample of each record.
     """
 
     payload: records.Buffer
@@ -65,7 +65,7 @@ class RecordStore:
         return self._held if self.max_rows is None else min(self._held, self.max_rows)
 
     def add(self, frame: Frame) -> None:
-        """Keep a batch, and give up what is then too old."""
+        """Keep a batch, and drop batches that are then too old."""
         batch = self._batch(frame)
         self.seen += batch.count
         if not batch.count:
@@ -91,14 +91,14 @@ class RecordStore:
         return Batch(payload, len(found.starts), found=found)
 
     def drop_oldest(self) -> None:
-        """Give up the oldest batch."""
+        """Drop the oldest batch."""
         batch = self.batches.popleft()
         self._held -= batch.count
         self.size -= batch.size
 
     @property
     def droppable(self) -> bool:
-        """Whether there is an old batch to give up; the newest always stays."""
+        """Whether there is an old batch to drop; the newest always stays."""
         return len(self.batches) > 1
 
     def latest(self, limit: int | None = None) -> Iterator[tuple[Batch, int]]:
@@ -115,7 +115,7 @@ class RecordStore:
 
 @dataclass
 class Reading:
-    """One reading of a map: its keys and values as they came, in parts."""
+    """One reading of a map: its keys and values as they arrived, in parts."""
 
     at_ns: int
     parts: list[tuple[int, records.Buffer]] = field(default_factory=list)
@@ -164,12 +164,12 @@ class MapStore:
             self._open = None
 
     def drop_oldest(self) -> None:
-        """Give up the oldest reading."""
+        """Drop the oldest reading."""
         self.size -= self.readings.popleft().size
 
     @property
     def droppable(self) -> bool:
-        """Whether there is an old reading to give up; the latest always stays."""
+        """Whether there is an old reading to drop; the latest always stays."""
         return len(self.readings) > 1
 
     def arrays(self, reading: Reading) -> tuple[list[records.Array], list[records.Array]]:
@@ -187,7 +187,7 @@ class MapStore:
 
 
 def available_bytes() -> int:
-    """Return how much memory this machine can still give."""
+    """Return how much memory this machine has available."""
     try:
         text = Path("/proc/meminfo").read_text("ascii")
     except OSError:

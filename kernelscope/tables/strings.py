@@ -1,7 +1,7 @@
-"""Text for a DataFrame's column, made once for each distinct value and spread over the rows.
+"""Text columns of a DataFrame, computed once per distinct value and spread over the rows.
 
-pyarrow finds the distinct values and spreads the texts, so a million rows cost no more Python than
-their few hundred process names.
+pyarrow finds the distinct values and spreads the texts, so a million rows cost no more Python code
+than their few hundred process names.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from kernelscope.tables.records import Array
 
 Values = Any  # a numpy array or a pandas extension array
 
-_LONGEST_ALIKE = 64  # bytes of text that are looked at for whether all rows have the same
-_MOST_ALIKE = 1 << 16  # rows of a block of which that is asked
+_LONGEST_ALIKE = 64  # bytes of text compared to see whether all rows are the same
+_MOST_ALIKE = 1 << 16  # rows of a block that are compared
 _TEXT = pd.StringDtype(na_value=np.nan)
-# Called by a name of its own: pandas-stubs do not know of the dtype.
+# Through a name of this module: pandas-stubs do not have the dtype.
 _STRINGS: Callable[..., Values] = pd.arrays.ArrowStringArray
 
 
@@ -51,7 +51,7 @@ def spell(values: Array, function: Callable[[Any], str]) -> Values:
 
 
 def _fixed(values: Array) -> pa.Array:
-    """View an array's items, whatever they are, as a pyarrow array of fixed-size binary."""
+    """View an array's items as a pyarrow array of fixed-size binary."""
     width = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
     data = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
@@ -63,7 +63,7 @@ def text_of(raw: bytes) -> str:
 
 
 def _all_alike(values: Array) -> bool:
-    """Tell whether all items are the same bytes; looks at eight at a time."""
+    """Whether all items are the same bytes; compares eight at a time."""
     width = values.dtype.itemsize
     if values.ndim != 1 or not len(values) or width % 8 or width > _LONGEST_ALIKE:
         return False

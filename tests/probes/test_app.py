@@ -128,7 +128,7 @@ def require(function: str) -> None:
         ("c:nothing_like_it*", AttachError, "matches no hooks"),
         ("c:*", AttachError, "and 400 at once are the most"),
         ("tracepoint:sched:sched_swich", AttachError, "Did you mean sched:sched_switch"),
-        ("iter:task", ParameterError, "iter hooks do not serve"),
+        ("iter:task", ParameterError, "iter hooks cannot be used here"),
     ],
 )
 def test_funccount_says_what_is_wrong_with_a_function(

@@ -20,12 +20,12 @@ def df() -> pd.DataFrame:
     return frame
 
 
-def test_percentiles_and_top_are_those_of_analysis(df: pd.DataFrame) -> None:
+def test_percentiles_and_top_are_the_ones_of_analysis(df: pd.DataFrame) -> None:
     assert df.ks.percentiles(q=100)["value_us"].tolist() == [3.0]
     assert df.ks.top(1, by="comm")["comm"].tolist() == ["a", "other"]
 
 
-def test_the_receipt_and_the_losses_are_at_hand(df: pd.DataFrame) -> None:
+def test_has_the_receipt_and_the_losses(df: pd.DataFrame) -> None:
     df.attrs["kernelscope"]["lost"] = {"ring_full": 2, "map_full": 3}
 
     assert df.ks.receipt["name"] == "cell"
@@ -56,14 +56,14 @@ def test_plot_takes_a_kind_and_its_options(df: pd.DataFrame) -> None:
         ("bars", {"y": "comm"}, "has no option 'y'"),
     ],
 )
-def test_an_unknown_plot_or_option_is_refused(
+def test_an_unknown_plot_or_option_is_an_error(
     df: pd.DataFrame, kind: str | None, options: dict[str, str], message: str
 ) -> None:
     with pytest.raises(AnalysisError, match=message):
         df.ks.plot(kind, **options)
 
 
-def test_registering_twice_is_quiet_and_leaves_matplotlib_alone() -> None:
+def test_registering_twice_changes_nothing_and_imports_no_matplotlib() -> None:
     code = (
         "import sys, warnings; warnings.simplefilter('error'); from kernelscope import accessor;"
         "accessor.register(); accessor.register(); print('matplotlib' in sys.modules)"

@@ -52,7 +52,7 @@ def changes(comparison: Comparison) -> dict[str, bool]:
 
 
 @both
-def test_two_captures_of_the_same_are_unchanged(made: Any) -> None:
+def test_two_captures_of_the_same_load_are_unchanged(made: Any) -> None:
     called = [
         compare(
             made(values(seed), seed), made(values(seed + 100), seed + 100), seed=seed, resamples=400
@@ -64,7 +64,7 @@ def test_two_captures_of_the_same_are_unchanged(made: Any) -> None:
 
 
 @both
-def test_all_that_is_slower_by_a_third_is_called_slower(made: Any) -> None:
+def test_a_third_slower_is_called_slower(made: Any) -> None:
     found = compare(made(values(1), 1), made(values(2) * 1.33, 2))
 
     assert changes(found) == {"p50": True, "p90": True, "p99": True, "rate": False}
@@ -77,7 +77,7 @@ def test_all_that_is_slower_by_a_third_is_called_slower(made: Any) -> None:
 
 
 @both
-def test_a_slower_tail_is_told_from_an_unchanged_middle(made: Any) -> None:
+def test_a_slower_tail_is_separate_from_an_unchanged_median(made: Any) -> None:
     slow = values(2)
     slow[slow > np.quantile(slow, 0.97)] *= 1.5
     found = compare(made(values(1), 1), made(slow, 2))
@@ -86,7 +86,7 @@ def test_a_slower_tail_is_told_from_an_unchanged_middle(made: Any) -> None:
     assert "p50, p90 unchanged" in found.verdict
 
 
-def test_the_rate_and_what_moved_most_are_told() -> None:
+def test_shows_the_rate_and_what_moved_most() -> None:
     before, after = events(values(1), 1), events(values(2, 30_011), 2)
     after.loc[after.index[:9000], "comm"] = "backup"
     found = compare(before, after, by="comm")
@@ -118,7 +118,7 @@ def test_a_table_of_counts_is_compared_by_its_rate() -> None:
     assert compare(counts(5000), counts(9000)).moved["comm"].iloc[0] == "a"
 
 
-def test_a_burst_is_no_surer_than_the_blocks_it_fills() -> None:
+def test_a_burst_counts_as_the_blocks_it_fills() -> None:
     slow = values(2)
     slow[:600] *= 10  # all in one stretch of time
     in_blocks = compare(events(values(1), 1), events(slow, 2)).changes.set_index("what")
@@ -128,7 +128,7 @@ def test_a_burst_is_no_surer_than_the_blocks_it_fills() -> None:
     assert wide > 2 * (independent.loc["p99", "high"] - independent.loc["p99", "low"])
 
 
-def test_what_moves_within_one_bucket_is_not_shown_to_have_moved() -> None:
+def test_a_move_within_one_bucket_is_no_change() -> None:
     def crowd(share: float) -> pd.DataFrame:
         low, high, counts = [8192, 9216], [9216, 10240], [int(20_000 * share), 20_000]
         frame = pd.DataFrame({"latency_low_ns": low, "latency_high_ns": high, "count": counts})
@@ -141,7 +141,7 @@ def test_what_moves_within_one_bucket_is_not_shown_to_have_moved() -> None:
     assert compare(crowd(2.0), crowd(0.1), q=[50], tolerance=0).changes["changed"].iloc[0]
 
 
-def test_large_numbers_are_shown_in_full_and_far_changes_as_arrows_at_the_edge() -> None:
+def test_shows_large_numbers_in_full_and_far_changes_as_arrows() -> None:
     found = compare(histogram(values(1), 1), histogram(values(1) * 30, 2))
     assert "e+0" not in found._repr_html_()
 
@@ -150,7 +150,7 @@ def test_large_numbers_are_shown_in_full_and_far_changes_as_arrows_at_the_edge()
     assert [line.get_ydata()[0] for line in arrows] == [0, 1, 2]  # the rate did not change
 
 
-def test_captures_that_do_not_fit_together_are_refused() -> None:
+def test_captures_that_do_not_match_are_an_error() -> None:
     with pytest.raises(AnalysisError, match="different things"):
         compare(histogram(values(1), 1), histogram(values(2), 2, name="other"))
     with pytest.raises(AnalysisError, match="too few"):

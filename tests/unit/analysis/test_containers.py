@@ -29,11 +29,11 @@ ID = "4fa6e0f0c6786287e131c3852c58a2e01cc697a68231826813597e4994f1d6e2"
         ("/", None),
     ],
 )
-def test_containers_are_known_by_how_engines_name_them(path: str, container: str | None) -> None:
+def test_containers_are_found_in_the_paths_of_each_engine(path: str, container: str | None) -> None:
     assert containers._container(path) == container
 
 
-def test_a_process_that_lives_has_its_cgroup_and_one_that_ended_none() -> None:
+def test_a_running_process_has_a_cgroup_and_an_ended_one_none() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     found = containers.with_cgroups(pd.DataFrame({"pid": [os.getpid(), gone.pid]}))
@@ -44,16 +44,16 @@ def test_a_process_that_lives_has_its_cgroup_and_one_that_ended_none() -> None:
     assert pd.isna(found["cgroup"].iloc[1])
 
 
-def test_a_process_that_began_after_the_capture_is_another_one() -> None:
+def test_a_process_started_after_the_capture_is_another_one() -> None:
     frame = pd.DataFrame({"pid": [os.getpid(), 1]})
     frame.attrs["kernelscope"] = {"started": "2001-01-01T00:00:00+00:00", "duration_s": 1.0}
 
     assert containers.with_cgroups(frame)["cgroup"].isna().all()
 
 
-def test_another_machines_processes_are_not_looked_for_here() -> None:
+def test_captures_of_another_machine_are_an_error() -> None:
     frame = pd.DataFrame({"pid": [1]})
     frame.attrs["kernelscope"] = {"host": "elsewhere", "recorded": True}
 
-    with pytest.raises(AnalysisError, match="of elsewhere"):
+    with pytest.raises(AnalysisError, match="from elsewhere"):
         containers.with_cgroups(frame)

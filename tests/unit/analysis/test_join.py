@@ -20,7 +20,7 @@ def table(name: str, ms: list[float], **columns: Any) -> pd.DataFrame:
     return frame
 
 
-def test_a_row_has_the_nearest_of_its_own_process() -> None:
+def test_a_row_gets_the_nearest_row_of_its_process() -> None:
     syncs = table(
         "fsyncsnoop", [10, 0, 50], pid=np.array([7, 8, 7], np.uint32), duration_ms=[5.0, 2, 3]
     )
@@ -41,7 +41,7 @@ def test_a_row_has_the_nearest_of_its_own_process() -> None:
 @pytest.mark.parametrize(
     ("direction", "expected"), [("nearest", 2), ("backward", 1), ("forward", 2)]
 )
-def test_the_direction_says_which_may_come_first(direction: str, expected: int) -> None:
+def test_direction_decides_which_row_comes_first(direction: str, expected: int) -> None:
     left, right = table("a", [10]), table("b", [7, 11], n=[1, 2])
 
     found = join.join(left, right, on=None, within=0.005, direction=direction)
@@ -49,7 +49,7 @@ def test_the_direction_says_which_may_come_first(direction: str, expected: int) 
     assert found["n_b"].tolist() == [expected]
 
 
-def test_each_row_is_the_nearest_one_there_is() -> None:
+def test_each_row_is_the_nearest() -> None:
     random = np.random.default_rng(5)
     left = table("a", list(random.uniform(0, 1000, 499)), tid=random.integers(1, 9, 499))
     right = table("b", list(random.uniform(0, 1000, 499)), tid=random.integers(1, 9, 499))
@@ -74,7 +74,7 @@ def test_counts_are_joined_by_their_keys_alone() -> None:
     assert found["total_syscount_us"].fillna(-1).tolist() == [1.5, -1]
 
 
-def test_two_captures_of_one_probe_are_told_apart() -> None:
+def test_two_captures_of_one_probe_have_different_names() -> None:
     found = join.join(table("a", [1], pid=[7]), table("a", [2], pid=[7]))
 
     assert list(found.columns) == ["time", "pid", "time_other", "apart_ms"]
@@ -89,12 +89,12 @@ def test_two_captures_of_one_probe_are_told_apart() -> None:
         ({"direction": "up"}, "direction is 'up'"),
     ],
 )
-def test_what_cannot_be_joined_is_refused(how: dict[str, Any], message: str) -> None:
+def test_tables_that_cannot_be_joined_are_an_error(how: dict[str, Any], message: str) -> None:
     with pytest.raises(AnalysisError, match=message):
         join.join(table("a", [1], pid=[7]), table("b", [1], pid=[7]), **how)
 
 
-def test_a_key_that_is_there_twice_and_no_times_are_refused() -> None:
+def test_a_duplicate_key_without_times_is_an_error() -> None:
     twice = pd.DataFrame({"pid": [7, 7]})
     with pytest.raises(AnalysisError, match="several rows for one pid"):
         join.join(table("a", [1], pid=[7]), twice)

@@ -81,7 +81,7 @@ def test_a_percentile_of_single_events_is_exact(values: list[int], percent: floa
     assert row["value_ns"] == row["low_ns"] == row["high_ns"] == nearest_rank(values, percent)
 
 
-def test_percentiles_are_refused_beyond_the_share_of_loss() -> None:
+def test_too_much_loss_is_an_error() -> None:
     nine_of_ten = events([1] * 90, lost=10)
     fewer = events([1] * 89, lost=11)
 
@@ -129,7 +129,7 @@ def test_a_histogram_is_found_by_any_of_its_names(column: str) -> None:
         ("latency_ns", 101, "from 0 to 100"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(column: str | None, q: float, message: str) -> None:
+def test_wrong_columns_and_percents_are_errors(column: str | None, q: float, message: str) -> None:
     frame = pd.DataFrame({"comm": ["a"], "latency_ns": [1], "wait_ns": [2]})
 
     with pytest.raises(AnalysisError, match=message):

@@ -38,7 +38,7 @@ def readings_of_a_map() -> pd.DataFrame:
     return frame
 
 
-def test_a_rate_counts_every_bin_the_empty_ones_and_the_short_last_one() -> None:
+def test_a_rate_has_every_bin_with_empty_ones_and_a_short_last_one() -> None:
     found = timeline.rate(events([0.1, 0.2, 2.5, 3.1, 3.4]), "1s")
 
     assert found["time"].tolist() == [BEGAN + pd.Timedelta(n, "s") for n in range(4)]
@@ -55,7 +55,7 @@ def test_each_group_has_all_bins() -> None:
     }
 
 
-def test_no_event_is_counted_twice_or_not_at_all() -> None:
+def test_every_event_is_counted_once() -> None:
     random = np.random.default_rng(7)
     frame = events(sorted(random.uniform(0, 3.5, 997)), pid=random.integers(0, 9, 997))
 
@@ -76,7 +76,7 @@ def test_percentiles_over_time_are_those_of_each_bins_events() -> None:
     assert list(found.columns) == ["time", "count", "q", "value_us", "low_us", "high_us"]
 
 
-def test_what_was_lost_may_have_been_in_any_bin() -> None:
+def test_lost_events_may_have_been_in_any_bin() -> None:
     frame = events([0.1] * 50 + [2.5] * 50, latency_us=np.arange(100.0))
     frame.attrs["kernelscope"]["lost"] = {"ring_full": 1}
     found = timeline.over_time(frame, every="1s", q=50)
@@ -85,7 +85,7 @@ def test_what_was_lost_may_have_been_in_any_bin() -> None:
     assert found["high_us"].tolist() == [25, 75]
 
 
-def test_readings_are_not_added_up_but_told_apart() -> None:
+def test_increments_of_readings_are_counted_not_their_sums() -> None:
     frame = readings_of_a_map()
 
     assert readings.last(frame)["count"].tolist() == [9, 2]
@@ -108,7 +108,7 @@ def test_a_deleted_entry_counts_from_zero_again() -> None:
     assert found.groupby("comm")["count"].sum().to_dict() == {"a": 22, "b": 12}
 
 
-def test_percentiles_and_totals_of_readings_are_those_of_the_last() -> None:
+def test_percentiles_and_totals_of_readings_are_of_the_last_one() -> None:
     frame = readings_of_a_map()
 
     assert frame.ks.top(by="comm")["count"].tolist() == [9, 2]
@@ -117,7 +117,7 @@ def test_percentiles_and_totals_of_readings_are_those_of_the_last() -> None:
     assert timeline.over_time(frame, q=100)["count"].tolist() == [5, 2, 4]
 
 
-def test_a_comparison_of_readings_resamples_what_each_added() -> None:
+def test_a_comparison_of_readings_resamples_their_increments() -> None:
     random = np.random.default_rng(3)
     low = np.array([8, 16, 32])
     counts = random.poisson([50, 300, 20], (20, 3)).cumsum(axis=0)
@@ -140,12 +140,14 @@ def test_a_comparison_of_readings_resamples_what_each_added() -> None:
     [
         (pd.DataFrame({"pid": [1]}), "1s", "has no times"),
         (events([1]), "soon", "not a duration"),
-        (events([1]), 0, "must have a length"),
+        (events([1]), 0, "must be longer than 0"),
         (events([0, 1]), "1us", "too many"),
         (events([]), "1s", "has no rows"),
     ],
 )
-def test_what_cannot_be_binned_is_refused(frame: pd.DataFrame, every: Any, message: str) -> None:
+def test_tables_that_cannot_be_binned_are_an_error(
+    frame: pd.DataFrame, every: Any, message: str
+) -> None:
     with pytest.raises(AnalysisError, match=message):
         timeline.rate(frame, every)
 
@@ -160,7 +162,7 @@ def test_a_recordings_events_are_all_in_its_bins() -> None:
     assert found.groupby("comm")["count"].sum().to_dict() == opens["comm"].value_counts().to_dict()
 
 
-def test_a_sliver_at_the_end_is_a_part_of_the_last_bin() -> None:
+def test_a_small_remainder_belongs_to_the_last_bin() -> None:
     began = pd.Timestamp("2026-11-22T08:00:00Z")
     table = pd.DataFrame({"time": began + pd.to_timedelta([100, 1500, 2009], unit="ms")})
     table.attrs["kernelscope"] = {"started": began.isoformat(), "duration_s": 2.01}

@@ -73,15 +73,23 @@ BAD = [
     ("duration_s = 5", 'duration_s = "5"', "duration_s must be a number"),
     ("duration_s = 5", "duration_s = 0", "duration_s must be more than 0"),
     ("duration_s = 5", "duration_s = true", "duration_s must be a number"),
-    ('filters = "none"', 'filters = "some"', "'some' is none of: task, code, none"),
-    ('level = "low"', 'level = "tiny"', "overhead.level 'tiny' is none of"),
-    ('kind = "integer"', 'kind = "int"', "parameter[0].kind 'int' is none of"),
-    ('kind = "integer"', 'kind = "choice"', "parameter[0].choices go with kind"),
-    ("default = 99", "", "names {hz}, which is no parameter with a default"),
-    ('kind = "enum"', 'kind = "enumeration"', "table[0].column[0].kind 'enumeration' is none of"),
+    ('filters = "none"', 'filters = "some"', "'some' is not one of: task, code, none"),
+    ('level = "low"', 'level = "tiny"', "overhead.level 'tiny' is not one of"),
+    ('kind = "integer"', 'kind = "int"', "parameter[0].kind 'int' is not one of"),
+    ('kind = "integer"', 'kind = "choice"', "parameter[0].choices are required for kind"),
+    ("default = 99", "", "names {hz}, which is not a parameter with a default"),
+    (
+        'kind = "enum"',
+        'kind = "enumeration"',
+        "table[0].column[0].kind 'enumeration' is not one of",
+    ),
     ('kind = "enum"', 'kind = "btf_enum"', "table[0].column[0].enum is missing"),
     ("{ 0 =", "{ zero =", "table[0].column[0].names must map numbers to words"),
-    ('table = "latency"\n[check]', 'table = "other"\n[check]', "plot[0].table 'other' is none of"),
+    (
+        'table = "latency"\n[check]',
+        'table = "other"\n[check]',
+        "plot[0].table 'other' is not one of",
+    ),
     ("events = 23", 'events = "23"', "check.events must be a number"),
     ("[[hook]]", "[[hooks]]", "hook is missing (at least 1)"),
     ("[check]", "[check", "(at line"),
@@ -100,7 +108,7 @@ def test_a_wrong_description_names_the_file_and_the_key(
     assert "thing.toml" in str(caught.value)
 
 
-def test_a_probe_without_its_c_is_refused(tmp_path: Path):
+def test_a_probe_without_its_c_is_an_error(tmp_path: Path):
     (tmp_path / "block").mkdir()
     path = tmp_path / "block" / "thing.toml"
     path.write_text(GOOD)
@@ -109,7 +117,7 @@ def test_a_probe_without_its_c_is_refused(tmp_path: Path):
         loader.load(path)
 
 
-def test_every_built_in_probe_loads_and_its_options_fit_beside_the_common_ones():
+def test_every_built_in_probe_loads_without_clashing_options():
     probes = catalogue.catalogue()
 
     assert list(probes) == sorted(probes, key=lambda name: (probes[name].area, name))
@@ -144,7 +152,7 @@ def own(folder: Path, name: str, text: str = OWN) -> str:
     return str(path)
 
 
-def test_a_probe_of_ones_own_is_found_by_its_file_and_then_by_its_name(tmp_path: Path):
+def test_a_custom_probe_is_found_by_its_file_and_then_by_its_name(tmp_path: Path):
     with pytest.raises(ProbeNotFoundError):
         catalogue.find("my_own_probe")
     probe = catalogue.find(own(tmp_path, "my_own_probe"))
@@ -156,7 +164,7 @@ def test_a_probe_of_ones_own_is_found_by_its_file_and_then_by_its_name(tmp_path:
     assert "Mine" in help.probe_help(probe)
 
 
-def test_a_file_that_was_changed_is_read_anew(tmp_path: Path):
+def test_a_changed_file_is_read_again(tmp_path: Path):
     catalogue.find(own(tmp_path, "my_changed_probe"))
     changed = own(tmp_path, "my_changed_probe", OWN.replace("Mine", "Mended"))
 
@@ -164,20 +172,20 @@ def test_a_file_that_was_changed_is_read_anew(tmp_path: Path):
     assert catalogue.find("my_changed_probe").summary == "Mended"
 
 
-def test_a_file_of_ones_own_is_checked_as_the_built_in_ones_are(tmp_path: Path):
+def test_a_custom_file_is_checked_like_the_built_in_ones(tmp_path: Path):
     with pytest.raises(ProbeSpecError, match=r"sumary.*did you mean summary"):
         catalogue.find(own(tmp_path, "my_wrong_probe", "sumary = 1\n" + OWN))
     with pytest.raises(ProbeSpecError, match="no_such_file"):
         catalogue.find(str(tmp_path / "no_such_file.toml"))
 
 
-def test_a_file_may_not_take_a_built_in_probes_name(tmp_path: Path):
+def test_a_custom_file_cannot_have_a_built_in_name(tmp_path: Path):
     with pytest.raises(ProbeSpecError, match="name of a built-in probe"):
         catalogue.find(own(tmp_path, "biolatency"))
     assert catalogue.find("biolatency").summary != "Mine"
 
 
-def test_c_in_the_place_of_a_name_is_told_where_it_goes() -> None:
-    with pytest.raises(ProbeNotFoundError, match="C was given") as caught:
+def test_c_instead_of_a_name_brings_the_right_argument() -> None:
+    with pytest.raises(ProbeNotFoundError, match="this is C") as caught:
         catalogue.find("BPF_HASH(calls);\nint count(void *ctx) { return 0; }")
     assert "source=" in str(caught.value.hint)

@@ -32,15 +32,19 @@ def test_a_function_may_be_named_in_short(text: str, each: list[tuple[str, ...]]
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "names no function"), (" ", "names no function"), ("usdt:/x:y", "usdt hooks do not")],
+    [
+        ("", "names no function"),
+        (" ", "names no function"),
+        ("usdt:/x:y", "usdt hooks cannot be used here"),
+    ],
 )
-def test_what_is_no_function_is_refused(text: str, said: str) -> None:
+def test_invalid_functions_are_an_error(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         hook_selection.read(text, KINDS)
 
 
 @pytest.mark.parametrize("text", ["c:", "vfs-read", "kprobe:", "c:malloc,,c:free", "lib/x:f"])
-def test_what_is_no_hooks_name_is_refused(text: str) -> None:
+def test_invalid_hooks_are_an_error(text: str) -> None:
     with pytest.raises(AttachError):
         hook_selection.read(text, KINDS)
 
@@ -54,7 +58,7 @@ def test_a_functions_return_is_the_hook_of_the_same_place() -> None:
     ]
 
 
-def test_only_a_tracepoint_is_asked_for_the_fields_of_its_record() -> None:
+def test_only_a_tracepoint_needs_the_fields_of_its_record() -> None:
     found = list(hook_selection.read("c:malloc,tracepoint:a:b", KINDS).entries("f", ["x"]))
 
     assert [hook.fields for hook in found] == [(), ("x",)]
@@ -85,11 +89,11 @@ def test_the_entry_and_the_return_of_a_function_have_one_number() -> None:
         ("fentry:vfs_read", False),
     ],
 )
-def test_a_pattern_is_told_by_the_hooks_own_name(spec: str, is_pattern: bool) -> None:
+def test_a_pattern_uses_the_full_name_of_a_hook(spec: str, is_pattern: bool) -> None:
     assert hook_spec.is_pattern(spec) == is_pattern
 
 
-def test_a_format_says_where_each_value_comes_from_and_how_it_is_read() -> None:
+def test_a_format_gives_each_value_its_source_and_conversion() -> None:
     form = call_format.read("path=%s flags=%#x size=%3$hu arg5=%d ret=%ld raw")
 
     assert [(item.name, item.source, item.kind) for item in form.items] == [
@@ -104,7 +108,7 @@ def test_a_format_says_where_each_value_comes_from_and_how_it_is_read() -> None:
     assert form.fields == ["path", "flags", "size", "arg5", "raw"]
 
 
-def test_a_format_makes_columns_and_leaves_taken_names_alone() -> None:
+def test_a_format_makes_columns_and_renames_taken_names() -> None:
     form = call_format.read("a=%s pid=%d b=%s c=%p d=%lu")
 
     assert [(c.name, c.kind, c.field) for c in form.columns(["pid"])] == [
@@ -117,7 +121,7 @@ def test_a_format_makes_columns_and_leaves_taken_names_alone() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a=%", "a=%f", "1a=%d", "a=%0$d", "a=%7$d", "a==%d", "%d"])
-def test_what_is_no_format_is_refused(text: str) -> None:
+def test_invalid_formats_are_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         call_format.read(text)
 
@@ -133,12 +137,12 @@ def test_a_condition_compares_one_of_the_formats_numbers(text: str, number: int)
 
 
 @pytest.mark.parametrize("text", ["ret", "ret<", "ret<x", "ret=<0", "<0", "ret<1e400", "a<9" * 9])
-def test_what_is_no_condition_is_refused(text: str) -> None:
+def test_invalid_conditions_are_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         call_format.condition(text)
 
 
-def test_a_probe_attaches_to_a_return_only_where_it_is_asked_for() -> None:
+def test_a_probe_attaches_to_a_return_only_on_request() -> None:
     trace = catalogue.find("trace")
     without = requests.of_probe(trace, {"function": "c:open", "format": "path=%s"})
     with_it = requests.of_probe(trace, {"function": "c:open", "format": "path=%s ret=%d"})
@@ -159,7 +163,7 @@ def test_a_tracepoint_has_no_return() -> None:
         )
 
 
-def test_the_table_follows_from_what_is_asked_for() -> None:
+def test_the_table_follows_from_the_parameters() -> None:
     argdist = catalogue.find("argdist")
 
     def tables(**given: str) -> list[str]:

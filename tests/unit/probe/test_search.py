@@ -114,25 +114,25 @@ def test_different_words_have_different_stems(words: str) -> None:
     assert len({search.stem(word) for word in words.split()}) == 2
 
 
-def test_a_misspelt_word_finds_what_was_meant() -> None:
+def test_a_misspelt_word_finds_its_probe() -> None:
     assert search.search("who opnes filse")[0].name == "opensnoop"
 
 
-def test_the_reason_is_told_and_shown() -> None:
+def test_matches_state_their_reason() -> None:
     found = search.search("slow disk")
     assert found[0].why == ("keyword slow disk",)
     assert "keyword slow disk" in repr(found)
     assert "<code>biolatency</code>" in found._repr_html_()
 
 
-def test_what_nothing_is_about_says_so() -> None:
+def test_a_question_without_matches_says_so() -> None:
     found = search.search("zzzzqq")
     assert not found
     assert "No probe is about 'zzzzqq'" in repr(found)
     assert "No probe is about &#x27;zzzzqq&#x27;" in found._repr_html_()
 
 
-def test_words_that_say_nothing_find_nothing() -> None:
+def test_stop_words_find_nothing() -> None:
     assert len(search.search("what is it")) == 0
 
 
@@ -141,5 +141,5 @@ def test_a_search_for_nothing_is_an_error() -> None:
         search.asked("  ", prog="%ebpf search")
 
 
-def test_the_function_stays_a_function_when_the_modules_are_there() -> None:
+def test_importing_the_module_does_not_hide_the_function() -> None:
     assert kernelscope.search("slow disk")[0].why

@@ -29,7 +29,7 @@ from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Field, Layout
 from kernelscope.tables import collector as frame
 from kernelscope.tables import decoder
-from kernelscope.tables.assemble import finished
+from kernelscope.tables.assemble import assembled
 from kernelscope.tables.collector import Collector
 
 
@@ -46,7 +46,7 @@ class TestRecords:
         }
         assert table.iloc[0].tolist() == [5, 7, -1, "sh"]
 
-    def test_batches_of_both_forms_follow_one_another(self):
+    def test_batches_of_both_forms_are_in_order(self):
         frames = [
             ring_batch([event(1, 1, 0, b"a"), event(2, 1, 0, b"b")], 40),
             ring_batch([event(3, 1, 0, b"c"), b"\4"], 0),
@@ -55,7 +55,7 @@ class TestRecords:
         assert table["ts"].tolist() == [1, 2, 3, 4]
         assert table["comm"].tolist() == ["a", "b", "c", ""]
 
-    def test_a_program_that_sent_nothing_gives_typed_columns_without_rows(self):
+    def test_a_program_without_events_gives_typed_columns_without_rows(self):
         tables = collector(EVENT, SCALAR, PER_CPU, HISTOGRAM).tables()
         assert [len(table) for table in tables.values()] == [0, 0, 0, 0]
         assert tables["events"]["comm"].dtype == "str"
@@ -66,7 +66,7 @@ class TestRecords:
         made = filled(EVENT, frames=[Frame({"type": "batch", "table": "events"}, payload)])
         assert (made.rows("events"), made.torn) == (1, 1)
 
-    def test_perf_samples_of_several_cpus_are_put_in_order_of_time(self):
+    def test_perf_samples_of_several_cpus_are_sorted_by_time(self):
         def on(cpu, *times):
             return perf_batch(
                 b"".join(sample(1, 1, t, cpu, event(t, cpu, 0, b"x")) for t in times), cpu=cpu
@@ -95,7 +95,7 @@ class TestRecords:
         table = filled(layout, frames=frames).tables()["t"]
         assert table.iloc[0].to_dict() == {"n[0]": 1, "n[1]": 2, "n[2]": 3, "id": "01020304"}
 
-    def test_two_unions_of_one_place_and_bit_fields_are_read(self):
+    def test_reads_overlapping_unions_and_bit_fields(self):
         fields = (
             Field("whole", "u32", 0, 4),
             Field("low", "u32", 0, 4, bits=4),
@@ -107,20 +107,20 @@ class TestRecords:
 
 
 class TestBounds:
-    def test_the_latest_rows_are_kept_and_the_rest_counted(self):
+    def test_keeps_the_latest_rows_and_counts_the_rest(self):
         made = collector(EVENT, max_rows=5)
         for first in range(0, 12, 3):
             made.add(ring_batch([event(first + i, 0, 0, b"") for i in range(3)], 40))
         assert made.tables()["events"]["ts"].tolist() == [7, 8, 9, 10, 11]
         assert (made.rows("events"), made.seen("events"), made.dropped_rows) == (5, 12, 7)
 
-    def test_no_more_batches_are_held_than_the_rows_need(self):
+    def test_holds_no_more_batches_than_the_rows_need(self):
         made = collector(EVENT, max_rows=4)
         for _ in range(100):
             made.add(ring_batch([event(0, 0, 0, b"")] * 2, 40))
         assert len(made._stores["events"].batches) == 2
 
-    def test_memory_is_bounded_when_no_number_of_rows_is_given(self):
+    def test_memory_is_bounded_without_max_rows(self):
         with mock.patch.object(frame, "available_bytes", return_value=4 * 10_000):
             made = collector(EVENT, SCALAR)
         made.add(reading("counts", [U32(1)], [U64(2)]))
@@ -131,7 +131,7 @@ class TestBounds:
         assert made.dropped_rows == 2000 - made.rows("events") > 0
         assert made.rows("counts") == 1
 
-    def test_old_readings_of_a_map_make_room_too(self):
+    def test_drops_old_readings_of_a_map_to_keep_the_bound(self):
         with mock.patch.object(frame, "available_bytes", return_value=4 * 5_000):
             made = collector(SCALAR)
         for at in range(50):
@@ -144,7 +144,7 @@ class TestBounds:
         assert made.latest("events", 5)["ts"].tolist() == [3, 0, 1, 2, 3]
         assert len(made.latest("events", 100)) == 12
 
-    def test_a_bound_below_one_row_is_refused(self):
+    def test_max_rows_below_one_is_an_error(self):
         with pytest.raises(ParameterError, match="max_rows is 0"):
             collector(EVENT, max_rows=0)
 
@@ -171,12 +171,12 @@ class TestSpecs:
         assert table["time"].tolist()[1] == pd.Timestamp(OFFSET_NS + 1, tz="UTC")
         assert made.names == ["opens"]
 
-    def test_a_map_that_is_not_there_is_named(self):
+    def test_a_missing_map_is_named(self):
         with pytest.raises(ProbeSpecError, match="no map 'events'") as caught:
             collector(SCALAR, specs=[self.SPEC])
         assert "counts" in str(caught.value)
 
-    def test_a_field_that_is_not_there_is_named(self):
+    def test_a_missing_field_is_named(self):
         spec = TableSpec("t", "events", (Column("x", "integer", "nope"),))
         with pytest.raises(ProbeSpecError, match="no field 'nope'") as caught:
             collector(EVENT, specs=[spec]).tables()
@@ -184,7 +184,7 @@ class TestSpecs:
 
 
 class TestTypes:
-    def test_a_column_is_read_as_it_is_told(self):
+    def test_types_override_a_columns_kind(self):
         frames = [ring_batch([event(1500, 0x0100007F, -2, b"a")], 40)]
         types = {"pid": "ipv4", "ret": "errno", "ts": "duration"}
         table = filled(EVENT, frames=frames, types=types).tables()["events"]
@@ -199,17 +199,17 @@ class TestTypes:
         ("types", "message", "hint"),
         [
             ({"pid": "ipv5"}, "no column kind 'ipv5'", "ipv4"),
-            ({"pdi": "ipv4"}, "no table has a column 'pdi'", "did you mean pid"),
+            ({"pdi": "ipv4"}, "no table has a column 'pdi'", "Did you mean pid"),
         ],
     )
-    def test_what_does_not_exist_is_said_with_what_is_close(self, types, message, hint):
+    def test_unknown_kinds_and_columns_bring_close_matches(self, types, message, hint):
         with pytest.raises(ParameterError, match=message) as caught:
             collector(EVENT, types=types)
         assert hint in str(caught.value)
 
 
 class TestStacksAndLines:
-    def test_a_stack_id_reads_as_its_frames_once_they_are_known(self):
+    def test_a_stack_id_becomes_its_frames_once_they_are_known(self):
         layout = Layout(
             "m",
             "hash",
@@ -224,7 +224,7 @@ class TestStacksAndLines:
         made.add(Frame({"type": "stacks"}, json.dumps(frames).encode()))
         assert made.tables()["m"]["user_stack_id"].tolist() == ["main;f"]
 
-    def test_rows_whose_stacks_read_alike_are_added_up(self):
+    def test_rows_with_equal_stack_texts_are_added_up(self):
         layout = Layout(
             "m",
             "hash",
@@ -262,11 +262,11 @@ class TestStacksAndLines:
         assert table.iloc[0].tolist()[1:4] == [1, 4, 5]
         assert table["time"][0] == pd.Timestamp(OFFSET_NS + 8, tz="UTC")
 
-    def test_printk_shows_beside_other_tables_only_when_it_has_lines(self):
+    def test_printk_is_a_table_beside_others_only_with_lines(self):
         assert collector(EVENT, Layout("printk", "printk")).names == ["events"]
         assert collector(Layout("printk", "printk")).names == ["printk"]
 
-    def test_stack_tables_and_kernelscopes_own_maps_do_not_show(self):
+    def test_stack_tables_and_internal_maps_are_no_tables(self):
         own = Layout("ks_lost", "percpu_array", SCALAR.key, SCALAR.value, 4, 8, cpus=2)
         made = collector(EVENT, Layout("stacks", "stack_trace", key_size=4, value_size=8), own)
         assert made.names == ["events"]
@@ -282,20 +282,20 @@ ATTACHED = {
 
 
 class TestAttached:
-    def test_the_header_says_how_to_read_system_calls_and_disks(self):
+    def test_names_system_calls_and_disks_as_the_header_has_them(self):
         made = Collector.from_attached(ATTACHED, types={"ret": "syscall", "pid": "device"})
         made.add(ring_batch([event(0, 8 << 20, 63, b"")], 40))
         row = made.tables()["events"].iloc[0]
         assert (row["ret"], row["pid"]) == ("read", "sda")
 
-    def test_the_header_says_the_names_of_the_kernels_enums(self):
+    def test_names_enums_as_the_header_has_them(self):
         lost = Column("ret", "btf_enum", enum="reason", prefix="R_")
         header = {**ATTACHED, "enums": {"reason": {"63": "R_LOST"}}}
         made = Collector.from_attached(header, [TableSpec("lost", "events", (lost,))])
         made.add(ring_batch([event(0, 7, 63, b"")], 40))
         assert made.tables()["lost"]["ret"].tolist() == ["LOST"]
 
-    def test_losses_are_the_latest_that_were_told(self):
+    def test_losses_are_the_latest_reported(self):
         made = Collector.from_attached(ATTACHED)
         made.add(
             Frame({"type": "status", "lost": {"ring_full": 1}, "lost_by_table": {"events": 1}})
@@ -310,7 +310,7 @@ class TestAttached:
         assert made.rows("events") == 0
 
 
-def test_tables_do_not_change_what_is_held():
+def test_making_tables_does_not_change_the_data():
     made = filled(
         EVENT, frames=[ring_batch([event(5, 7, -1, b"sh")] * 3, 40)], types={"ts": "time"}
     )
@@ -330,13 +330,13 @@ def test_a_table_of_many_blocks_is_one_table():
     assert table["pid"].tolist() == [n - n % 2 for n in range(20)]
 
 
-def test_naming_a_tables_columns_names_no_other_tables():
-    first = finished((), {"pid": [1], "comm": ["a"]})
+def test_renaming_columns_does_not_change_other_tables():
+    first = assembled((), {"pid": [1], "comm": ["a"]})
     first.columns.name = "mine"
-    assert finished((), {"pid": [2], "comm": ["b"]}).columns.name is None
+    assert assembled((), {"pid": [2], "comm": ["b"]}).columns.name is None
 
 
-def test_a_table_is_what_pandas_makes_of_its_columns():
+def test_a_table_equals_the_dataframe_of_its_columns():
     data = {"pid": np.array([1, 2], np.uint32), "comm": pd.array(["a", "b"], dtype="str")}
-    pd.testing.assert_frame_equal(finished((), data), pd.DataFrame(data))
-    pd.testing.assert_frame_equal(finished((), {}), pd.DataFrame())
+    pd.testing.assert_frame_equal(assembled((), data), pd.DataFrame(data))
+    pd.testing.assert_frame_equal(assembled((), {}), pd.DataFrame())

@@ -62,7 +62,7 @@ class TestMaps:
         table = filled(layout, frames=[reading("n", [U32(0)], [value])]).tables()["n"]
         assert table["value"].tolist() == [7]
 
-    def test_of_per_cpu_times_the_latest_is_kept(self):
+    def test_the_latest_of_per_cpu_times_is_kept(self):
         layout = Layout(
             "n",
             "percpu_array",
@@ -76,7 +76,7 @@ class TestMaps:
         made = filled(layout, specs=[spec], frames=[reading("n", [U32(0)], [U64(5) + U64(9)])])
         assert made.tables()["n"]["last"].tolist() == [pd.Timestamp(OFFSET_NS + 9, tz="UTC")]
 
-    def test_a_name_that_key_and_value_share_is_told_apart(self):
+    def test_a_name_in_both_key_and_value_becomes_two_columns(self):
         layout = Layout(
             "m", "hash", (Field("pid", "u32", 0, 4),), (Field("pid", "u32", 0, 4),), 4, 4
         )

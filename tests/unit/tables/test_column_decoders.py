@@ -47,12 +47,12 @@ def test_every_kind_decodes_no_rows(kind):
 
 class TestText:
     @given(st.lists(st.binary(max_size=16), max_size=30))
-    def test_text_ends_at_its_nul_and_bad_utf8_is_escaped(self, raw):
+    def test_text_ends_at_its_nul_with_bad_utf8_escaped(self, raw):
         padded = np.frombuffer(b"".join(r.ljust(16, b"\0") for r in raw), "S16")
         wanted = [r.split(b"\0")[0].decode("utf-8", "backslashreplace") for r in raw]
         assert listed("text", padded) == wanted
 
-    def test_what_follows_the_nul_makes_no_difference(self):
+    def test_bytes_after_the_nul_are_ignored(self):
         raw = np.frombuffer(b"bash\0AAAbash\0\xff\xfe\x80", "S8")
         result = pd.Series(decoded("text", raw)["x"])
         assert result.tolist() == ["bash", "bash"]
@@ -80,19 +80,19 @@ class TestNumbers:
             wanted
         ]
 
-    def test_time_is_utc_and_one_never_set_is_missing(self):
+    def test_time_is_utc_and_zero_is_missing(self):
         context = column_decoders.Context(offset_ns=1_700_000_000_000_000_000)
         times = pd.Series(decoded("time", np.array([5, 0], np.uint64), context=context)["x"])
         assert times.dtype == "datetime64[ns, UTC]"
         assert times[0] == pd.Timestamp(1_700_000_000_000_000_005, tz="UTC")
         assert pd.isna(times[1])
 
-    def test_time_leaves_the_raw_values_alone(self):
+    def test_time_does_not_change_the_raw_values(self):
         raw = np.array([5, 0], np.uint64)
         decoded("time", raw, context=column_decoders.Context(offset_ns=7))
         assert raw.tolist() == [5, 0]
 
-    def test_ports_in_network_order_are_turned(self):
+    def test_ports_in_network_order_are_swapped(self):
         assert listed("port_be", np.array([0x5000], np.uint16)) == [80]
         assert listed("port_be", np.array([0x5000], np.uint32)) == [80]
 
@@ -130,27 +130,27 @@ class TestNames:
     def test_errors_are_named(self, number, name):
         assert listed("errno", np.array([number], np.int64)) == [name]
 
-    def test_an_error_in_an_unsigned_field_is_an_error(self):
+    def test_an_error_in_an_unsigned_field_has_its_name(self):
         assert listed("errno", np.array([2**32 - 13], np.uint32)) == ["EACCES"]
 
-    def test_positive_errors_are_named_where_the_column_says_so(self):
+    def test_positive_errors_are_named_with_scale_minus_one(self):
         assert listed("errno", np.array([13, 0], np.uint32), scale=-1.0) == ["EACCES", ""]
 
     def test_signals_are_named(self):
         values = np.array([9, 0, 34, 36, 32], np.int32)
         assert listed("signal", values) == ["SIGKILL", "", "SIGRTMIN", "SIGRTMIN+2", "32"]
 
-    def test_enums_are_named_and_others_stay_numbers(self):
+    def test_enums_are_named_and_unknown_values_stay_numbers(self):
         assert listed("enum", np.array([1, 2], np.uint8), names={1: "read"}) == ["read", "2"]
 
-    def test_enums_of_the_kernel_are_named_as_it_said_and_others_stay_numbers(self):
+    def test_kernel_enums_are_named_and_unknown_values_stay_numbers(self):
         context = column_decoders.Context(enums={"reason": {0: "NOT_YET", 2: "R_LOST"}})
         values = np.array([0, 2, 9], np.uint32)
         shown = listed("btf_enum", values, context=context, enum="reason", prefix="R_")
         assert shown == ["NOT_YET", "LOST", "9"]
         assert listed("btf_enum", values, enum="reason", prefix="R_") == ["0", "2", "9"]
 
-    def test_disks_are_named_where_the_name_is_known(self):
+    def test_known_disks_are_named(self):
         context = column_decoders.Context(devices={"252:0": "vda"})
         values = np.array([252 << 20, 8 << 20 | 17, 0], np.uint32)
         assert listed("device", values, context=context) == ["vda", "8:17", ""]
@@ -164,13 +164,13 @@ class TestAddresses:
         raw = np.array([[0] * 15 + [1], [0] * 10 + [255, 255, 10, 0, 0, 9]], np.uint8)
         assert listed("ipv6", raw) == ["::1", "10.0.0.9"]
 
-    def test_ip_reads_the_family_that_it_is_told(self):
+    def test_ip_reads_the_family_field(self):
         raw = np.array([[10, 0, 0, 1] + [0] * 12, [0] * 15 + [1], [1] * 16], np.uint8)
         family = np.array([2, 10, 1], np.uint16)
         shown = listed("ip", raw, family="af", sibling={"af": family}.get)
         assert shown == ["10.0.0.1", "::1", ""]
 
-    def test_ip_without_a_family_looks_at_the_bytes(self):
+    def test_ip_without_a_family_decides_by_the_bytes(self):
         raw = np.array([[10, 0, 0, 1] + [0] * 12, [0] * 15 + [1]], np.uint8)
         assert listed("ip", raw) == ["10.0.0.1", "::1"]
 
@@ -188,13 +188,13 @@ class TestSlots:
         assert low[0] == 0
 
     @given(st.integers(0, 2**63 - 2))
-    def test_a_number_lies_within_its_log_linear_slot(self, value):
+    def test_a_number_is_within_its_log_linear_slot(self, value):
         e = value.bit_length() - 1
         slot = value if value < 8 else (e - 2) * 8 + ((value >> (e - 3)) & 7)
         low, high = slot_bounds(np.array([slot]), "log_linear")
         assert low[0] <= value < high[0]
 
-    def test_bounds_in_another_unit_are_the_decimal_numbers_that_a_person_expects(self):
+    def test_bounds_in_another_unit_are_exact_decimals(self):
         bounds = decoded("slot", np.array([117], np.uint32), scale=0.001)
         assert [float(bound[0]) for bound in bounds.values()] == [106.496, 114.688]
 
@@ -204,11 +204,11 @@ class TestSlots:
         assert (low[0], high[0]) == bounds
 
     @pytest.mark.parametrize("kind", ["log2", "log_linear"])
-    def test_the_last_slots_are_cut_to_what_an_integer_holds(self, kind):
+    def test_the_last_slots_end_at_the_largest_integer(self, kind):
         _, high = slot_bounds(np.array([64, 487, 10_000]), kind)
         assert high[-1] == 2**63 - 1
 
-    def test_the_bounds_are_scaled_and_named_for_their_unit(self):
+    def test_bounds_are_scaled_and_named_after_their_unit(self):
         context = column_decoders.Context(histogram="linear")
         source = column_decoders.Source(
             np.array([4]), Column("lat_us", "slot", unit="us", scale=0.5), context
@@ -233,18 +233,18 @@ class TestStacks:
         shown = listed("user_stack", np.array([5], np.uint32), context=context, sibling=sibling)
         assert shown == ["[unknown];[app];read:x"]
 
-    def test_offsets_and_modules_are_written_when_asked_for(self):
+    def test_offsets_and_modules_are_written_on_request(self):
         context = column_decoders.Context(stacks=Stacks(FRAMES, offsets=True))
         shown = listed("kernel_stack", np.array([5]), context=context)
         assert shown == ["entry+0x1 [kernel];do_read+0x1a [kernel]"]
 
-    def test_the_only_process_with_that_stack_is_meant_where_none_is_named(self):
+    def test_a_stack_without_a_process_is_found_under_its_only_one(self):
         context = column_decoders.Context(stacks=Stacks(FRAMES))
         assert listed("user_stack", np.array([6]), context=context) == ["main"]
         assert listed("user_stack", np.array([5]), context=context) == ["[stack 5]"]
 
 
-def test_errors_and_signals_have_the_names_that_this_kernels_headers_give_them():
+def test_errors_and_signals_have_the_names_of_this_machines_headers():
     for number, name in kernel_names.ERRORS.items():
         if hasattr(errno, name):  # 512 and above, and one that Python does not know, are others
             assert getattr(errno, name) == number

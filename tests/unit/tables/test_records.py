@@ -40,21 +40,21 @@ def found_bytes(payload: bytes, found: decode.Records) -> list[bytes]:
 
 class TestWalk:
     @given(RECORDS)
-    def test_finds_what_a_plain_walk_finds(self, records):
+    def test_finds_the_same_records_as_a_plain_loop(self, records):
         payload = ring(records)
         found = decode.walk(payload)
         assert (found_bytes(payload, found), found.torn) == plain_walk(payload)
 
     @settings(max_examples=50)
     @given(RECORDS, st.sampled_from([1, 2, 3, 5, 8, 64]))
-    def test_gives_the_same_whatever_the_block_size(self, records, words):
+    def test_block_size_does_not_change_the_records(self, records, words):
         payload = ring(records)
         with mock.patch.object(decode, "_BLOCK_WORDS", words):
             found = decode.walk(payload)
         assert (found_bytes(payload, found), found.torn) == plain_walk(payload)
 
     @given(st.binary(max_size=400))
-    def test_ends_and_agrees_on_any_bytes(self, payload):
+    def test_ends_on_any_bytes_with_the_records_of_a_plain_loop(self, payload):
         found = decode.walk(payload)
         assert (found_bytes(payload, found), found.torn) == plain_walk(payload)
 
@@ -64,19 +64,19 @@ class TestWalk:
         found = decode.walk(payload)
         assert found.lengths.tolist() == lengths.tolist()
 
-    def test_a_record_larger_than_a_block_is_stepped_over(self):
+    def test_crosses_a_record_larger_than_a_block(self):
         payload = ring([b"a" * 300_000, b"b" * 5])
         assert decode.walk(payload).lengths.tolist() == [300_000, 5]
 
-    def test_a_busy_record_is_torn_and_a_discarded_one_is_not(self):
+    def test_counts_busy_records_as_torn_and_discarded_ones_not(self):
         found = decode.walk(ring([b"1" * 8, (b"2" * 8, BUSY), (b"3" * 8, DISCARDED), b"4" * 8]))
         assert (len(found.starts), found.torn) == (2, 1)
 
-    def test_a_record_that_the_end_cuts_off_is_torn(self):
+    def test_counts_a_truncated_record_as_torn(self):
         found = decode.walk(ring([b"1" * 8, b"2" * 40])[:-16])
         assert (len(found.starts), found.torn) == (1, 1)
 
-    def test_nothing_holds_no_records(self):
+    def test_no_bytes_hold_no_records(self):
         assert len(decode.walk(b"").starts) == 0
 
 
@@ -112,7 +112,7 @@ class TestSamples:
         got = decode.samples(sample(7, 8, 99, 3, b"abcd"))
         assert (got.pid[0], got.tid[0], got.time[0], got.cpu[0]) == (7, 8, 99, 3)
 
-    def test_a_sample_whose_size_lies_is_torn(self):
+    def test_counts_a_sample_with_a_wrong_size_as_torn(self):
         bad = bytearray(sample(7, 8, 99, 3, b"abcd"))
         bad[32:36] = struct.pack("<I", 4000)
         got = decode.samples(bytes(bad))
@@ -127,7 +127,7 @@ class TestRecords:
         assert rows.tolist() == [(1, 2, -3, b"sh"), (4, 5, 6, b"ls")]
 
     @given(st.lists(st.binary(min_size=1, max_size=48), max_size=20))
-    def test_other_lengths_are_padded_and_cut_to_the_layout(self, records):
+    def test_pads_and_cuts_other_lengths_to_the_layout(self, records):
         rows = decode.records(ring(records), EVENT, 0)
         wanted = b"".join(data[:32].ljust(32, b"\0") for data in records)
         assert rows.tobytes() == wanted
@@ -167,7 +167,7 @@ class TestFields:
             ("ptr", 8, "Q", 0xFFFF800000000000),
         ],
     )
-    def test_every_scalar_type_is_read(self, kind, size, code, value):
+    def test_reads_every_scalar_type(self, kind, size, code, value):
         fields = (Field("x", kind, 0, size),)
         rows = np.frombuffer(struct.pack(f"<{code}", value), decode.dtype_of(fields, size))
         assert rows["x"].tolist() == [value]
@@ -184,7 +184,7 @@ class TestFields:
         assert rows["x"][0].tobytes() == bytes(range(16))
 
     @given(st.integers(0, 2**32 - 1), st.integers(1, 32), st.data())
-    def test_a_bit_field_is_taken_out_of_its_container(self, word, bits, data):
+    def test_extracts_a_bit_field_from_its_container(self, word, bits, data):
         shift = data.draw(st.integers(0, 32 - bits))
         raw = (word >> shift) & ((1 << bits) - 1)
         signed = raw - (1 << bits) if raw >> (bits - 1) else raw
