@@ -1,6 +1,6 @@
 """The privileged half: standard library and bcc only, under the distribution's Python.
 
-Nothing here may import pandas, numpy or any other part of KernelScope but `kernelscope.errors`.
-The notebook's side uses `protocol` and `client`; every other module runs in the agent's process.
-The code keeps to Python 3.9's syntax and library, the oldest that a supported distribution has.
+Nothing here imports pandas, numpy or any part of KernelScope but `protocol` and `errors`.
+The client never imports this package; it starts `__main__.py` by its path.
+The code uses Python 3.9's syntax and library, the oldest of the supported distributions.
 """

@@ -1,4 +1,4 @@
-"""The contract of client and agent: programs, layouts, frames and the names of hooks.
+"""The contract between client and agent: programs, layouts, frames and hooks.
 
-Both processes import it, so it keeps to the standard library of Python 3.9.
+Both processes import it, so it uses nothing but the standard library of Python 3.9.
 """

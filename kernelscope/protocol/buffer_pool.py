@@ -1,11 +1,11 @@
-"""Memory for large payloads, used again as soon as nobody looks at what was there.
+"""Memory for large payloads, reused as soon as nothing refers to it.
 
-Memory that no one has touched yet costs a page fault for every 4 KiB, which is more than the copy
-into it. A run that keeps only its latest rows, or only looks at what comes, would pay that for
-every byte; here it pays once.
+Untouched memory costs a page fault per 4 KiB, which is more than the copy into it. A run that
+keeps only its latest rows, or only counts events, would pay that for every byte; here it pays once.
 
-No huge pages are asked for: a virtual machine's host takes back the free memory that they come
-from, and a run that keeps all then waits for the host, three times as long as for small ones.
+Huge pages are not requested: a virtual machine's host takes back the free memory that they come
+from, and a run that keeps everything then waits for the host, three times as long as for small
+pages.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import mmap
 import sys
 
-SIZE = 8 << 20  # few of them in turn stay in the CPU's cache
-SMALLEST = 64 << 10  # smaller ones stand alone: one that is kept for long must not keep 8 MiB
+SIZE = 8 << 20  # a few of them stay in the CPU's cache
+SMALLEST = 64 << 10  # smaller ones are separate: keeping one must not keep 8 MiB
 LARGEST = SIZE // 2
 _ALIGN = 64
 
@@ -30,7 +30,7 @@ _UNUSED = _references([mmap.mmap(-1, mmap.PAGESIZE)])[0]
 
 
 class BufferPool:
-    """Gives out memory that may be written and that nobody else has; what it holds is old."""
+    """Returns writable memory that nothing else refers to; its contents are arbitrary."""
 
     def __init__(self) -> None:
         self._mappings: list[mmap.mmap] = []
@@ -48,7 +48,7 @@ class BufferPool:
         return taken
 
     def _mapping(self) -> mmap.mmap:
-        """Return a mapping that nobody looks at: a memoryview refers to what it shows."""
+        """Return an unused mapping: a memoryview keeps a reference to its mapping."""
         references = _references(self._mappings)
         if _UNUSED in references:
             return self._mappings[references.index(_UNUSED)]

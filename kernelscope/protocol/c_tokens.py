@@ -23,7 +23,7 @@ _OPENING = {"(": ")", "[": "]", "{": "}"}
 class Token(NamedTuple):
     """One token: name, number, string, punct, or hash for a directive's #.
 
-    directive: it stands on a preprocessor line (a macro's body counts).
+    directive: it is on a preprocessor line (a macro's body counts).
     """
 
     kind: str
@@ -57,7 +57,7 @@ def names(tokens: Sequence[Token]) -> set[str]:
 
 
 def closing(tokens: Sequence[Token], opening: int) -> int | None:
-    """Return where the bracket opened at `opening` closes, None where it does not."""
+    """Return where the bracket opened at `opening` closes, None if it does not."""
     stack: list[str] = []
     for i in range(opening, len(tokens)):
         text = tokens[i].text if tokens[i].kind == "punct" else ""

@@ -1,4 +1,4 @@
-"""The names that a cell's thread takes for a moment: they mark where `%%probe` starts and ends."""
+"""The names that a cell's thread briefly takes to mark where `%%probe` starts and ends."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ socket alone, so that a child that dies can corrupt no other run's stream.
 
 Requests   hello · run · check · list · doctor
 A run      [loaded ·] attached · batch* · map* · status* · stacks · receipt · end, or error · end
-To a run   start (where the program holds) · until · stop · snapshot
+To a run   start (if the program holds) · until · stop · snapshot
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def decode_header(line: bytes) -> tuple[dict[str, Any], int]:
 
 
 class FrameReader:
-    """Reads frames from a stream socket; blocks, and releases the interpreter while it does."""
+    """Reads frames from a stream socket; releases the interpreter's lock while it blocks."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -70,12 +70,12 @@ class FrameReader:
     def read(self) -> Frame | None:
         """Return the next frame, or None at the stream's end.
 
-        Raises AgentDiedError where the stream ends inside a frame, AgentRefusedError where the
-        line is not a frame's.
+        Raises AgentDiedError if the stream ends inside a frame, AgentRefusedError if a line is
+        not a frame's.
         """
         line = self._line()
         if line is None:
-            self._pool = BufferPool()  # what nobody looks at any more may go
+            self._pool = BufferPool()  # unreferenced memory is freed
             return None
         header, size = decode_header(line)
         return Frame(header, self._payload(size) if size else b"")
@@ -105,7 +105,7 @@ class FrameReader:
         del self._pending[:have]
         view = memoryview(payload)
         while have < size:
-            # All at once: each return would wait for the interpreter's lock.
+            # MSG_WAITALL: each return would wait for the interpreter's lock.
             count = self.sock.recv_into(view[have:], 0, socket.MSG_WAITALL)
             if not count:
                 raise AgentDiedError("the stream ended inside a message")

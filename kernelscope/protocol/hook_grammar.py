@@ -62,11 +62,11 @@ class Malformed(ValueError):  # noqa: N818 - always turned into an AttachError t
 class ParsedHook:
     """One hook, taken apart.
 
-    kind: one of KINDS. spec: as it was written.
+    kind: one of hook_kinds. spec: as it was written.
     name: event, function, symbol, USDT probe, iterator or interface.
     category: tracepoint category or USDT provider.
     target: library, path or "pid:N". offset: bytes into a function. address: a virtual address.
-    period_ns: between samples; frequency: samples a second; count: events between samples.
+    period_ns: between samples; frequency: samples per second; count: events between samples.
     """
 
     kind: str

@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Field:
-    """One scalar (or array of scalars) at its place in a record, key or value.
+    """One scalar (or array of scalars) in a record, key or value.
 
     name: dotted for members of nested structs ("addr.port", "path[1].id").
     type: u8 … u64, s8 … s64, u128, f32, f64, char, bool, ptr.
     offset, size: in bytes; size covers the whole array.
     count: elements; 1 for a scalar. A char array is text.
-    bit_offset, bits: a bit field's place within its `size` bytes; bits 0 means none.
+    bit_offset, bits: a bit field's place in its `size` bytes; bits 0 means none.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Layout:
     key, value: for maps; record (in `value`) for rings. `*_size` are bytes.
     histogram: "", "log2" (BPF_HISTOGRAM fed by bpf_log2l), "linear" (BPF_HISTOGRAM fed otherwise)
         or "log_linear" (KS_HISTOGRAM); the slot is the key's last field.
-    cpus: how many values a per-CPU map holds for a key (each padded to 8 bytes); else 0.
+    cpus: how many values a per-CPU map has per key (each padded to 8 bytes); else 0.
     max_entries: the map's capacity; a ring's size in bytes.
     record_size: payload bytes when every record has the same size, else 0.
     """
@@ -59,7 +59,7 @@ class Layout:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
-        """Build a layout from `to_json`'s values (the agent is trusted by the notebook)."""
+        """Build a layout from `to_json`'s values (the client trusts the agent)."""
         values = dict(data)
         for part in ("key", "value"):
             values[part] = tuple(Field(**item) for item in values.get(part, ()))

@@ -1,4 +1,4 @@
-"""Where the installed probes are: the client and the agent must look in the same folder."""
+"""The folder of the installed probes: the same for the client and the agent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def probe_folder() -> Path:
-    """Return the folder with the probes' areas and `include/`: a wheel's, or a checkout's."""
+    """Return the folder with the probes' areas and `include/`, in a wheel or a checkout."""
     packaged = PACKAGE / "_bpf"
     return packaged if packaged.is_dir() else PACKAGE.parent / "bpf"

@@ -26,8 +26,8 @@ class Hook:
 
     any_of: specs as bpftrace names them ("tracepoint:block:block_rq_issue", "uprobe:c:malloc").
         * and ? in a name stand for all that match (see hook_patterns.py).
-    optional: the run goes on without this hook where the kernel has none of them.
-    fields: of a tracepoint's record; KS_PARAM(hook_field_0) and so on then say where they are.
+    optional: the run continues without this hook if the kernel has none of them.
+    fields: of a tracepoint's record; KS_PARAM(hook_field_0) and so on give their places.
     """
 
     function: str
@@ -40,11 +40,11 @@ class Hook:
 class Filters:
     """Which tasks are traced; None means all. Compiled into each program's first instructions.
 
-    cgroup: the id of a cgroup of version 2, whose tasks and those below it are meant.
+    cgroup: the id of a cgroup of version 2; its tasks and those of cgroups below it are traced.
     cgroup_level: how far it is below the root.
-    tree: the id of a process that is meant with all it starts, its threads' too (descendants.py).
-    tree_cell: it is a thread's id instead, which says by its name when it is meant.
-    tree_in_code: the program asks for the tree itself, where the current task is not the subject.
+    tree: the id of a process to trace with everything that it starts (agent/attach/task_tree.py).
+    tree_cell: `tree` is a thread's id instead; the thread's name says when it is traced.
+    tree_in_code: the program tests the tree itself, because the current task is not the subject.
     """
 
     pid: int | None = None
@@ -59,30 +59,30 @@ class Filters:
 
 @dataclass(frozen=True)
 class Program:
-    """One run, wholly described: plain data that survives JSON, checked by the agent.
+    """The full description of one run: plain data that survives JSON, checked by the agent.
 
     name: for messages and the kernel's own lists.
     source: BPF C in BCC's dialect.
     prelude: C put before the source (kernelscope.h); errors are counted from the source's line 1.
-    defines: preprocessor macros; part of what the bytecode cache is keyed by.
-    hooks: attached besides those that BCC's naming in the source states by itself.
+    defines: preprocessor macros; part of the bytecode cache's key.
+    hooks: in addition to those that BCC's naming in the source implies.
     params: numbers for `KS_PARAM(name)`; patched into the bytecode, so any value is a cache hit.
     filters: tasks to trace.
-    exclude: process ids to leave out (the agent always adds its own) where the hook fires in the
-        context of the task that it is about: system calls, user probes, sampling.
+    exclude: process ids to leave out (the agent always adds its own) for hooks that fire in the
+        context of the task that they are about: system calls, user probes, sampling.
     target_pid: the process whose address space user probes and USDT attach to.
     duration_ns: 0 runs until stopped.
     interval_ns: maps are also read this often while it runs; 0 reads them at the end alone.
     ring_bytes: size of each ring buffer (a power of two; a larger size in the source wins).
-    spool_bytes: what the agent keeps while the notebook is slow.
+    spool_bytes: how much the agent queues while the client is slow.
     max_entries: replaces the size of every hash in the source that states none; None keeps BCC's.
-    per_cpu: keep per-CPU values apart instead of summing them on the notebook's side.
-    substitute_perf: let a ring buffer stand in for BPF_PERF_OUTPUT.
-    tables: the maps to read; empty reads them all. Rings and perf buffers are always read.
-    enums: the kernel's enums whose names are wanted: sent with "attached".
+    per_cpu: keep per-CPU values separate instead of summing them.
+    substitute_perf: use a ring buffer for BPF_PERF_OUTPUT.
+    tables: the maps to read; empty means all. Rings and perf buffers are always read.
+    enums: the kernel's enums whose names are sent with "attached".
     symbolize: resolve stack traces.
-    measure: take the kernel's BPF run statistics in short windows.
-    hold: load, say so, and attach at the word "start": so several runs begin together.
+    measure: sample the kernel's BPF run statistics in short windows.
+    hold: load, send "loaded", and attach when "start" arrives: so several runs start together.
     """
 
     name: str

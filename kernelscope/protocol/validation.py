@@ -1,4 +1,4 @@
-"""Checks of values that came from the other side of the boundary, one field at a time.
+"""Checks of values from the other process, one field at a time.
 
 Each raises AgentRefusedError, naming the field.
 """
@@ -15,12 +15,12 @@ NAME = re.compile(r"[A-Za-z_]\w{0,127}\Z", re.ASCII)
 
 
 def refuse(field_name: str, why: str) -> AgentRefusedError:
-    """Return the error that names a field and says what is wrong with it."""
+    """Return the error for a field with a wrong value."""
     return AgentRefusedError(f"the agent refused {field_name}: {why}", field=field_name)
 
 
 def known(data: Any, cls: type, where: str) -> dict[str, Any]:
-    """Return an object that has no keys but the fields of a dataclass."""
+    """Return an object after checking that its keys are fields of a dataclass."""
     if not isinstance(data, dict):
         raise refuse(where, "not a JSON object")
     unknown = sorted(set(data) - set(cls.__dataclass_fields__))  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ def known(data: Any, cls: type, where: str) -> dict[str, Any]:
 
 
 def integer(value: Any, where: str, low: int, high: int) -> int:
-    """Return a number that is an integer (and no truth value) in its range."""
+    """Return an integer (no bool) after checking its range."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise refuse(where, "not an integer")
     if not low <= value <= high:

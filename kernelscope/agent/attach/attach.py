@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kernelscope.agent.attach.loader import Loaded
 
 _CLOSERS = 32
-# Of one function, not of all that a pattern matches; EBADF: its program could not be loaded.
+# About one function, not all of a pattern's matches; EBADF: its program could not be loaded.
 _REFUSALS = (
     errno.EADDRNOTAVAIL,
     errno.EBADF,
@@ -46,9 +46,9 @@ def attach(
     bindings: Sequence[tuple[Hook, ParsedHook]],
     view: KernelView,
 ) -> list[Attachment]:
-    """Attach every binding, in order; where one fails, none stays.
+    """Attach every binding, in order; if one fails, none stays attached.
 
-    Of what a pattern matches, the kernel may refuse one function and take the next.
+    Of a pattern's matches, the kernel may refuse one function and accept the next.
 
     Raises AttachError (hook, function, errno) or TargetError.
     """
@@ -76,13 +76,13 @@ def attach(
 
 
 def detach(attachments: Sequence[Attachment]) -> Thread:
-    """Detach every program; the perf events that this leaves empty are closed by a thread.
+    """Detach every program; a thread then closes the perf events, which are empty by then.
 
-    Each detaching waits until the program can run nowhere any more (perf_event_detach_bpf_prog,
-    kernel/trace/bpf_trace.c); side by side those waits, of some 30 ms, are one. Closing an event
-    then takes as long again, and the next run's tracepoints wait for it (event_mutex,
-    kernel/trace/trace_event_perf.c), so it begins at once. The process must not end before that
-    thread does: where a fatal signal meets the closing of a user probe, the kernel gives up and
+    Each detach waits until no CPU can still run the program (perf_event_detach_bpf_prog,
+    kernel/trace/bpf_trace.c): some 30 ms, which parallel threads wait for only once. Closing an
+    event takes as long again, and the next run's tracepoints wait for it (event_mutex,
+    kernel/trace/trace_event_perf.c), so it starts at once. The process must not end before that
+    thread does: if a fatal signal arrives while a user probe is closed, the kernel gives up and
     leaves its breakpoint behind ("leaking uprobe", kernel/events/uprobes.c).
     """
     fds = [fd for attachment in attachments for fd in attachment.attached.fds]

@@ -22,7 +22,7 @@ _MOV, _MOV_IMM, _MOV32, _ADD_IMM, _RSH_IMM = 0xBF, 0xB7, 0xBC, 0x07, 0x77
 _JA, _JEQ_IMM, _JNE_IMM, _JNE, _JNE32_IMM = 0x05, 0x15, 0x55, 0x5D, 0x56
 _LOAD_U32, _LOAD_U64, _STORE_U32, _STORE_IMM_U64 = 0x61, 0x79, 0x63, 0x7A
 _CALL, _EXIT = 0x85, 0x95
-_SKIP = 32767  # a jump whose place is not known yet
+_SKIP = 32767  # a jump whose target is not known yet
 
 
 def _insn(opcode: int, dst: int = 0, src: int = 0, offset: int = 0, imm: int = 0) -> bytes:
@@ -49,7 +49,7 @@ def _wide_places(code: bytes) -> Iterable[int]:
 
 
 def with_maps(code: bytes, maps: Sequence[tuple[int, str]], fds: Mapping[str, int]) -> bytes:
-    """Return the code with each map reference holding this process's fd of that map."""
+    """Return the code with this process's fd in each map reference."""
     edited = bytearray(code)
     for index, name in maps:
         dst = edited[index * 8 + 1] & 15
@@ -71,9 +71,9 @@ def with_params(code: bytes, indexes: Mapping[str, int], values: Mapping[str, in
 
 
 def with_verdict(code: bytes, verdict: int) -> bytes:
-    """Return the code of one function, made to return `verdict` whatever it would return.
+    """Return the code of one function, changed to always return `verdict`.
 
-    Where it ends it jumps to the new end instead, so that no jump in it changes.
+    Each exit becomes a jump to the new end, so that no other jump changes.
     """
     edited, count = bytearray(code), len(code) // 8
     wide = {place + 1 for place in _wide_places(code)}
@@ -89,14 +89,13 @@ def prologue(
     namespace: tuple[int, int] | None = None,
     tree_fd: int | None = None,
 ) -> bytes:
-    """Return instructions that end the program at once for a task that is not to be traced.
+    """Return instructions that end the program at once for a task that the filters exclude.
 
-    namespace: device and inode of the pid namespace that process ids are counted in, None for the
-    machine's own. A task of another namespace has no id in it. tree_fd: the map of the threads that
-    are meant, where filters.tree is set.
+    namespace: device and inode of the pid namespace of the process ids, None for the machine's
+    own. A task of another namespace has no id in it. tree_fd: the map of the traced threads, if
+    filters.tree is set.
 
-    They keep the context in r6 and put it back into r1, and leave nothing else behind that the
-    program may read. b"" where there is nothing to test.
+    The instructions keep the context in r6 and restore r1. b"" if there is nothing to test.
     """
     tests = (
         _pid_tests(filters.pid, exclude, namespace)
@@ -142,7 +141,7 @@ def _pid_tests(
 
 
 def _pid_in(device: int, inode: int) -> list[bytes]:
-    """Put the process id as its namespace counts it into r0; 0 for a task of another namespace."""
+    """Put the process id in its namespace into r0; 0 for a task of another namespace."""
     return [
         _wide(1, device),
         _wide(2, inode),
@@ -174,7 +173,7 @@ def _cgroup_test(cgroup: int | None, level: int) -> list[bytes]:
 
 
 def _tree_test(fd: int | None) -> list[bytes]:
-    """Look the current thread up in the map of those that are meant."""
+    """Look the current thread up in the map of traced threads."""
     if fd is None:
         return []
     return [
@@ -192,7 +191,7 @@ def _comm_test(comm: str | None) -> list[bytes]:
     if comm is None:
         return []
     words = struct.unpack("<QQ", comm.encode()[:15].ljust(16, b"\0"))
-    # In 6.1 the helper writes nothing behind the NUL: what lay on the stack would count.
+    # In 6.1 the helper writes nothing behind the NUL: old stack contents would be compared.
     clear = [_insn(_STORE_IMM_U64, 10, offset=offset, imm=0) for offset in (-16, -8)]
     tests = [
         *clear,

@@ -36,8 +36,8 @@ def why_not(spec: str, view: KernelView) -> str | None:
 def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, ParsedHook]]:
     """Return each hook with the first of its `any_of` that this kernel has.
 
-    An optional hook of which there is none is left out, and so is one that repeats another.
-    Raises AttachError (or the one reason that there is) where a hook cannot be attached.
+    An optional hook without any is left out, and so is one that repeats another.
+    Raises AttachError (or the only reason) if a hook cannot be attached.
     """
     found: list[tuple[Hook, ParsedHook]] = []
     seen = set()

@@ -1,7 +1,7 @@
-"""Hooks by pattern: "kprobe:vfs_*" stands for every function of the kernel that it matches.
+"""Hooks by pattern: "kprobe:vfs_*" stands for every kernel function that matches.
 
-Each hook of a program has a number, from 0, that its function may ask for (KS_HOOK): one function
-of the C serves them all, and its rows still say where they come from. The entry and the return of a
+Each hook of a program has a number, from 0, that its function can read (KS_HOOK): one C function
+serves them all, and its rows still say where they come from. The entry and the return of a
 function have the same number.
 """
 
@@ -27,9 +27,9 @@ _USER = re.compile(r"(pid:[^:]*|[^:]+):(.+)\Z")
 
 
 def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, ParsedHook]]:
-    """Return each hook as this kernel has it, patterns as all that they match.
+    """Return each hook as this kernel has it, patterns as all their matches.
 
-    Raises as `hook_availability.resolve`, and AttachError where nothing or too much matches.
+    Raises as `hook_availability.resolve`, and AttachError if nothing or too much matches.
     """
     wanted = list(wanted)
     plain = hook_availability.resolve(
@@ -40,13 +40,13 @@ def resolve(wanted: Iterable[Hook], view: KernelView) -> list[tuple[Hook, Parsed
 
 
 def numbers(bindings: Sequence[tuple[Hook, ParsedHook]]) -> list[int]:
-    """Return each binding's number: the same for what has the same name."""
+    """Return each binding's number: the same for the same name."""
     seen: dict[tuple[object, ...], int] = {}
     return [seen.setdefault(_subject(parsed), len(seen)) for _, parsed in bindings]
 
 
 def names(bindings: Sequence[tuple[Hook, ParsedHook]]) -> dict[int, str]:
-    """Return {number: name}: the function's alone where no other hook has the same."""
+    """Return {number: name}: the function's name alone if no other hook has it."""
     found = dict(zip(reversed(numbers(bindings)), reversed([parsed for _, parsed in bindings])))
     short = {number: _short(parsed) for number, parsed in found.items()}
     every = list(short.values())
@@ -56,10 +56,10 @@ def names(bindings: Sequence[tuple[Hook, ParsedHook]]) -> dict[int, str]:
 def own_params(
     bindings: Sequence[tuple[Hook, ParsedHook]], tracefs: Path | None
 ) -> list[dict[str, int]]:
-    """Return what KS_PARAM gives the program of each binding, besides what it gives all of them.
+    """Return the parameters (KS_PARAM) that each binding's program has besides the common ones.
 
     hook_number; hook_context: what its context is (KS_REGISTERS, ...); hook_field_0, ...: where
-    the fields of a tracepoint's record are. Raises AttachError where it has no such field.
+    the fields of a tracepoint's record are. Raises AttachError if it has no such field.
     """
     found = []
     for number, (hook, parsed) in zip(numbers(bindings), bindings):
@@ -85,7 +85,7 @@ def _subject(parsed: ParsedHook) -> tuple[object, ...]:
 
 
 def _expanded(hook: Hook, view: KernelView) -> list[tuple[Hook, ParsedHook]]:
-    """Return what the first of the patterns matches that this kernel can attach to."""
+    """Return the matches of the first pattern that this kernel can attach to."""
     refused: KernelScopeError | None = None
     for spec in hook.any_of:
         try:
@@ -102,7 +102,7 @@ def _expanded(hook: Hook, view: KernelView) -> list[tuple[Hook, ParsedHook]]:
 
 
 def _require_one(matches: Sequence[ParsedHook], view: KernelView) -> None:
-    """Raise what the first is refused for, where the first few are all refused."""
+    """Raise the first refusal if the first few matches are all refused."""
     refusals = []
     for parsed in matches[:_TRIED]:
         refusal = _refusal(parsed, view)
@@ -153,7 +153,7 @@ def _user_functions(spec: str, kind: str, rest: str, view: KernelView) -> list[P
             refused = refused or error
             continue
         if found:
-            # An address spares looking the name up again, but is looked for in the first file.
+            # An address saves a second look-up, but means the first file.
             return [
                 ParsedHook(
                     kind,
@@ -170,7 +170,7 @@ def _user_functions(spec: str, kind: str, rest: str, view: KernelView) -> list[P
 
 
 def _distinct(functions: Iterable[Symbol]) -> list[Symbol]:
-    """Keep one name of each function: a call of it would be counted under each of them."""
+    """Keep one name per function: otherwise a call would be counted under each of them."""
     best: dict[int, Symbol] = {}
     for symbol in functions:
         if not symbol.indirect:

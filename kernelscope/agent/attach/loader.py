@@ -1,4 +1,4 @@
-"""Make a compiled object's maps and load its programs, each for the hook that it is bound to."""
+"""Create a compiled object's maps and load its programs, each for the hook that it is bound to."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _LONGEST_JUMP = 32767
 
 @dataclass
 class Loaded:
-    """What is in the kernel now; closing the fds (or ending the process) takes it out again.
+    """Maps and programs in the kernel; closing the fds (or ending the process) removes them.
 
     map_fds: by the map's name in the C text.
-    programs: fds by function; a function bound to unlike hooks is loaded once for each kind, and
-        every one but the first is called "function (hook)".
-    fds: the program of each binding, in the bindings' order; -1 for one of a pattern's that
-        the kernel refuses.
+    programs: fds by function; a function bound to hooks of several kinds is loaded once for each,
+        and every one but the first is called "function (hook)".
+    fds: the program of each binding, in the bindings' order; -1 for a match of a pattern
+        that the kernel refuses.
     """
 
     map_fds: dict[str, int]
@@ -58,14 +58,14 @@ def load(
     source_lines: SourceLines | None = None,
     own_params: Sequence[Mapping[str, int]] = (),
 ) -> Loaded:
-    """Make the maps and load each bound function.
+    """Create the maps and load each bound function.
 
-    agent_pid is left out of what is traced, as is program.exclude. own_params: of each binding,
+    agent_pid and program.exclude are not traced. own_params: of each binding,
     besides program.params. What a pattern matched and the kernel refuses has the fd -1. With
     source_lines, a program that the verifier refuses is explained at its C lines.
 
     Raises VerifierError, AttachError (a hook's function that the source lacks, a hook that refuses)
-    and RunError (a map that cannot be made).
+    and RunError (a map that cannot be created).
     """
     functions = {function.name: function for function in obj.functions}
     _check_functions(bindings, list(functions))
@@ -119,7 +119,7 @@ def _check_functions(bindings: Sequence[tuple[Hook, ParsedHook]], known: list[st
 
 
 def create_maps(obj: Object) -> dict[str, int]:
-    """Make every map of the object and return the fds by name. Raises RunError."""
+    """Create every map of the object and return the fds by name. Raises RunError."""
     fds = dict(obj.map_fds)
     for spec in obj.maps:
         if spec.name not in fds:
@@ -228,7 +228,7 @@ def _load_one(
         "attach_btf_id": btf_id,
         "kern_version": obj.kernel_version,
     }
-    # A log costs time and memory, so it is asked for only once there is something to explain.
+    # A log costs time and memory, so it is requested only after a refusal.
     with suppress(syscalls.ProgramLoadError):
         return syscalls.prog_load(kind, code, obj.license, **options)[0]
     options.update(log_level=1, log_size=_LOG_SIZE)
@@ -245,7 +245,7 @@ def _refusal(
     source_lines: SourceLines | None,
     guard: bytes,
 ) -> RunError:
-    """Say why the kernel did not load a program: its verifier's reason, or the hook's."""
+    """Return the error for a program that did not load: the verifier's reason, or the hook's."""
     code = error.errno or 0
     if error.log.strip() or code not in (errno.EPERM, errno.EACCES):
         from kernelscope.agent.compile.verifier_errors import verifier_error

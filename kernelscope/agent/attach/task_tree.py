@@ -1,11 +1,11 @@
-"""Holds a run to a process, or to one cell of a notebook, with all that it starts.
+"""Restricts tracing to a process tree, or to one cell of a notebook with everything it starts.
 
-A map has the thread ids that are meant. Every thread and process that one of them starts joins
-them before it first runs (`sched_process_fork`), and leaves when the kernel forgets it. The map
-begins with the threads and the descendants that there are; a cell's thread enters it itself, by
-the names it takes for a moment: so nothing but what the cell does lies between.
+A map has the ids of the traced threads. Every thread and process that one of them starts is added
+before it first runs (`sched_process_fork`), and is removed when the kernel frees it. The map
+starts with the present threads and descendants; a cell's thread adds and removes itself by the
+names it briefly takes, so that the trace has exactly what the cell does.
 
-The C here is the agent's own, put beside a program that was checked before.
+The C here is the agent's own, added to a program that was checked before.
 """
 
 from __future__ import annotations
@@ -90,17 +90,16 @@ FUNCTIONS = frozenset(hook.function for hook in (*_HOOKS, *_CELL_HOOKS))
 
 
 def prepare(program: Program, namespace: tuple[int, int] | None) -> Program:
-    """Put the C and the hooks that follow the tree beside the program's own, and before them.
+    """Add the C and the hooks that follow the tree, before the program's own.
 
-    Raises RequirementError in a pid namespace of its own: threads have other ids there.
+    Raises RequirementError inside a pid namespace: threads have other ids there.
     """
     filters = program.filters
     if filters.tree is None:
         return program
     if namespace is not None:
         raise RequirementError(
-            "a run cannot be held to a process and what it starts from inside a container: "
-            "threads have other numbers there than in the kernel",
+            "--tree does not work inside a container: threads have other ids there",
             hint="Run it outside, or give the container the machine's processes (--pid=host).",
             requirement="the machine's own pid namespace",
         )
@@ -120,14 +119,14 @@ def count(filters: Filters) -> int:
 
 
 def fill(filters: Filters, map_fds: Mapping[str, int]) -> None:
-    """Enter what the tree consists of now; what it starts meanwhile enters by itself.
+    """Add the present threads of the tree; those that it starts meanwhile are added by the hooks.
 
-    Raises TargetError where the process is gone.
+    Raises TargetError if the process has ended.
     """
     if filters.tree is None or filters.tree_cell:
         return
     entered: set[int] = set()
-    for _ in range(_SCANS):  # what starts before its parent was entered is found by the next one
+    for _ in range(_SCANS):  # the next scan finds what started before its parent was added
         new = set(threads(filters.tree)) - entered
         for tid in new:
             maps.update(map_fds[MAP], tid.to_bytes(4, "little"), b"\1")

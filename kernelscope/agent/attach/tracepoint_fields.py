@@ -19,9 +19,9 @@ _SIGNED, _INLINE, _ELSEWHERE = 1 << 32, 1 << 33, 1 << 34
 
 
 def params(names: Sequence[str], hook: ParsedHook, tracefs: Path) -> dict[str, int]:
-    """Return hook_field_0, ...: the fields' places, as ks_field of kernelscope.h takes them apart.
+    """Return hook_field_0, ...: the fields' places, as ks_field of kernelscope.h reads them.
 
-    Raises AttachError where the tracepoint has no such field.
+    Raises AttachError if the tracepoint has no such field.
     """
     path = tracefs / "events" / hook.category / hook.name / "format"
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -33,7 +33,7 @@ def params(names: Sequence[str], hook: ParsedHook, tracefs: Path) -> dict[str, i
 
 
 def _place(field: re.Match[str]) -> int:
-    """Pack offset and size, and whether it is signed, text within the record, text elsewhere."""
+    """Pack offset and size, and whether it is signed, or text inside or outside the record."""
     place = int(field["offset"]) & _OFFSETS | (int(field["size"]) & _SIZES) << 16
     if "__data_loc" in field["type"]:
         return place | _ELSEWHERE

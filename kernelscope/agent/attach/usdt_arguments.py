@@ -1,8 +1,8 @@
 """Arguments of USDT probes: the C that `bpf_usdt_readarg` stands for.
 
 bcc's rewriter turns `bpf_usdt_readarg(N, ctx, &x)` in a function f into a call of _bpf_readarg_f_N,
-which it has written only for probes without a semaphore, or of one process. What is written here
-serves every process: a probe's places are told apart by the part of their address that does not
+which it writes only for probes without a semaphore, or of one process. The C written here
+serves every process: a probe's places differ in the part of their address that does not
 depend on where the program was loaded.
 
 The notes' grammar is the assembler's: "8@%rdi", "-4@112(%rsp)", "8@$5"; "8@x0", "-4@[sp, 60]"
@@ -56,7 +56,7 @@ static __always_inline int _bpf_readarg_{function}_{number}(
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: `size` bytes (negative for a signed one) and the C that says where."""
+    """One argument: `size` bytes (negative if signed) and C for its value or its place."""
 
     size: int
     value: str = ""
@@ -74,7 +74,7 @@ class Argument:
 
 
 def prepare(program: Program, view: KernelView) -> Program:
-    """Return the program with the C that reads its USDT probes' arguments in its prelude.
+    """Return the program with C in its prelude that reads its USDT probes' arguments.
 
     A probe that is not found is left for `hook_availability.resolve` to report. Raises AttachError
     where the place of an argument is ambiguous.
@@ -117,7 +117,7 @@ def _reader(
         if cases.setdefault(place, reading) != reading:
             raise AttachError(
                 f"argument {number} of the USDT probe {note.name!r} cannot be read: two of its"
-                " places keep it differently, and nothing tells them apart",
+                " places keep it differently, and their addresses look alike",
                 hint=f"Trace it without {_READS_ARGUMENTS}({number}, ...).",
                 function=function,
                 matches=[],
@@ -127,7 +127,7 @@ def _reader(
 
 
 def arguments(text: str, machine: str = platform.machine()) -> list[Argument | None]:
-    """Parse a note's arguments; None for one that is kept where C cannot name it."""
+    """Parse a note's arguments; None for one that C cannot reach."""
     operand = _arm if machine == "aarch64" else _x86
     return [operand(int(size), where) for size, where in _ARGUMENT.findall(text)]
 

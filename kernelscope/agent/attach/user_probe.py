@@ -23,8 +23,8 @@ class Place:
 def places(hook: ParsedHook, files: OpenFiles, pid: int | None = None) -> list[Place]:
     """Return where a uprobe, uretprobe or usdt hook goes; pid is the process looked into.
 
-    Raises TargetError where there is no such file or process, AttachError (with close matches)
-    where it has no such symbol or probe.
+    Raises TargetError if there is no such file or process, AttachError (with close matches) if
+    it has no such symbol or probe.
     """
     paths = files.paths(hook.target, pid)
     refused: TargetError | None = None

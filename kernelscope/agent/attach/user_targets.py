@@ -1,4 +1,4 @@
-"""Where the program or library is that a user probe names: "c", "/usr/bin/python3", "pid:42"."""
+"""Find the program or library that a user probe names: "c", "/usr/bin/python3", "pid:42"."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def paths(target: str, pid: int | None = None) -> list[str]:
     """Return the files that `target` may mean, likeliest first; pid is the process looked into.
 
     For "pid:N" they are its program and every library that it has mapped. Files of a process are
-    named through /proc/PID/root, for it may see other mounts. Raises TargetError.
+    named through /proc/PID/root, because it may see other mounts. Raises TargetError.
     """
     if target.startswith("pid:"):
         if not re.match(r"\d{1,10}\Z", target[4:], re.ASCII):
-            raise TargetError(f"{target!r} names no process: write pid:42", target=target)
+            raise TargetError(f"{target!r} does not name a process: write pid:42", target=target)
         return _mapped(int(target[4:]))
     if target.startswith("/"):
         if pid is None:
@@ -37,7 +37,9 @@ def paths(target: str, pid: int | None = None) -> list[str]:
         _alive(pid)
         return [_inside(pid, target)]
     if not _SHORT.match(target):
-        raise TargetError(f"{target!r} is not a library's name or an absolute path", target=target)
+        raise TargetError(
+            f"{target!r} is neither a library's name nor an absolute path", target=target
+        )
     found = [] if pid is None else [p for p in _mapped(pid) if _is_called(p, target)]
     found = found or [*_libraries(target), *_programs(target)]
     if not found:
@@ -74,7 +76,7 @@ def _mapped(pid: int) -> list[str]:
         fields = line.split(None, 5)
         if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
             path = _inside(pid, fields[5])
-            if not os.path.exists(path):  # noqa: PTH110 - the path may hold of another mount
+            if not os.path.exists(path):  # noqa: PTH110 - a hot path needs no Path
                 path = f"/proc/{pid}/map_files/{fields[0]}"
             if path not in files and not fields[5].endswith(" (deleted)"):
                 files.append(path)

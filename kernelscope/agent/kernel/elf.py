@@ -1,4 +1,4 @@
-"""Symbols, file offsets and USDT notes of an ELF file that anybody may have written.
+"""Symbols, file offsets and USDT notes of an ELF file from an untrusted source.
 
 Only what attaching needs: 64-bit little-endian files of this machine. Every read is bounded by the
 file and by a cap, and everything malformed raises TargetError.
@@ -77,7 +77,7 @@ class ElfFile:
     def __exit__(self, *exception: object) -> None:
         os.close(self.fd)
 
-    # --- what it holds ---------------------------------------------------------------------------
+    # --- its contents ----------------------------------------------------------------------------
 
     def file_offset(self, address: int) -> int:
         """Return where in the file the instruction at a virtual address is."""
@@ -226,12 +226,12 @@ def _stapsdt(data: bytes) -> Iterator[bytes]:
 
 
 def open_regular(path: str) -> int:
-    """Open a regular file for reading and return its fd; nothing else is waited for or touched.
+    """Open a regular file for reading and return its fd; anything else is left untouched.
 
     Raises TargetError.
     """
     try:
-        # To look at it first: a mere opening starts a watchdog, rewinds a tape, wakes a reader.
+        # O_PATH first: merely opening a device can start a watchdog or rewind a tape.
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(place).st_mode):

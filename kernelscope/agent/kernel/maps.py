@@ -1,8 +1,8 @@
 """Read whole BPF maps in few system calls: raw keys and values, a batch at a time.
 
 BPF_MAP_LOOKUP_BATCH (kernel/bpf/hashtab.c and syscall.c) fills two arrays per call. Kernels or
-map types without it are read a key at a time. A map that changes while it is read gives each key
-that was there throughout exactly once; others may or may not appear.
+map types without it are read one key at a time. A map that changes while it is read returns each
+key that stayed in it exactly once; other keys may or may not appear.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.layout import Layout
 
-BATCH = 131_072  # entries of a piece: bounds what is held at once
-_FIRST_BATCH = 4096  # small maps must not pay for clearing big arrays
+BATCH = 131_072  # entries per piece: bounds the memory used at once
+_FIRST_BATCH = 4096  # clearing big arrays would slow down small maps
 _BATCH_BYTES = 64 << 20
 _RETRIES = 8
 _UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, 524}  # 524 is the kernel's own ENOTSUPP
@@ -25,7 +25,7 @@ Piece = tuple[int, bytes, bytes]
 
 
 def value_bytes(layout: Layout) -> int:
-    """Return how many bytes one key's value takes: per-CPU values are padded to 8, one a CPU."""
+    """Return how many bytes one key's value takes: per-CPU values are padded to 8, one per CPU."""
     return (layout.value_size + 7 & ~7) * layout.cpus if layout.cpus else layout.value_size
 
 
@@ -33,7 +33,7 @@ def read(fd: int, layout: Layout) -> Iterator[Piece]:
     """Yield a map's entries in pieces: (count, keys, values), raw and in the same order.
 
     Every slot of an array is an entry, used or not. An empty map yields nothing.
-    Raises OSError where the map can be read in no way.
+    Raises OSError if the map cannot be read.
     """
     try:
         pieces = _read_batches(fd, layout)
@@ -70,7 +70,7 @@ def _read_batches(fd: int, layout: Layout) -> Iterator[Piece]:
         if code == errno.ENOSPC:  # one bucket holds more than the batch: nothing was copied
             size *= 2
             continue
-        retries += code == errno.EINTR  # keys vanished under the reader: what it has is good
+        retries += code == errno.EINTR  # keys were deleted meanwhile: those read are good
         if code not in (0, errno.ENOENT) and (code != errno.EINTR or retries > _RETRIES):
             raise OSError(code, f"map {layout.table} could not be read: {os.strerror(code)}")
         if count:
@@ -106,7 +106,7 @@ def _lookup_batch(
 
 
 def _read_singly(fd: int, layout: Layout) -> Iterator[Piece]:
-    """Read a key at a time, each once: a deleted key sends the kernel back to the first."""
+    """Read one key at a time, each once: a deleted key sends the kernel back to the first."""
     seen: dict[bytes, bytes] = {}
     value = bytearray(value_bytes(layout))
     key = next_key(fd, None, layout.key_size)

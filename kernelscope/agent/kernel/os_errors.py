@@ -1,4 +1,4 @@
-"""What the operating system refused, in words: what was being done, why not, what to do next."""
+"""Turn an OSError into an error that says what failed, why, and what to do next."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _HINTS = {
     errno.EMFILE: "Attach fewer hooks at once, or raise the limit on open files (ulimit -n).",
     errno.ENFILE: "The whole machine has too many files open.",
     errno.ENOMEM: "Make the maps or the ring buffers (--ring) smaller, or free some memory.",
-    errno.EAGAIN: "The machine has no room for another process or locked page; free some.",
+    errno.EAGAIN: "The machine has no room for another process or locked page: free some.",
     errno.ENOSPC: "A disk is full: look with df -h /var/cache /tmp.",
     errno.EDQUOT: "A disk quota is used up: look with df -h /var/cache /tmp.",
     errno.EROFS: "A folder that the agent writes to is read-only: /var/cache and /tmp.",
-    errno.EPERM: "kernelscope doctor tries what this machine lets the agent do.",
-    errno.EACCES: "kernelscope doctor tries what this machine lets the agent do.",
+    errno.EPERM: "kernelscope doctor shows what this machine lets the agent do.",
+    errno.EACCES: "kernelscope doctor shows what this machine lets the agent do.",
 }
 
 

@@ -2,7 +2,7 @@
 
 One buffer for each CPU (kernel/events/ring_buffer.c): a control page (`struct
 perf_event_mmap_page`) whose data_head the kernel moves behind finished records only and whose
-data_tail is ours, then the data. Nobody is ever woken: the run polls.
+data_tail is ours, then the data. There are no wakeups: the run polls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HEAD_AT = 1024  # data_head and data_tail in struct perf_event_mmap_page
 
 
 class PerfBuffer:
-    """The perf rings of one source on every CPU that is running. Make one with a classmethod."""
+    """The perf rings of one source on every online CPU. Create one with a classmethod."""
 
     def __init__(self, attr: bytes, ring_bytes: int) -> None:
         self._rings: list[_CpuRing] = []
@@ -46,7 +46,7 @@ class PerfBuffer:
 
     @classmethod
     def of_map(cls, map_fd: int, ring_bytes: int = 256 << 10) -> PerfBuffer:
-        """Open rings of `ring_bytes` a CPU and put them into a perf_event_array map."""
+        """Open rings of `ring_bytes` per CPU and put them into a perf_event_array map."""
         buffer = cls(_every_event(syscalls.PERF_TYPE_SOFTWARE, _BPF_OUTPUT), ring_bytes)
         for ring in buffer._rings:
             maps.update(map_fd, struct.pack("=I", ring.cpu), struct.pack("=i", ring.fd))
@@ -56,13 +56,13 @@ class PerfBuffer:
     def of_printk(cls, tracefs: Path, ring_bytes: int = 256 << 10) -> PerfBuffer:
         """Open rings on the tracepoint that bpf_trace_printk fires. Raises OSError without it.
 
-        It fires for every program on the machine that prints, not for this run's alone.
+        It fires for every program on the machine that prints, not only for this run's.
         """
         number = int((tracefs / "events/bpf_trace/bpf_trace_printk/id").read_text(encoding="ascii"))
         return cls(_every_event(syscalls.PERF_TYPE_TRACEPOINT, number), ring_bytes)
 
     def drain(self) -> list[tuple[int, bytes]]:
-        """Take all that is written: (cpu, whole raw records) for each CPU that has any."""
+        """Take everything written: (cpu, whole raw records) for each CPU that has any."""
         taken = [(ring.cpu, ring.drain()) for ring in self._rings]
         return [(cpu, data) for cpu, data in taken if data]
 
@@ -74,7 +74,7 @@ class PerfBuffer:
         """Return how many records found no room so far (0 from kernels before 6.0).
 
         The stream holds PERF_RECORD_LOST records as well, each written when there is room again;
-        so they miss what was lost last, and are all that an older kernel tells.
+        so they miss the last losses, and are all that an older kernel reports.
         """
         if not self._counts_lost:
             return 0
@@ -87,7 +87,7 @@ class PerfBuffer:
         self._rings = []
 
     def _open(self, attr: bytes, cpu: int, size: int) -> _CpuRing | None:
-        """Open one CPU's ring; None for a CPU that went away meanwhile."""
+        """Open one CPU's ring; None for a CPU that went offline meanwhile."""
         try:
             fd = syscalls.perf_event_open(_with_options(attr, self._counts_lost), -1, cpu)
         except OSError as error:

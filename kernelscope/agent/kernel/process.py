@@ -1,4 +1,4 @@
-"""What the agent asks of the operating system for itself: its own mounts, its end, its peer."""
+"""The agent's own process: its mounts, its end, its limits, its peer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"
 
 
 def private_tracefs() -> Path | None:
-    """Return where tracefs is, mounting it for this process alone if nobody has; else None."""
+    """Return where tracefs is, mounted for this process alone if it was not; None if impossible."""
     private = False
     with suppress(OSError):
         syscalls.unshare_mounts()
@@ -28,7 +28,7 @@ def private_tracefs() -> Path | None:
     for path in (TRACEFS, DEBUGFS_TRACEFS):
         if os.path.isdir(path / "events"):  # noqa: PTH112 - Path.is_dir raises PermissionError
             return path
-    if private:  # never outside a namespace of our own: others must not find it mounted
+    if private:  # only in a private mount namespace: other processes must not see it mounted
         with suppress(OSError):
             syscalls.mount("tracefs", str(TRACEFS), "tracefs")
             return TRACEFS
@@ -36,20 +36,20 @@ def private_tracefs() -> Path | None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` dies; end at once if it is dead already."""
+    """Have the kernel kill this process when `parent` dies; end at once if it has already died."""
     syscalls.prctl_die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
 
 
 class Ended(BaseException):
-    """The server is gone, or wants this process to end; raised wherever it happens to be."""
+    """The server has ended, or wants this process to end; raised wherever the process is."""
 
 
-def end_gently(parent: int) -> None:
-    """Raise Ended from now on where the end of `parent` would have killed this process.
+def end_at_signal(parent: int) -> None:
+    """From now on raise Ended where the end of `parent` would have killed this process.
 
-    Killed while it detaches, it would leave things behind (see attach.detach).
+    Killed while it detaches, it would leave breakpoints behind (see attach.detach).
     """
     signal.signal(signal.SIGTERM, _end)
     syscalls.prctl_die_with_parent(signal.SIGTERM)
@@ -58,13 +58,13 @@ def end_gently(parent: int) -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is cleaning up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the rest is cleanup
     raise Ended
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Put Ended off until the block is done."""
+def end_deferred() -> Iterator[None]:
+    """Defer Ended until the block is done."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
@@ -73,7 +73,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def isolate() -> None:
-    """Drop what the caller could change: variables, directory, umask, limits, signals."""
+    """Reset what the caller could change: variables, directory, umask, limits, signals."""
     os.environ.clear()
     os.environ.update(_CLEAN_ENVIRONMENT)
     os.chdir("/")
@@ -87,7 +87,7 @@ def isolate() -> None:
 
 
 def peer_pidfd(sock: socket.socket) -> int | None:
-    """Return a pidfd of the process that made `sock`, None where the kernel cannot."""
+    """Return a pidfd of the process that created `sock`, None if the kernel has none."""
     pid = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
     if pid <= 0 or pid == os.getpid():
         return None

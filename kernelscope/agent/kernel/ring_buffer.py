@@ -1,12 +1,12 @@
-"""Read a BPF ring buffer's memory in bulk: no Python call for an event.
+"""Read a BPF ring buffer's memory in bulk: no Python call per event.
 
 The mmap of a ring-buffer map (kernel/bpf/ringbuf.c): page 0 holds the consumer's position
-(read/write), page 1 the producer's (read only), then the data stands twice in a row, so that a
+(read/write), page 1 the producer's (read only), then the data is mapped twice in a row, so that a
 record that wraps reads as one piece. A record is an 8-byte header (u32 length, whose bit 31 says
 busy and bit 30 discarded; u32 page offset) and its payload, together rounded up to 8 bytes.
 
 The header is read before the payload, always: a record that was finished when its header was read
-stays as it is until the consumer's position passes it. (A copy made first could hold a payload
+stays unchanged until the consumer's position passes it. (A copy made first could hold a payload
 from before the end of the record beside a header from after it.)
 """
 
@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Union
 
 PAGE = mmap.PAGESIZE
-CHUNK = 5 << 19  # what a tick finds in a flood, whole; larger pieces leave the CPU's cache
+CHUNK = 5 << 19  # one tick of a burst; larger pieces leave the CPU's cache
 BUSY, DISCARDED = 1 << 31, 1 << 30
 _LENGTH = DISCARDED - 1
 _HEADER = 8
-_LONG_RUN = 64 << 10  # bytes: what the walker costs to make is worth it
-_SHORT_RUN = 256  # records: below this a chunk of its own costs more than walking does
+_LONG_RUN = 64 << 10  # bytes: from here on, creating the walker pays off
+_SHORT_RUN = 256  # records: for fewer, a separate chunk costs more than walking
 
 _lock = threading.Lock()
 
@@ -47,7 +47,7 @@ def stride_of(header: int) -> int:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole records as they stand in the ring, headers included.
+    """Whole records as they are in the ring, headers included.
 
     stride: bytes from one record to the next, when all are alike and none was discarded; else 0,
         and the records must be walked (a discarded one, bit 30, is to be skipped).
@@ -60,13 +60,13 @@ class Chunk:
 
 
 class Ring:
-    """The reading end of one ring buffer. There must be one reader alone.
+    """The reading end of one ring buffer. There must be only one reader.
 
     source: a ring-buffer map's fd; or anything that `mmap` takes, for tests (an fd whose file
         has the same layout).
     size: the map's max_entries, in bytes.
-    record_size: the payload's bytes where all records are known to have as many; else 0.
-    stride: from one record to the next, where that is known; else 0.
+    record_size: the payload's bytes if all records have the same size; else 0.
+    stride: bytes from one record to the next if that is known; else 0.
     """
 
     def __init__(self, map_fd: int, size: int, record_size: int = 0) -> None:
@@ -77,7 +77,7 @@ class Ring:
         self._producer_map = mmap.mmap(
             map_fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE
         )
-        # Whole machine words: the kernel must never see, nor we read, half a position.
+        # Whole machine words: neither side must ever read half a position.
         self._consumer = memoryview(self._consumer_map)[:8].cast("Q")
         self._producer = memoryview(self._producer_map)[:8].cast("Q")
         self._data = memoryview(self._producer_map)[PAGE:]
@@ -101,10 +101,10 @@ class Ring:
         return chunks
 
     def pass_on(self, take: Callable[[Chunk, int], object], limit: int = 1 << 62) -> int:
-        """Give `take` what `drain` would return, uncopied; return how many bytes there were.
+        """Pass `take` what `drain` would return, without a copy; return how many bytes.
 
-        A chunk's data is the ring's own memory: `take` must have done with it when it returns. Its
-        second argument is how many bytes stand behind the chunk, finished or not.
+        A chunk's data is the ring's own memory, valid until `take` returns. The second argument
+        is how many bytes are behind the chunk, finished or not.
         """
         start = position = self._consumer[0]
         end = self._producer[0]
@@ -152,7 +152,7 @@ class Ring:
         return (Chunk(self._data[at : at + taken], 0, records) if records else None), taken
 
     def _walk_alike(self, position: int, span: int) -> tuple[Chunk | None, int]:
-        """Do what `_next` does where all records have one size: with one call, discarded or not."""
+        """`_next` for records of one size: one call, discarded records or not."""
         records, taken = self._walk(position, span)
         fence()
         at = position & (self.capacity - 1)
@@ -160,7 +160,7 @@ class Ring:
         return (Chunk(self._data[at : at + taken], stride, records) if records else None), taken
 
     def _run(self, at: int, header: int, stride: int, possible: int) -> int:
-        """Count the records from `at` on whose header is `header`, up to `possible`."""
+        """Count the records from `at` that have the header `header`, up to `possible`."""
         if self._alike[0] != header:
             words = struct.pack("=I", header) * max(CHUNK // stride, 1)
             self._alike = (header, memoryview(words).cast("I"))
@@ -178,7 +178,7 @@ class Ring:
         return low
 
     def _walk(self, position: int, span: int) -> tuple[int, int]:
-        """Find the end of the finished records: (records, bytes) of about `span` bytes at most."""
+        """Find the end of the finished records within about `span` bytes: (records, bytes)."""
         if self._has_walker() and self._walker is not None:
             return self._walker.walk(position, position + span)
         return self._walk_slowly(position & (self.capacity - 1), span)
@@ -203,12 +203,12 @@ class Ring:
 
 
 class _Walker:
-    """libbpf's own consumer, made to walk the ring without consuming it: 20 times Python's speed.
+    """libbpf's consumer, used to walk the ring without consuming it: 20 times Python's speed.
 
     `ring_buffer__consume` steps from header to header in C, stops at a busy one, and calls back for
     each record: here libc's `abs`, which does nothing. It maps the ring by itself; private pages
-    put over its two position pages let us say where it starts and ends, and keep the kernel
-    from learning that it moved. So the records stay in the ring until they are copied.
+    put over its two position pages let us set where it starts and ends, and hide from the
+    kernel that it moved. So the records stay in the ring until they are copied.
     """
 
     def __init__(self, library: Any, handle: int, consumer: int, producer: int) -> None:
@@ -219,7 +219,7 @@ class _Walker:
 
     @classmethod
     def make(cls, map_fd: int) -> _Walker | None:
-        """Return a walker of the map's ring, or None where libbcc_bpf cannot give one."""
+        """Return a walker of the map's ring, or None if libbcc_bpf has none."""
         try:
             library = ctypes.CDLL("libbcc_bpf.so.0")
             new, consume = library.bpf_new_ringbuf, library.bpf_consume_ringbuf
@@ -236,7 +236,7 @@ class _Walker:
         pages = [page for page in _ring_pages() if page not in before]
         consumers = [address for address, offset in pages if offset == 0]
         producers = [address for address, offset in pages if offset == PAGE]
-        if len(consumers) != 1 or len(producers) != 1:  # not mapped as expected: do not touch it
+        if len(consumers) != 1 or len(producers) != 1:  # not mapped as expected
             library.bpf_free_ringbuf(ctypes.c_void_p(handle))
             return None
         _cover(consumers[0])

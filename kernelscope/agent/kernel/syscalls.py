@@ -1,4 +1,4 @@
-"""The kernel's own interface: bpf(2), perf_event_open(2) and a few calls beside them.
+"""The kernel's own interface: bpf(2), perf_event_open(2) and a few other calls.
 
 Raw system calls through ctypes, so that attaching costs no libbcc. Every function raises OSError
 with the kernel's errno. Offsets are those of `union bpf_attr` and `struct perf_event_attr`
@@ -100,7 +100,7 @@ class ProgramLoadError(OSError):
 
 
 def address(buffer: Buffer) -> int:
-    """Return where a buffer's bytes stand in memory; the caller keeps the buffer alive."""
+    """Return a buffer's address; the caller keeps the buffer alive."""
     if isinstance(buffer, bytes):
         return ctypes.cast(ctypes.c_char_p(buffer), ctypes.c_void_p).value or 0
     if isinstance(buffer, bytearray):
@@ -127,7 +127,7 @@ def _number(index: int) -> int:
 
 
 def bpf(command: int, attr: Buffer) -> int:
-    """Call bpf(2) with a packed `union bpf_attr`; a mutable one shows what the kernel wrote."""
+    """Call bpf(2) with a packed `union bpf_attr`; the kernel writes into a mutable one."""
     return _call(_number(0), command, address(attr), memoryview(attr).nbytes)
 
 
@@ -140,13 +140,13 @@ def map_create(
     name: str = "",
     types: tuple[int, int, int] = (0, 0, 0),
 ) -> int:
-    """Make a map and return its fd. types: a BTF object, and the ids of key and value in it."""
+    """Create a map and return its fd. types: a BTF object, and the ids of key and value in it."""
     numbers = (map_type, key_size, value_size, max_entries, flags, 0, 0)
     return bpf(MAP_CREATE, struct.pack("=7I16s4I", *numbers, _object_name(name), 0, *types))
 
 
 def btf_load(data: bytes) -> int:
-    """Give the kernel descriptions of types and return their fd."""
+    """Load descriptions of types into the kernel and return their fd."""
     return bpf(BTF_LOAD, struct.pack("=QQIII4x", address(data), 0, len(data), 0, 0))
 
 
@@ -213,7 +213,7 @@ def raw_tracepoint_open(prog_fd: int, name: str | None = None) -> int:
 
 
 def link_create(prog_fd: int, target: int, attach_type: int, flags: int = 0) -> int:
-    """Attach a program by a link, whose closing detaches it at once; an fd.
+    """Attach a program by a link and return its fd; closing it detaches the program at once.
 
     target: an fd, or an interface's number.
     """
@@ -226,7 +226,7 @@ def perf_link(prog_fd: int, event_fd: int) -> int:
 
 
 def iter_create(link_fd: int) -> int:
-    """Return an fd, reading which runs an iterator's program for every object."""
+    """Return an fd; reading it runs an iterator's program for every object."""
     return bpf(ITER_CREATE, struct.pack("=II", link_fd, 0))
 
 
@@ -247,7 +247,7 @@ class ProgramInfo:
 
 @dataclass(frozen=True)
 class MapInfo:
-    """A map as the kernel made it."""
+    """A map as the kernel created it."""
 
     type: int
     key_size: int
@@ -319,22 +319,22 @@ def _check(result: int) -> None:
 
 
 def prctl_die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when the thread that forked it ends."""
+    """Have the kernel send this process a signal when its parent thread ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0))
 
 
 def unshare_mounts() -> None:
-    """Give this process mounts of its own; others' mounts still arrive, its own stay here."""
+    """Give this process private mounts; mounts of other processes still arrive here."""
     _check(_libc.unshare(_CLONE_NEWNS))
     try:
         mount("none", "/", None, MS_REC | MS_SLAVE)
-    except OSError:  # in a chroot "/" need not be where anything is mounted
+    except OSError:  # in a chroot "/" need not be a mount point
         for point in _mount_points():
             mount("none", point, None, MS_SLAVE)
 
 
 def _mount_points() -> list[str]:
-    """Return where anything is mounted, as this process sees it (proc_pid_mountinfo(5))."""
+    """Return every mount point that this process sees (proc_pid_mountinfo(5))."""
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     escaped = (line.split()[4] for line in text.splitlines())
     return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), p) for p in escaped]
@@ -348,7 +348,7 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0) -> None:
 
 
 def private_tmpfs() -> int:
-    """Return an fd of an empty tmpfs mounted nowhere; it goes with the fd (since Linux 5.2)."""
+    """Return an fd of an empty tmpfs mounted nowhere; it ends with the fd (since Linux 5.2)."""
     context = _call(_FSOPEN, address(b"tmpfs\0"), 1)  # FSOPEN_CLOEXEC
     try:
         _call(_FSCONFIG, context, 6, 0, 0, 0)  # FSCONFIG_CMD_CREATE
@@ -363,7 +363,7 @@ def online_cpus() -> list[int]:
 
 
 def possible_cpus() -> int:
-    """Return how many CPUs the kernel has room for: the width of a per-CPU map's values."""
+    """Return how many CPUs are possible: the number of values per key of a per-CPU map."""
     return max(_cpu_list("possible")) + 1
 
 

@@ -1,6 +1,6 @@
-"""Maps whose values hang on tasks: found at half the cost of a hash, and gone with the task.
+"""Maps with a value per task: half the cost of a hash look-up, and deleted with the task.
 
-The kernel makes one only with a type of the key and one of the value, told in BTF
+The kernel creates one only with BTF types for the key and the value
 (Documentation/bpf/btf.rst): an int, and an array of as many bytes as the value has.
 """
 
@@ -21,7 +21,7 @@ _TASK_STORAGE_GET, _GET_CURRENT_TASK_BTF = 156, 158  # include/uapi/linux/bpf.h
 
 
 def create(value_size: int, flags: int, name: str) -> int:
-    """Make a map of a value for each task and return its fd. Raises OSError."""
+    """Create a map with a value per task and return its fd. Raises OSError."""
     types = syscalls.btf_load(_types(value_size))
     try:
         return syscalls.map_create(

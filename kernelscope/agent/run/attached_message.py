@@ -1,4 +1,4 @@
-"""What a run tells the notebook's side once it is attached, to read what follows by."""
+"""Build the `attached` message: what the client needs to decode the rest of the stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def compiled(obj: Object) -> dict[str, Any]:
-    """Return what compiling a program has shown of it."""
+    """Return what compiling the program found out."""
     return {
         "cached": obj.cached,
         "header": obj.header,
@@ -28,7 +28,7 @@ def compiled(obj: Object) -> dict[str, Any]:
 
 
 def machine(enums: Sequence[str]) -> dict[str, Any]:
-    """Return what tells of this machine: its clocks now, kernel, CPUs, disks, and those enums."""
+    """Return facts about this machine: clocks now, kernel, CPUs, disks, and the named enums."""
     return {
         "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
         "cpus": syscalls.possible_cpus(),

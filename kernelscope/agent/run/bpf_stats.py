@@ -1,8 +1,8 @@
-"""What a run's programs cost: the kernel's own BPF run statistics, taken in short windows.
+"""What a run's programs cost: the kernel's BPF run statistics, taken in short windows.
 
 Counting costs two clock reads for every run of every program on the machine (BPF_ENABLE_STATS,
-kernel/bpf/core.c), so it is on for a fiftieth of the time: a tenth was seen in what tracing costs.
-`recursion_misses` needs no statistics and is exact: runs that the kernel left out because the same
+kernel/bpf/core.c), so it is on for a fiftieth of the time: a tenth showed in the cost of tracing.
+`recursion_misses` needs no statistics and is exact: runs that the kernel skipped because the same
 program was already running on that CPU.
 """
 
@@ -32,8 +32,8 @@ class _Counts:
 class RunStats:
     """Samples run counts and times of `programs` (function name -> program fd).
 
-    Call `tick` with the monotonic clock, soon after `next_tick_ns` (how soon decides only how long
-    the windows are, which is measured), and `result` once at the end.
+    Call `tick` with the monotonic clock soon after `next_tick_ns` (a delay only makes a window
+    longer, and its length is measured), and `result` once at the end.
     """
 
     def __init__(self, programs: Mapping[str, int]) -> None:
@@ -56,7 +56,7 @@ class RunStats:
         return self._opened_ns + (WINDOW_NS if self._windows < _FIRST_WINDOWS else PERIOD_NS)
 
     def tick(self, now_ns: int) -> None:
-        """Open or close a window when its time has come."""
+        """Open or close a window when it is due."""
         if now_ns < self.next_tick_ns:
             return
         if self._switch >= 0:
@@ -65,7 +65,7 @@ class RunStats:
             self._open()
 
     def close(self) -> None:
-        """End the window that is open, if any; best before the programs are detached."""
+        """Close the open window, if any; best before the programs are detached."""
         if self._switch < 0:
             return
         last = self._infos()
@@ -82,7 +82,7 @@ class RunStats:
     def result(self) -> dict[str, Any]:
         """End the sampling and return plain JSON values.
 
-        windows, windows_s: how often and how long in all (s) was measured. refused: why not, or "".
+        windows, windows_s: how many windows, and their total length (s). refused: why none, or "".
         programs: name -> sampled_runs, ns_per_run (None without a sample), cpu_share (of one CPU,
             during the windows; None likewise), recursion_misses (whole run).
         """
@@ -90,7 +90,7 @@ class RunStats:
         return self.so_far()
 
     def so_far(self) -> dict[str, Any]:
-        """Return the same for the windows that have ended; the sampling goes on."""
+        """Return the same for the windows that have ended; the sampling continues."""
         return {
             "windows": self._windows,
             "windows_s": self._measured_ns / 1e9,
@@ -99,7 +99,7 @@ class RunStats:
         }
 
     def recursion_misses(self) -> int:
-        """Return how many runs the kernel left out so far, over all programs."""
+        """Return how many runs the kernel skipped so far, over all programs."""
         return sum(syscalls.obj_info_prog(fd).recursion_misses for fd in self._programs.values())
 
     def _program(self, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Everything that a run reads out of the kernel, and the frames that it becomes.
+"""Read a run's tables out of the kernel and queue them as frames.
 
-Rings and perf buffers are drained while the run goes on; maps are read at its end, and in between
-where asked; losses are read from the counters that the program itself keeps (`ks_lost`).
+Rings and perf buffers are drained during the run; maps are read at its end, and in between if the
+program asks for it; losses are read from the counters that the program itself keeps (`ks_lost`).
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object
-    from kernelscope.agent.run.send_queue import Spool
+    from kernelscope.agent.run.send_queue import SendQueue
     from kernelscope.agent.symbols.stacks import StackResolver
 
 LOST_MAP = "ks_lost"
 LOST_SLOTS = 64
-GROUP_BYTES = 4 << 20  # of chunks that are one batch: less work for each, and still often
+GROUP_BYTES = 4 << 20  # of chunks sent as one batch: less work per chunk, and still often
 PRINTK = Layout("printk", "printk")
 _NOT_MAPS = ("ring", "perf", "printk", "stack_trace")
 
 
-class Reading:
-    """Reads one run's tables into its spool."""
+class RunReader:
+    """Reads one run's tables into its send queue."""
 
     def __init__(
         self,
         obj: Object,
         map_fds: Mapping[str, int],
         program: Program,
-        spool: Spool,
+        queue: SendQueue,
         tracefs: Path | None,
     ) -> None:
         self._fds = map_fds
-        self._spool = spool
+        self._queue = queue
         self._ring_names = obj.rings
-        self.layouts = [_as_made(layout, map_fds) for layout in obj.layouts]
+        self.layouts = [_with_real_size(layout, map_fds) for layout in obj.layouts]
         if obj.printk and tracefs is not None:
             self.layouts.append(PRINTK)
         self._maps = _wanted_maps(self.layouts, program.tables)
@@ -57,7 +57,7 @@ class Reading:
             if item.kind == "ring"
         }
         self._perf = self._open_perf_buffers(tracefs)
-        self._spool_full_lost = 0
+        self._queue_full_lost = 0
         self._lost_when_full: int | None = None
         self._last_drain = time.monotonic()
         self._paces = {name: Pace(r.capacity, r.stride) for name, r in self._rings.items()}
@@ -94,12 +94,12 @@ class Reading:
         return in_rings + sum(buffer.pending() for buffer in self._perf.values())
 
     def drain(self) -> float:
-        """Move finished records into the spool; return seconds until the next time.
+        """Move finished records into the queue; return the seconds until the next drain.
 
-        A flood may begin in between: whoever waits asks every `look_s` whether a ring `is_filling`.
+        A burst may start in between: the caller checks `is_filling` every `look_s`.
         """
-        self._note_spool_full(self._spool.full)
-        if self._spool.full:
+        self._note_queue_full(self._queue.full)
+        if self._queue.full:
             return FASTEST_TICK_S
         now = time.monotonic()
         elapsed = max(now - self._last_drain, 1e-4)
@@ -120,20 +120,20 @@ class Reading:
         return max(tick, FASTEST_TICK_S)
 
     def quiet_rings(self) -> list[int]:
-        """Return the rings' fds where nothing came of late: a first record can be waited for."""
+        """Return the rings' fds, to wait for a first record, if the last drain was empty."""
         return [self._fds[name] for name in self._rings] if self._quiet else []
 
     def is_filling(self) -> bool:
-        """Tell whether a ring should be drained now."""
+        """Return whether a ring should be drained now."""
         paces = self._paces
         return any(paces[name].is_filling(ring.pending()) for name, ring in self._rings.items())
 
     def _push(self, header: dict[str, Any], payload: bytes) -> None:
-        # `always`: what was taken from the kernel is never dropped. The spool is asked before.
-        self._spool.push(header, payload, always=True)
+        # `always`: what was taken from the kernel is never dropped; `full` is checked before.
+        self._queue.push(header, payload, always=True)
 
     def _drain_ring(self, table: str, ring: Ring) -> int:
-        group = 0  # bytes of the batch that is not whole yet
+        group = 0  # bytes of the batch that is not complete yet
         header: dict[str, Any] = {"type": "batch", "table": table, "form": "ring"}
 
         def take(chunk: Chunk, behind: int) -> None:
@@ -144,10 +144,10 @@ class Reading:
             more = {"more": True} if group else {}
             if self._stacks is not None:
                 self._stacks.observe_records(table, data, chunk.stride)
-            self._spool.pass_on({**header, **shape, "at_ns": time.monotonic_ns(), **more}, data)
+            self._queue.pass_on({**header, **shape, "at_ns": time.monotonic_ns(), **more}, data)
 
         taken = ring.pass_on(take)
-        if group:  # what stood behind the last chunk is not finished
+        if group:  # the records behind the last chunk are not finished
             self._push({**header, "stride": 8, "records": 0, "at_ns": time.monotonic_ns()}, b"")
         return taken
 
@@ -181,7 +181,7 @@ class Reading:
     # --- stacks ----------------------------------------------------------------------------------
 
     def prime_symbols(self) -> None:
-        """Look at the processes in the stacks so far while they live; cheap when none is new."""
+        """Read symbols of the stacks' processes while they live; cheap if none is new."""
         if self._stacks is not None:
             for layout in self._maps:
                 if self._stacks.wants(layout.table):
@@ -189,7 +189,7 @@ class Reading:
                         self._stacks.observe_map(layout.table, count, keys, values)
 
     def send_stacks(self, *, new: bool = False) -> None:
-        """Push the symbolised stack traces; new: those that no such call has pushed yet."""
+        """Push the stack traces with names; new: only those not pushed before."""
         if self._stacks is not None:
             frames = self._stacks.resolve(new=new)
             if new and not frames:
@@ -200,13 +200,13 @@ class Reading:
     # --- losses ----------------------------------------------------------------------------------
 
     def losses(self) -> dict[str, dict[Any, int]]:
-        """Return what was lost so far: "lost" by kind and "lost_by_table"."""
+        """Return the losses so far: "lost" by kind and "lost_by_table"."""
         counts = self._lost_counts()
         by_table = {name: counts[1 + index] for index, name in enumerate(self._ring_names)}
         ring_lost = sum(by_table.values())
         lost: dict[Loss, int] = {
-            Loss.RING_FULL: ring_lost - self._spool_full_lost,
-            Loss.SPOOL_FULL: self._spool_full_lost,
+            Loss.RING_FULL: ring_lost - self._queue_full_lost,
+            Loss.SPOOL_FULL: self._queue_full_lost,
             Loss.MAP_FULL: counts[0],
         }
         for table, buffer in self._perf.items():
@@ -220,18 +220,18 @@ class Reading:
             return [0] * LOST_SLOTS
         return maps.read_percpu_u64(fd, LOST_SLOTS)
 
-    def _note_spool_full(self, full: bool) -> None:
-        """Charge what the rings lose while the spool is full to it, not to the rings' size."""
+    def _note_queue_full(self, full: bool) -> None:
+        """Count what the rings lose while the queue is full as its loss, not the rings'."""
         if not full and self._lost_when_full is None:
             return
         lost = sum(self._lost_counts()[1 : 1 + len(self._ring_names)])
         if self._lost_when_full is not None:
-            self._spool_full_lost += lost - self._lost_when_full
+            self._queue_full_lost += lost - self._lost_when_full
         self._lost_when_full = lost if full else None
 
 
-def _as_made(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
-    """Return the layout with the size that the kernel's map has (a ring's may be enlarged)."""
+def _with_real_size(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
+    """Return the layout with the size of the kernel's map (a ring may have been enlarged)."""
     fd = map_fds.get(layout.table)
     if fd is None:
         return layout
@@ -239,7 +239,7 @@ def _as_made(layout: Layout, map_fds: Mapping[str, int]) -> Layout:
 
 
 def _wanted_maps(layouts: Sequence[Layout], names: Sequence[str]) -> list[Layout]:
-    """Return the maps to read. Raises AgentRefusedError where a name is no table's."""
+    """Return the maps to read. Raises AgentRefusedError for a name that no table has."""
     known = {item.table for item in layouts}
     for name in names:
         if name not in known:

@@ -1,7 +1,7 @@
-"""One run, in its own process: compile, load, attach, drain until it is over, read what is left.
+"""One run, in its own process: compile, load, attach, drain until the end, read the maps.
 
-The order at the end matters: hooks are detached first, so that what is then drained and read is
-final and nothing is counted twice or missed.
+The order at the end matters: hooks are detached first, so that the last drain and reading are
+final, and nothing is counted twice or missed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run import attached_message
 from kernelscope.agent.run.bpf_stats import RunStats
-from kernelscope.agent.run.reader import Reading
-from kernelscope.agent.run.send_queue import Spool, widen
+from kernelscope.agent.run.reader import RunReader
+from kernelscope.agent.run.send_queue import SendQueue, enlarge_buffer
 from kernelscope.errors import AttachError, KernelScopeError, RunError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.frames import decode_header
@@ -42,7 +42,7 @@ FLUSH_TIMEOUT_S = 60.0
 
 
 class Run:
-    """Runs one program and sends what it finds.
+    """Runs one program and sends its events and tables.
 
     compiler: returns the compiler, which is created when it is first needed.
     tracefs: where it is mounted, None where it is not. limit_s: the longest that a run may last.
@@ -63,31 +63,31 @@ class Run:
         self._limit_ns = int(limit_s * 1e9)
         self.timings: dict[str, float] = {}
         self.stopped_by = ""
-        widen(sock)
-        self.spool = Spool(sock, program.spool_bytes)
+        enlarge_buffer(sock)
+        self.queue = SendQueue(sock, program.spool_bytes)
         self.attachments: list[attach.Attachment] = []
         self._doing = "preparing the program"
         self._commands = bytearray()
         self._reading_due = False
         self._started = not program.hold
         self._ends_ns = 0
-        self._only_rings = True  # that told the last wait to end; or its time was over
+        self._woken_by_ring = True  # the last wait ended by a ring or by its timeout
 
     def execute(self) -> None:
-        """Run to the end; what goes wrong is sent behind whatever was sent before.
+        """Run to the end; an error is sent after everything that was sent before.
 
-        Raises BrokenPipeError or ConnectionResetError where the notebook's side is gone, and
-        TimeoutError where it takes nothing any more.
+        Raises BrokenPipeError or ConnectionResetError if the client is gone, and TimeoutError if
+        it takes nothing any more.
         """
         closing: Thread | None = None
         try:
             self._attach()
             try:
-                self._drain_until_over()
+                self._drain_until_end()
                 self.stats.close()
                 ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
             finally:
-                with process.undisturbed():
+                with process.end_deferred():
                     closing = attach.detach(self.attachments)
             self.timings["detach"] = (time.monotonic_ns() - ended_ns) / 1e9
             if self.stopped_by != "client":
@@ -101,12 +101,12 @@ class Run:
             self._flush_all()
         finally:
             if closing is not None:
-                with process.undisturbed():
+                with process.end_deferred():
                     closing.join()
 
     def _attach(self) -> None:
         began = mark = time.monotonic()
-        # The server's and this process's own system calls are not what anyone asks about.
+        # Nobody asks about the system calls of the server and of this process.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
         view = KernelView(self.tracefs, program.target_pid)
         if "bpf_usdt_readarg" in program.source:
@@ -126,12 +126,12 @@ class Run:
         loaded = loader.load(obj, program, bindings, os.getpid(), lines, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
-        self.reading = Reading(obj, loaded.map_fds, program, self.spool, self.tracefs)
+        self.reader = RunReader(obj, loaded.map_fds, program, self.queue, self.tracefs)
         self._require_client()
         self._hold()
         self._doing = "attaching the program"
-        process.end_gently(os.getppid())
-        self._attach_all(loaded, bindings, program.filters, view)
+        process.end_at_signal(os.getppid())
+        self._attach_in_order(loaded, bindings, program.filters, view)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
@@ -152,7 +152,7 @@ class Run:
             raise ConnectionResetError
         raise RunError("the run was stopped while its program was compiled")
 
-    def _attach_all(
+    def _attach_in_order(
         self,
         loaded: loader.Loaded,
         bindings: Sequence[tuple[Hook, ParsedHook]],
@@ -172,18 +172,18 @@ class Run:
             raise
 
     def _require_client(self) -> None:
-        """Raise ConnectionResetError where the notebook went away meanwhile: attach nothing."""
+        """Raise ConnectionResetError if the client is gone: attach nothing."""
         poller = select.poll()
         poller.register(self.sock, 0)
         if poller.poll(0):
             raise ConnectionResetError
 
     def _hold(self) -> None:
-        """Wait for the word where the run is to begin together with others."""
+        """Wait for `start` if the run is to start together with others."""
         if not self._started:
             self._send({"type": "loaded"})
         while not self._started:
-            self.spool.flush()
+            self.queue.flush()
             if not self._listen(1.0):
                 raise ConnectionResetError
 
@@ -195,7 +195,7 @@ class Run:
         bindings = hook_patterns.resolve(wanted, view)
         if len(bindings) <= task_tree.count(program.filters):
             raise AttachError(
-                f"nothing says where {' and '.join(names) or 'this program'} should be attached",
+                f"no hook is given for {' and '.join(names) or 'this program'}",
                 hint="Name the hook in C (TRACEPOINT_PROBE, kprobe__x, ...) or with --attach"
                 ' "tracepoint:sched:sched_switch=FUNCTION".',
                 hook="",
@@ -215,18 +215,18 @@ class Run:
                 **attached_message.compiled(obj),
                 **attached_message.machine(self.program.enums),
                 "type": "attached",
-                "layouts": [layout.to_json() for layout in self.reading.layouts],
+                "layouts": [layout.to_json() for layout in self.reader.layouts],
                 "hooks": [{"function": one.function, "spec": one.spec} for one in self.attachments],
                 "hook_names": hook_names,
                 "timings": self.timings,
                 "began_ns": self.began_ns,
             }
         )
-        self.spool.flush()
+        self.queue.flush()
 
     # --- while it runs ---------------------------------------------------------------------------
 
-    def _drain_until_over(self) -> None:
+    def _drain_until_end(self) -> None:
         self._end_at(self.began_ns + (self.program.duration_ns or 1 << 62))
         if self._walk(first=True) and not self.program.interval_ns:
             self.stopped_by = "done"
@@ -235,7 +235,7 @@ class Run:
         interval = self.program.interval_ns
         next_reading = self.began_ns + interval
         while True:
-            tick = self.reading.drain()
+            tick = self.reader.drain()
             now = time.monotonic_ns()
             if now >= self._ends_ns:
                 self.stopped_by = "duration"
@@ -249,11 +249,11 @@ class Run:
                 self._walk()
                 self._reading_due = True
                 next_reading = max(next_reading + interval, now)
-            if self._reading_due and not self.spool.full:  # what nobody takes must not pile up
+            if self._reading_due and not self.queue.full:  # a slow client must not fill the memory
                 self._reading_due = False
-                self.reading.read_maps(final=False, between=self._keep_draining)
-                self.reading.send_stacks(new=True)  # who reads a map meanwhile wants names in it
-            self.spool.flush()
+                self.reader.read_maps(final=False, between=self._keep_draining)
+                self.reader.send_stacks(new=True)  # a reading of a map needs its names now
+            self.queue.flush()
             wake = min(next_status, self._ends_ns, *([next_reading] if interval else []))
             if self.program.measure:
                 wake = min(wake, self.stats.next_tick_ns)
@@ -261,7 +261,7 @@ class Run:
                 return
 
     def _walk(self, *, first: bool = False) -> bool:
-        """Go through the iterators; return whether the program consists of them alone."""
+        """Run the iterators; return whether the program has no other hooks."""
         walks = [item for item in self.attachments if hook_spec.parse(item.spec).kind == "iter"]
         if first and walks and self.program.measure:
             self.stats.tick(time.monotonic_ns())
@@ -270,50 +270,50 @@ class Run:
         return len(walks) == len(self.attachments)
 
     def _end_at(self, at_ns: int) -> None:
-        """End at that moment of the monotonic clock, or as early as the policy wants."""
+        """End at that moment of the monotonic clock, or earlier if the policy says so."""
         self._ends_ns = min(at_ns, self.began_ns + self._limit_ns)
 
     def _send_status(self, now: int) -> None:
-        self.reading.prime_symbols()
-        if self.spool.full:  # nobody reads: a week of these would fill the memory
+        self.reader.prime_symbols()
+        if self.queue.full:  # a week of these would fill the memory
             return
-        status = {"type": "status", "at_ns": now, "spooled_bytes": self.spool.bytes}
+        status = {"type": "status", "at_ns": now, "spooled_bytes": self.queue.bytes}
         status["runs"] = self.stats.so_far()
-        self._send({**status, **self.reading.losses()})
+        self._send({**status, **self.reader.losses()})
 
     def _wait(self, tick_s: float, most_s: float) -> bool:
-        """Wait for a command, the next tick or a ring that fills; False when the run is over."""
+        """Wait for a command, the next tick or a ring that fills; return False at the run's end."""
         end = time.monotonic() + min(tick_s, max(0.0, most_s))
-        rings = self.reading.quiet_rings() if self.reading.look_s < tick_s else []
+        rings = self.reader.quiet_rings() if self.reader.look_s < tick_s else []
         while True:
             left = max(0.0, end - time.monotonic())
-            look = left if rings else min(left, self.reading.look_s)
+            look = left if rings else min(left, self.reader.look_s)
             if not self._listen(look, rings):
                 return False
-            if not self._only_rings or time.monotonic() >= end or self.reading.is_filling():
+            if not self._woken_by_ring or time.monotonic() >= end or self.reader.is_filling():
                 return True
             rings = []
 
     def _listen(self, timeout_s: float, rings: Sequence[int] = ()) -> bool:
-        """Wait for a command, or a record in `rings`; False when the run is to end."""
+        """Wait for a command, or a record in `rings`; return False if the run is to end."""
         poller = select.poll()
-        events = select.POLLIN | (select.POLLOUT if self.spool.bytes else 0)
+        events = select.POLLIN | (select.POLLOUT if self.queue.bytes else 0)
         poller.register(self.sock, events)
         for ring in rings:
             poller.register(ring, select.POLLIN)
         found = poller.poll(timeout_s * 1000)
-        self._only_rings = all(fd in rings for fd, _ in found)
+        self._woken_by_ring = all(fd in rings for fd, _ in found)
         for fd, event in found:
             if fd in rings:
                 continue
             if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:
                 self.stopped_by = "client"
                 return False
-            if event & select.POLLIN and not self._obey():
+            if event & select.POLLIN and not self._take_commands():
                 return False
         return True
 
-    def _obey(self) -> bool:
+    def _take_commands(self) -> bool:
         try:
             data = self.sock.recv(4096, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -341,13 +341,13 @@ class Run:
             return False
         return True
 
-    # --- when it is over -------------------------------------------------------------------------
+    # --- at the end ------------------------------------------------------------------------------
 
     def _finish(self, ended_ns: int) -> None:
         self._drain_the_rest()
-        self.reading.read_maps(final=True, between=self._make_room)
-        self.reading.send_stacks()
-        losses = self.reading.losses()
+        self.reader.read_maps(final=True, between=self._make_room)
+        self.reader.send_stacks()
+        losses = self.reader.losses()
         losses["lost"][Loss.MISSED_RUNS] = self.stats.recursion_misses()
         receipt = {
             "type": "receipt",
@@ -363,32 +363,32 @@ class Run:
         self._flush_all()
 
     def _send(self, header: Mapping[str, Any]) -> None:
-        self.spool.push(header, always=True)
+        self.queue.push(header, always=True)
 
     def _drain_the_rest(self) -> None:
-        """Empty the rings; nothing fills them any more, so what does not move never will."""
-        left = self.reading.pending()
+        """Empty the rings. Nothing fills them now: an unfinished record stays unfinished."""
+        left = self.reader.pending()
         patience = time.monotonic() + 1.0
         while left and time.monotonic() < patience:
             self._make_room()
-            self.reading.drain()
-            if self.reading.pending() < left:
+            self.reader.drain()
+            if self.reader.pending() < left:
                 patience = time.monotonic() + 1.0
-            left = self.reading.pending()
+            left = self.reader.pending()
 
     def _keep_draining(self) -> None:
-        """A large map takes a while to read, and a ring fills meanwhile."""
-        self.reading.drain()
-        self.spool.flush()
+        """Drain the rings while a large map is being read."""
+        self.reader.drain()
+        self.queue.flush()
 
     def _make_room(self) -> None:
-        """Let a slow notebook catch up: what is left now cannot be lost any more."""
-        if self.spool.full:
+        """Let a slow client catch up: the remaining records cannot be lost any more."""
+        if self.queue.full:
             self._flush_all()
         else:
-            self.spool.flush()
+            self.queue.flush()
 
     def _flush_all(self) -> None:
-        """Wait for the notebook to take everything; give up on one that takes nothing at all."""
-        if not self.spool.drain(FLUSH_TIMEOUT_S):
-            raise TimeoutError(f"the notebook took nothing for {FLUSH_TIMEOUT_S:.0f} s")
+        """Wait for the client to take everything; give up if it takes nothing at all."""
+        if not self.queue.drain(FLUSH_TIMEOUT_S):
+            raise TimeoutError(f"the client took nothing for {FLUSH_TIMEOUT_S:.0f} s")

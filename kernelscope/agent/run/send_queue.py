@@ -1,7 +1,7 @@
-"""What a run has read and the notebook has not yet taken: bounded, and sent without ever blocking.
+"""Frames that wait for the client to take them: bounded, and sent without ever blocking.
 
-A run must keep draining its ring buffers while the notebook is busy. Frames wait here; what no
-longer fits is refused, so that the caller can leave it in the kernel or count it as lost.
+A run must keep draining its ring buffers while the notebook is busy. Frames wait here; a frame
+that does not fit is not queued, so that the caller can leave it in the kernel or count it as lost.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any, Union
 
 from kernelscope.protocol.frames import encode_header
 
-_PIECES = 64  # a call's iovec; the kernel allows 1,024, a socket's buffer never takes that many
+_PIECES = 64  # per call; the kernel allows 1,024, a socket's buffer never takes that many
 
-_SOCKET_BYTES = 2 << 20  # what a ring gives at a time fits in
-_SO_SNDBUFFORCE = 32  # include/uapi/asm-generic/socket.h; past the system's limit
+_SOCKET_BYTES = 2 << 20  # one drain of a ring fits
+_SO_SNDBUFFORCE = 32  # include/uapi/asm-generic/socket.h; beyond the system's limit
 
 Payload = Union[bytes, bytearray, memoryview]
 
 
-def widen(sock: socket.socket) -> None:
-    """Have the socket take a whole batch, so that one that stands in a ring need not be copied."""
+def enlarge_buffer(sock: socket.socket) -> None:
+    """Let the socket take a whole batch, so that a batch in a ring need not be copied."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SOCKET_BYTES)
-    except OSError:  # not root: as much as the system lets anybody have
+    except OSError:  # not root: as much as the system allows every user
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
 
 
-class Spool:
+class SendQueue:
     """A queue of frames in front of a stream socket, which it makes non-blocking.
 
     limit: bytes; the queue is `full` from there on.
-    bytes: what waits now.
+    bytes: how many wait now.
     """
 
     def __init__(self, sock: socket.socket, limit: int) -> None:
@@ -53,9 +53,9 @@ class Spool:
     def push(
         self, header: Mapping[str, Any], payload: Payload = b"", *, always: bool = False
     ) -> bool:
-        """Queue one frame, uncopied; False, and nothing queued, where it does not fit.
+        """Queue one frame without a copy; return False, with nothing queued, if it does not fit.
 
-        The payload must not change afterwards. always: queue it even so (for the few small frames
+        The payload must not change afterwards. always: queue it anyway (for the few small frames
         that a run cannot end without).
         """
         size = len(payload)
@@ -69,7 +69,7 @@ class Spool:
         return True
 
     def pass_on(self, header: Mapping[str, Any], payload: memoryview) -> None:
-        """Send what the socket takes of a frame now, and queue a copy of the rest, always.
+        """Send as much of a frame as the socket takes now, and queue a copy of the rest, always.
 
         The payload may change afterwards. Raises as `flush` does.
         """
@@ -91,7 +91,7 @@ class Spool:
             return 0
 
     def flush(self) -> bool:
-        """Send what the socket takes now; True when nothing waits any more.
+        """Send as much as the socket takes now; return whether the queue is empty.
 
         Raises BrokenPipeError or ConnectionResetError when the reader is gone.
         """
@@ -103,7 +103,7 @@ class Spool:
         return True
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until all is sent; False when the reader took nothing for `timeout_s` seconds.
+        """Wait until everything is sent; return False if the reader took nothing for `timeout_s`.
 
         Raises BrokenPipeError or ConnectionResetError when the reader is gone.
         """

@@ -1,10 +1,9 @@
-"""Holds a program to the probes that were installed with the agent.
+"""Restricts programs to the probes that were installed with the agent.
 
-A text that is allowed says nothing while the other side chooses what stands before it, what its
-names mean or where it runs: attached to another hook, a function that reads a file's name reads
-whatever the argument there points to. So the macros before it must be the installed ones, every
-hook and every macro must stand in the probe's own description, and a macro's value must be a
-number or a plain text.
+An allowed text is not enough while the client chooses what precedes it, what its names mean or
+where it runs: attached to another hook, a function that reads a file's name reads whatever the
+argument there points to. So the macros before it must be the installed ones, every hook and every
+macro must be in the probe's own description, and a macro's value must be a number or plain text.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _PLACE = re.compile(r"\\\{\w+\\\}")
 
 
 def check(program: Program, policy: Path) -> None:
-    """Raise AgentRefusedError where a program is anything but an installed probe."""
+    """Raise AgentRefusedError for a program that is not an installed probe."""
     header = probe_folder() / "include" / "kernelscope.h"
     if program.prelude != header.read_text(encoding="utf-8"):
         raise _refused("the macros before the C are not the installed ones", "prelude", policy)
@@ -36,8 +35,7 @@ def check(program: Program, policy: Path) -> None:
     for hook in program.hooks:
         if hook.function in _choosing(description):
             raise _refused(
-                f"{hook.any_of[0]!r} is a hook of one's own choice, and what is read there are"
-                " others' data",
+                f"{hook.any_of[0]!r} is a hook that the user chose: it would read others' data",
                 "hooks",
                 policy,
             )
@@ -55,26 +53,26 @@ def check(program: Program, policy: Path) -> None:
 
 
 def _choosing(description: dict[str, Any]) -> set[str]:
-    """Return the functions that are attached wherever the user says."""
+    """Return the functions that are attached wherever the user chooses."""
     given = {p["name"] for p in description.get("parameter", ()) if p.get("kind") == "hook"}
     places = {f"{{{name}{side}}}" for name in given for side in ("", ":return")}
     return {h["function"] for h in description.get("hook", ()) if places & set(h["any_of"])}
 
 
 def hook_refusal(spec: str, policy: Path) -> str | None:
-    """Say why nobody may look for a hook; None for the kernel's, and for installed probes'."""
+    """Return why looking for a hook is forbidden; None for the kernel's and installed probes'."""
     kind = hook_kinds.find(spec.partition(":")[0])
     if kind is None or not kind.in_program:
         return None
     if any(known.match(spec) for path in _sources() for _, known in _hooks(_read(path))):
         return None
-    return f"the policy of this machine ({policy}) lets only installed probes look into programs"
+    return f"the policy of this machine ({policy}) allows only installed probes to read programs"
 
 
 def _refused(why: str, field: str, policy: Path) -> AgentRefusedError:
     return AgentRefusedError(
         f"this machine's policy allows the installed probes only, unchanged: {why}",
-        hint=f'C is root-equivalent; {policy} would have to say "source": "any"',
+        hint=f'C is root-equivalent; {policy} must say "source": "any" to allow it',
         field=field,
     )
 
@@ -106,9 +104,8 @@ def _read(source: Path) -> dict[str, Any]:
 def _hooks(description: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]:
     """Yield each function and a pattern of a hook that it is for.
 
-    "{name}" stands for a number, for the text that is the default of a parameter of that name, and
-    where packets are looked at for an interface: whichever it is, the function reads the packet
-    that it is given.
+    "{name}" stands for a number, for the default text of a parameter of that name, and in hooks
+    of packets for an interface: on any interface the function reads only the packet it gets.
     """
     texts = {
         re.escape(f"{{{parameter['name']}}}"): re.escape(parameter["default"])

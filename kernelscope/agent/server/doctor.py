@@ -1,7 +1,7 @@
-"""What this machine lets the agent do: each thing tried, none guessed.
+"""What this machine allows the agent to do: each thing is tried, none guessed.
 
-The answer is plain JSON values; `kernelscope/doctor.py` puts it into words. A reason of None means
-that the thing worked.
+The answer is plain JSON values; `ui/cli/doctor.py` turns it into text. A reason of None means that
+it worked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SETTINGS = {
 
 
 def findings(tracefs: Path | None) -> dict[str, Any]:
-    """Return all that was found, as plain JSON values.
+    """Return all findings as plain JSON values.
 
     machine: host, kernel, machine, uid, container; btf_bytes and tracefs (None where missing);
     bcc: its version, or None with bcc_error; capabilities: the effective ones that matter here;
@@ -70,7 +70,7 @@ def findings(tracefs: Path | None) -> dict[str, Any]:
 
 
 def tried() -> dict[str, str | None]:
-    """Try what every run needs; return the reason for what failed, None for what worked."""
+    """Try what every run needs; return the reason for each failure, None for what worked."""
     attempts: dict[str, Callable[[], None]] = {
         "map": _try_map,
         "program": _try_program,
@@ -95,7 +95,7 @@ def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
 
 
 def refusal() -> str | None:
-    """Say why this very process may not load a BPF program; None where it may."""
+    """Return why this process may not load a BPF program; None if it may."""
     return _reason(_try_map) or _reason(_try_program)
 
 
@@ -129,7 +129,7 @@ def _try_batch() -> None:
     try:
         syscalls.bpf(syscalls.MAP_LOOKUP_BATCH, attr)
     except FileNotFoundError:
-        pass  # ENOENT says that the (empty) map was read to its end
+        pass  # ENOENT: the (empty) map was read to its end
     finally:
         os.close(fd)
 
@@ -154,7 +154,7 @@ def _capabilities() -> list[str]:
 
 
 def _container() -> str | None:
-    """Name the kind of container this runs in, as its runtime leaves it to be seen."""
+    """Return the kind of container this runs in, by what its runtime leaves visible."""
     if Path("/.dockerenv").exists():
         return "docker"
     if Path("/run/.containerenv").exists():

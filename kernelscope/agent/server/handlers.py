@@ -1,4 +1,4 @@
-"""What a forked child does for one request: greet, run, check, list or doctor."""
+"""What a forked child does for one request: hello, run, check, list or doctor."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ SEND_TIMEOUT_S = 60.0
 
 
 def preload() -> None:
-    """Import what every run needs, so that no forked child has to."""
+    """Import the modules that every run needs, so that no forked child has to."""
     from kernelscope.agent.run import run  # noqa: F401 - the import is the point
 
 
 def preload_rest() -> None:
-    """Import what some runs need."""
+    """Import the modules that some runs need."""
     from kernelscope.agent.attach import usdt_arguments  # noqa: F401 - the import is the point
 
 
 def serve(line: bytes, sock: socket.socket, context: Context) -> None:
-    """Answer the request in `line` on `sock`, with an error where it cannot be served."""
+    """Answer the request in `line` on `sock`, with an error if it cannot be served."""
     sock.settimeout(SEND_TIMEOUT_S)
     try:
         _serve(line, sock, context)
     except (BrokenPipeError, ConnectionResetError, TimeoutError):
-        pass  # nobody is there any more to be told
+        pass  # the client is gone
     except (KernelScopeError, OSError) as error:
         failure = as_error(error, "answering the request").to_json()
         send_frame(sock, {"type": "error", "error": failure})
@@ -62,8 +62,8 @@ def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
 def _hello(request: dict[str, Any], context: Context) -> dict[str, Any]:
     if request.get("version") != VERSION:
         raise AgentRefusedError(
-            f"the agent speaks version {VERSION} of the protocol, not {request.get('version')!r}",
-            hint="install the same version of KernelScope on both sides",
+            f"the agent uses version {VERSION} of the protocol, not {request.get('version')!r}",
+            hint="install the same version of KernelScope for the client and the agent",
             field="version",
         )
     return {"type": "hello", "version": VERSION, **context.describe()}

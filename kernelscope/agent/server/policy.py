@@ -1,16 +1,16 @@
-"""What this machine's administrator lets the agent do.
+"""What this machine's administrator allows the agent to do.
 
 C from a user is root-equivalent: a BPF program reads any memory of the kernel and of any process.
 Where that is not wanted, `/etc/kernelscope/agent.json`, owned by root and writable by nobody else,
-can hold the agent to the probes that were installed with it:
+can restrict the agent to the probes that were installed with it:
 
     {"source": "builtin", "max_runs": 8, "max_duration_s": 3600}
 
 source: "any" (the default) or "builtin": only the installed probes, at their own hooks and with
-    their own options (see builtin.py); user programs are not looked into for anything else. It
-    binds only where the agent's files, too, belong to root. What it cannot stop is seeing what
-    these probes show: every user's commands, files and connections.
-max_runs: processes at a time. max_duration_s: a run until stopped ends then, too.
+    their own options (see builtin_policy.py); user programs are not read for anything else. It
+    is effective only if the agent's files, too, belong to root. It does not hide what these
+    probes show: every user's commands, files and connections.
+max_runs: runs at a time. max_duration_s: also ends a run that would last until stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Policy:
     max_duration_s: int = 7 * 24 * 3600
 
     def check(self, program: Program) -> None:
-        """Raise AgentRefusedError where the policy forbids the program."""
+        """Raise AgentRefusedError if the policy forbids the program."""
         if program.duration_ns > self.max_duration_s * 10**9:
             raise AgentRefusedError(
                 f"the agent refused a duration over {self.max_duration_s} s",
@@ -50,7 +50,7 @@ class Policy:
             builtin_policy.check(program, PATH)
 
     def hook_refusal(self, spec: str) -> str | None:
-        """Say why the policy lets nobody look for a hook; None where it does."""
+        """Return why the policy forbids looking for a hook; None if it is allowed."""
         if self.source == "builtin":
             from kernelscope.agent.server import builtin_policy
 
@@ -59,7 +59,7 @@ class Policy:
 
 
 def load(path: Path = PATH) -> Policy:
-    """Read the policy, the default where there is none. Raises AgentRefusedError."""
+    """Read the policy, or the default if there is no file. Raises AgentRefusedError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def _parse(path: Path, text: bytes) -> Policy:
     except ValueError as error:
         raise _bad(path, str(error)) from None
     if not isinstance(data, dict) or set(data) - set(Policy.__dataclass_fields__):
-        raise _bad(path, "it holds something other than source, max_runs and max_duration_s")
+        raise _bad(path, "it has keys other than source, max_runs and max_duration_s")
     policy = Policy(**data)
     numbers = (policy.max_runs, policy.max_duration_s)
     if policy.source not in ("any", "builtin") or not all(

@@ -1,8 +1,8 @@
-"""Requests as they come off the control socket: lines, each with the socket that came with it.
+"""Requests from the control socket: lines, each with the socket that came with it.
 
-The kernel hands a message's fds over no later than its first byte, so a line that is whole has its
-socket. What has none has nobody to answer, and what is no Unix stream socket is closed: nothing
-that the other side sends is kept longer than the line that it belongs to.
+The kernel delivers a message's fds with its first byte, so a complete line has its socket. A line
+without one cannot be answered and is dropped; an fd that is no Unix stream socket is closed.
+Nothing that the client sends is kept longer than the line that it belongs to.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Optional
 
 from kernelscope.protocol.frames import MAX_LINE
 
-_MOST_FDS = 8  # of one message; the kernel closes those beyond
+_MOST_FDS = 8  # per message; the kernel closes the others
 _CHUNK = 1 << 16
 
 Request = tuple[bytes, socket.socket]
 
 
-class Inbox:
+class RequestReader:
     """The reading end of the control socket."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -29,7 +29,7 @@ class Inbox:
         self._sockets: list[Optional[socket.socket]] = []
 
     def receive(self) -> list[Request] | None:
-        """Take what is there: whole requests; None at the end, or after a line without one."""
+        """Return the complete requests that arrived; None at the end, or after an endless line."""
         try:
             data, ancillary, _, _ = self._control.recvmsg(
                 _CHUNK, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC
@@ -47,7 +47,7 @@ class Inbox:
         return [request for request in requests if request is not None]
 
     def close(self) -> None:
-        """Close the control socket, and all that came over it and waits."""
+        """Close the control socket, and the sockets that wait."""
         self._forget(keep=0)
         self._control.close()
 

@@ -1,10 +1,9 @@
-"""The agent's own process: takes requests, forks for each, and holds nothing else.
+"""The agent's root process: takes requests and forks a child for each.
 
-It never parses, compiles, loads or reads anything itself, and never waits for the other side. A
+It never parses, compiles, loads or reads anything itself, and never waits for the client. A
 request is one line and one socket (SCM_RIGHTS) over the control socket; the forked child answers on
-that socket, and its death, whatever the cause, is what closes every BPF object that it made. The
-server ends when the control socket closes or the notebook's process is gone, and its children die
-with it.
+that socket, and its end, whatever the cause, closes every BPF object that it created. The server
+ends when the control socket closes or the client's process has ended, and its children end with it.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from typing import Any, NoReturn
 from kernelscope.agent.btf import ids
 from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
-from kernelscope.agent.run.send_queue import Spool
+from kernelscope.agent.run.send_queue import SendQueue
 from kernelscope.agent.server import handlers, policy
 from kernelscope.agent.server.context import Context
-from kernelscope.agent.server.request_reader import Inbox
+from kernelscope.agent.server.request_reader import RequestReader
 from kernelscope.errors import AgentDiedError, AgentRefusedError, KernelScopeError
 
 IDLE_BEFORE_WARMING_S = 0.5
-GRACE_S = 0.7  # for a child to detach; nothing may be left a second after the notebook's end
+GRACE_S = 0.7  # for a child to detach; a second after the client's end nothing may be attached
 STDERR_KEPT = 16 << 10
-MOST_FAREWELLS = 64
+MAX_LAST_MESSAGES = 64
 
 
 @dataclass
 class Child:
-    """A forked child: the socket that it answers on and what it wrote to its stderr."""
+    """A forked child: the socket that it answers on, and the file that is its stderr."""
 
     sock: socket.socket
     stderr: int
@@ -51,15 +50,15 @@ class Server:
         self.context = context
         self.children: dict[int, Child] = {}
         self._control = control
-        self._inbox = Inbox(control)
-        self._farewells: list[Spool] = []
+        self._requests = RequestReader(control)
+        self._last_messages: list[SendQueue] = []
         self._selector = selectors.DefaultSelector()
         self._wakeup, self._signalled = socket.socketpair()
         self._client: int | None = None
         self._preloaded = False
 
     def serve(self) -> None:
-        """Serve until the notebook's side is gone; then end every child."""
+        """Serve until the client is gone; then end every child."""
         self._watch()
         warm = False
         try:
@@ -75,7 +74,7 @@ class Server:
             self._end_children()
 
     def _end_children(self) -> None:
-        """Have every child detach and end; kill what has not done so in time."""
+        """Have every child detach and end; kill those that take too long."""
         self._signal_children(signal.SIGTERM)
         patience = time.monotonic() + GRACE_S
         while self.children and time.monotonic() < patience:
@@ -102,17 +101,17 @@ class Server:
             self._selector.register(self._client, selectors.EVENT_READ, "client gone")
 
     def _handle(self, what: Any) -> bool:
-        """Do what an event asks for; False when it is the end."""
+        """Handle an event; return False if the server is to end."""
         if what == "control":
             return self._receive()
         if what == "child":
             self._reap()
-        elif isinstance(what, Spool):
-            self._say(what)
+        elif isinstance(what, SendQueue):
+            self._send_last(what)
         return bool(what != "client gone")
 
     def _warm(self) -> None:
-        # A failure here (no bcc, no BTF) is told to whoever asks for a run, with its remedy.
+        # A failure here (no bcc, no BTF) is reported when a run is requested, with its fix.
         with suppress(KernelScopeError, OSError, ImportError):
             handlers.preload_rest()
             ids.warm()
@@ -121,19 +120,19 @@ class Server:
         self._keep()
 
     def _keep(self) -> None:
-        gc.freeze()  # keeps the collector from copying every shared page in each child
+        gc.freeze()  # so that the collector does not copy every shared page in each child
         gc.enable()
 
     # --- requests --------------------------------------------------------------------------------
 
     def _receive(self) -> bool:
-        """Take what the control socket has; False when the other side is gone."""
-        received = self._inbox.receive()
+        """Read the control socket; return False if the client is gone."""
+        received = self._requests.receive()
         for line, sock in received or ():
             self._dispatch(line, sock)
         if received and not self._preloaded:
             self._preloaded = True
-            handlers.preload()  # while the notebook reads the greeting, and once for all runs
+            handlers.preload()  # once for all runs, while the client reads the answer to hello
             self._keep()
         return received is not None
 
@@ -147,7 +146,7 @@ class Server:
                 )
             self._fork(line, sock)
         except (KernelScopeError, OSError) as error:
-            self._tell(sock, as_error(error, "starting a process for the run"))
+            self._report(sock, as_error(error, "starting a process for the run"))
 
     def _fork(self, line: bytes, sock: socket.socket) -> None:
         stderr = os.memfd_create("kernelscope-stderr")
@@ -180,14 +179,14 @@ class Server:
             os._exit(status)
 
     def _close_inherited(self) -> None:
-        # Another run's socket left open here would hide from its client that the run has ended.
+        # Another run's socket left open here would hide that run's end from its client.
         self._selector.close()
-        self._inbox.close()
+        self._requests.close()
         for child in self.children.values():
             child.sock.close()
             os.close(child.stderr)
-        for farewell in self._farewells:
-            farewell.sock.close()
+        for message in self._last_messages:
+            message.sock.close()
         for sock in (self._wakeup, self._signalled):
             sock.close()
         if self._client is not None:
@@ -206,43 +205,43 @@ class Server:
             if child is None:
                 continue
             if status:
-                self._tell(child.sock, _death(status, child.stderr))
+                self._report(child.sock, _death(status, child.stderr))
             else:
                 child.sock.close()
             os.close(child.stderr)
 
-    def _tell(self, sock: socket.socket, error: KernelScopeError) -> None:
-        """Report an error and close the socket, when its reader has taken all."""
-        farewell = Spool(sock, limit=0)
-        farewell.push({"type": "error", "error": error.to_json()}, always=True)
-        farewell.push({"type": "end"}, always=True)
-        self._say(farewell)
+    def _report(self, sock: socket.socket, error: KernelScopeError) -> None:
+        """Report an error, and close the socket when its reader has taken it."""
+        message = SendQueue(sock, limit=0)
+        message.push({"type": "error", "error": error.to_json()}, always=True)
+        message.push({"type": "end"}, always=True)
+        self._send_last(message)
 
-    def _say(self, farewell: Spool) -> None:
-        waits = farewell in self._farewells
+    def _send_last(self, message: SendQueue) -> None:
+        waits = message in self._last_messages
         try:
-            done = farewell.flush()
+            done = message.flush()
         except OSError:
             done = True
-        if not done and not waits and len(self._farewells) < MOST_FAREWELLS:
-            self._farewells.append(farewell)
-            self._selector.register(farewell.sock, selectors.EVENT_WRITE, farewell)
+        if not done and not waits and len(self._last_messages) < MAX_LAST_MESSAGES:
+            self._last_messages.append(message)
+            self._selector.register(message.sock, selectors.EVENT_WRITE, message)
             return
         if done and waits:
-            self._farewells.remove(farewell)
-            self._selector.unregister(farewell.sock)
+            self._last_messages.remove(message)
+            self._selector.unregister(message.sock)
         if done or not waits:
-            farewell.sock.close()
+            message.sock.close()
 
 
 def _death(status: int, stderr: int) -> AgentDiedError:
     size = os.fstat(stderr).st_size
-    said = os.pread(stderr, STDERR_KEPT, max(0, size - STDERR_KEPT)).decode("utf-8", "replace")
-    last = said.strip().splitlines()[-1:] or ["it said nothing"]
+    text = os.pread(stderr, STDERR_KEPT, max(0, size - STDERR_KEPT)).decode("utf-8", "replace")
+    last = text.strip().splitlines()[-1:] or ["it printed nothing"]
     return AgentDiedError(
         f"the run's process {_how(os.waitstatus_to_exitcode(status))}: {last[0]}",
         hint="nothing is left attached; run the cell again",
-        stderr=said,
+        stderr=text,
         status=os.waitstatus_to_exitcode(status),
     )
 
@@ -258,7 +257,7 @@ def _control_socket() -> socket.socket:
     if not stat.S_ISSOCK(os.fstat(0).st_mode):
         raise AgentRefusedError(
             "the agent's standard input is not a socket",
-            hint="it is started by KernelScope, not by hand; sudo's log_input must be off for it",
+            hint="KernelScope starts it, not a person; sudo's log_input must be off for it",
             field="stdin",
         )
     control = socket.socket(fileno=os.dup(0))
@@ -272,7 +271,7 @@ def _control_socket() -> socket.socket:
 
 
 def main() -> int:
-    """Run the agent on the control socket that is its standard input; return where it cannot."""
+    """Run the agent on the control socket that is its standard input; return only on failure."""
     try:
         control = _control_socket()
         process.isolate()
@@ -281,4 +280,4 @@ def main() -> int:
         sys.stderr.write(f"{as_error(error, 'starting the agent')}\n")
         return 2
     Server(control, context).serve()
-    os._exit(0)  # what Python would do at its end takes 10 ms, and somebody waits
+    os._exit(0)  # Python's own shutdown takes 10 ms, and the client waits

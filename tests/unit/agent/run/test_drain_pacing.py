@@ -73,7 +73,7 @@ def client() -> Iterator[tuple[Run, socket.socket]]:
 
 def test_a_ring_that_fills_ends_the_wait(client: tuple[Run, socket.socket]) -> None:
     run, _ = client
-    run.reading = rings = Rings([False, False, True])  # type: ignore[assignment]
+    run.reader = rings = Rings([False, False, True])  # type: ignore[assignment]
     assert run._wait(LONG_S, LONG_S)
     assert rings.asked == 3
 
@@ -83,7 +83,7 @@ def test_a_quiet_ring_is_not_looked_at_before_something_comes(
 ) -> None:
     run, _ = client
     ready, wake = os.pipe()
-    run.reading = rings = Rings([True], quiet=[ready])  # type: ignore[assignment]
+    run.reader = rings = Rings([True], quiet=[ready])  # type: ignore[assignment]
     assert run._wait(0.03, LONG_S)
     assert rings.asked == 0
     os.write(wake, b"x")
@@ -97,7 +97,7 @@ def test_a_wait_ends_with_its_time_and_with_the_word_to_stop(
     client: tuple[Run, socket.socket],
 ) -> None:
     run, ours = client
-    run.reading = Rings([False])  # type: ignore[assignment]
+    run.reader = Rings([False])  # type: ignore[assignment]
     assert run._wait(0.02, LONG_S)
     assert run._wait(LONG_S, 0.02)
     ours.sendall(b'{"type":"stop"}\n')

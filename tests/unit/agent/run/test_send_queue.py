@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent.run.send_queue import Spool
+from kernelscope.agent.run.send_queue import SendQueue
 from kernelscope.protocol.frames import FrameReader
 
 
@@ -25,11 +25,11 @@ Ends = tuple[socket.socket, socket.socket]
 
 
 def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
-    spool = Spool(ends[0], 1 << 20)
+    queue = SendQueue(ends[0], 1 << 20)
     for number in range(200):
-        assert spool.push({"type": "batch", "n": number}, bytes([number]) * number)
-    assert spool.flush()
-    assert spool.bytes == 0
+        assert queue.push({"type": "batch", "n": number}, bytes([number]) * number)
+    assert queue.flush()
+    assert queue.bytes == 0
     reader = FrameReader(ends[1])
     for number in range(200):
         frame = reader.read()
@@ -39,12 +39,12 @@ def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
 
 
 def test_what_is_passed_on_may_change_afterwards(ends: Ends) -> None:
-    spool = Spool(ends[0], 64 << 20)
+    queue = SendQueue(ends[0], 64 << 20)
     ring = bytearray(b"a" * (8 << 20))  # more than the socket takes
-    spool.pass_on({"type": "batch"}, memoryview(ring))
-    assert spool.bytes
+    queue.pass_on({"type": "batch"}, memoryview(ring))
+    assert queue.bytes
     ring[:] = b"b" * len(ring)
-    spool.pass_on({"type": "batch"}, memoryview(ring)[:10])
+    queue.pass_on({"type": "batch"}, memoryview(ring)[:10])
     received: list[bytes] = []
     reader = FrameReader(ends[1])
 
@@ -55,50 +55,50 @@ def test_what_is_passed_on_may_change_afterwards(ends: Ends) -> None:
 
     thread = threading.Thread(target=receive)
     thread.start()
-    assert spool.drain(10)
+    assert queue.drain(10)
     thread.join(10)
     assert received == [b"a" * (8 << 20), b"b" * 10]
 
 
 def test_flush_never_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
-    spool = Spool(ends[0], 64 << 20)
-    spool.push({"type": "batch"}, bytes(32 << 20))
-    assert not spool.flush()
-    waiting = spool.bytes
+    queue = SendQueue(ends[0], 64 << 20)
+    queue.push({"type": "batch"}, bytes(32 << 20))
+    assert not queue.flush()
+    waiting = queue.bytes
     assert 0 < waiting < 33 << 20
-    assert not spool.flush()
-    assert spool.bytes == waiting
+    assert not queue.flush()
+    assert queue.bytes == waiting
 
 
 def test_a_frame_beyond_the_limit_is_refused_and_leaves_nothing_behind(ends: Ends) -> None:
-    spool = Spool(ends[0], 1000)
-    assert spool.push({"type": "batch"}, bytes(500))
-    before = spool.bytes
-    assert not spool.push({"type": "batch"}, bytes(600))
-    assert spool.bytes == before
+    queue = SendQueue(ends[0], 1000)
+    assert queue.push({"type": "batch"}, bytes(500))
+    before = queue.bytes
+    assert not queue.push({"type": "batch"}, bytes(600))
+    assert queue.bytes == before
 
 
 def test_the_spool_is_full_from_its_limit_on(ends: Ends) -> None:
-    spool = Spool(ends[0], 1000)
-    assert not spool.full
-    spool.push({"type": "map"}, bytes(2000), always=True)
-    assert spool.full
-    assert spool.flush()
-    assert not spool.full
+    queue = SendQueue(ends[0], 1000)
+    assert not queue.full
+    queue.push({"type": "map"}, bytes(2000), always=True)
+    assert queue.full
+    assert queue.flush()
+    assert not queue.full
 
 
 def test_a_reader_that_is_gone_is_an_error_and_no_signal(ends: Ends) -> None:
-    spool = Spool(ends[0], 1 << 20)
+    queue = SendQueue(ends[0], 1 << 20)
     ends[1].close()
-    spool.push({"type": "status"})
+    queue.push({"type": "status"})
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
-        spool.flush()
+        queue.flush()
 
 
 def test_draining_gives_up_on_a_reader_that_stands_still(ends: Ends) -> None:
-    spool = Spool(ends[0], 64 << 20)
-    spool.push({"type": "batch"}, bytes(8 << 20))
-    assert not spool.drain(0.01)
+    queue = SendQueue(ends[0], 64 << 20)
+    queue.push({"type": "batch"}, bytes(8 << 20))
+    assert not queue.drain(0.01)
 
 
 @given(
@@ -110,12 +110,12 @@ def test_partial_writes_lose_and_double_nothing(sizes: list[int], takes: list[in
     run, notebook = socket.socketpair()
     with run, notebook:
         run.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        spool = Spool(run, 1 << 30)
+        queue = SendQueue(run, 1 << 30)
         for number, size in enumerate(sizes):
-            spool.push({"n": number}, memoryview(bytes([number % 251]) * size))
+            queue.push({"n": number}, memoryview(bytes([number % 251]) * size))
         received = bytearray()
         turn = 0
-        while not spool.flush():
+        while not queue.flush():
             received += notebook.recv(takes[turn % len(takes)])
             turn += 1
         run.shutdown(socket.SHUT_WR)
