@@ -37,7 +37,7 @@ def test_one_from_outside_is_decoded(celsius: Column) -> None:
 
 def test_one_from_outside_is_a_label_and_additive_as_it_states(celsius: Column) -> None:
     def shape() -> tuple[str, ...]:
-        return shape_of("t", [celsius], [], is_map=False).labels
+        return tuple(bar.label for bar in shape_of("t", [celsius], [], is_map=False).bars)
 
     assert amounts([celsius]) == {}
     assert shape() == ()
