@@ -41,6 +41,7 @@ class Emitter:
         size, the alignment and the offsets of written members stay exact.
     taken: tags that the program defines; the kernel's types of that name are renamed.
     skip: names of types and enumerators that are never defined.
+    whole: structs whose every member is written; of unions without a name the first member.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Emitter:
         keep: Callable[[str], bool],
         taken: Iterable[str] = (),
         skip: Iterable[str] = (),
+        whole: Iterable[int] = (),
     ) -> None:
         self.btf = btf
         self.out: list[str] = []
         self.state: dict[int, int] = {}
         self._keep = keep
         self._skip = frozenset(skip)
+        self._whole = frozenset(whole)
         self._tags: dict[str, dict[int, str]] = {name: {-1: name} for name in taken}
         self._kept: dict[int, list[Member]] = {}
         self._forwards: set[str] = set()
@@ -84,7 +87,11 @@ class Emitter:
         """Return the members of a struct or union that are written."""
         known = self._kept.get(number)
         if known is None:
-            known = [m for m in self.btf.members(number) if self._wanted(m)]
+            members = self.btf.members(number)
+            known = [m for m in members if self._wanted(m)]
+            if number in self._whole:
+                is_union = self.btf.type(number).kind == UNION
+                known = (known or members[:1]) if is_union else members
             self._kept[number] = known
         return known
 

@@ -17,9 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelscope.agent.btf.c_writer import Emitter, literal
-from kernelscope.agent.btf.types import ENUMS, FWD, RECORDS, STRUCT, TYPEDEF, UNION, Btf
+from kernelscope.agent.btf.types import (
+    ARRAY,
+    ENUMS,
+    FWD,
+    RECORDS,
+    STRUCT,
+    TYPEDEF,
+    UNION,
+    Btf,
+)
+from kernelscope.agent.source import declared_names
 from kernelscope.agent.source.table_declarations import declared_tables
-from kernelscope.protocol.c_tokens import Token, closing, names, scan
+from kernelscope.protocol.c_tokens import Token, names, scan
 
 DATA = Path(__file__).with_name("data")
 
@@ -134,7 +144,9 @@ class HeaderMaker:
         """
         tokens = scan(text)
         plan = _Plan(self, tokens, names(tokens) | names(scan(tracepoint_fields)))
-        emitter = Emitter(self.btf, plan.members.__contains__, plan.own_tags, plan.own_names)
+        emitter = Emitter(
+            self.btf, plan.members.__contains__, plan.own_tags, plan.own_names, plan.whole
+        )
         emitter.define(plan.types)
         return "".join(
             [
@@ -163,6 +175,12 @@ class HeaderMaker:
         macros = sorted(lines, key=lambda line: not line.startswith("#define"))
         config = self.config()
         return "".join([self._top(config), *emitter.out, *self._absent_helpers(), *macros])
+
+    def undefined(self, text: str) -> str:
+        """Return lines that remove the macros of the full header whose names `text` declares."""
+        tokens = scan(text)
+        own = declared_names.variables(tokens) | declared_names.types(tokens)
+        return "".join(f"#undef {name}\n" for name in sorted(own & set(self.macros.lines)))
 
     def is_real_member(self, alias: str) -> bool:
         """Return whether an alias of compat.h is a real member on this kernel."""
@@ -203,12 +221,14 @@ class _Plan:
     def __init__(self, maker: HeaderMaker, tokens: list[Token], wanted: set[str]) -> None:
         self.maker = maker
         self.wanted = wanted
-        self._own_macros = _defined_macros(tokens)
-        self.own_tags, self.own_names = _own_names(tokens)
-        self._variables = _declared_variables(tokens) | set(declared_tables(tokens))
+        self._own_macros = declared_names.macros(tokens)
+        self.own_tags = declared_names.tags(tokens)
+        self.own_names = declared_names.types(tokens)
+        self._variables = declared_names.variables(tokens) | set(declared_tables(tokens))
         self._used_macros = self._close_over_macros()
         self.members = self.wanted | self._whole_members()
         self.types = self._types(tokens)
+        self.whole = self._stored_types(tokens)
 
     def macro_lines(self) -> list[str]:
         """Return the macros and inlines that are used, macros first."""
@@ -248,8 +268,7 @@ class _Plan:
         return (
             name in self.maker.macros.lines
             and name not in self.maker.btf.index.enumerators
-            and name not in self._own_macros
-            and name not in self.own_names
+            and name not in self._own_macros | self.own_names | self._variables
             and not self.maker.is_real_member(name)
         )
 
@@ -257,6 +276,27 @@ class _Plan:
         btf = self.maker.btf
         kinds = [i for n in (*_WHOLE_TYPES, *_HELPER_TYPES) for i in btf.find(n, STRUCT)]
         return {m.name for i in kinds for m in btf.members(i) if m.name}
+
+    def _stored_types(self, tokens: list[Token]) -> set[int]:
+        """Return the kernel's structs that the program stores, with those inside them."""
+        btf = self.maker.btf
+        found: set[int] = set()
+        stored = declared_names.stored_types(tokens) - self.own_tags - self.own_names
+        queue = [i for name in stored for i in btf.find(name, STRUCT, TYPEDEF)]
+        while queue:
+            number = btf.unqualified(queue.pop())
+            record = btf.type(number)
+            if record.kind == ARRAY:
+                queue.append(btf.array(number)[0])
+            elif record.kind == STRUCT and number not in found:
+                found.add(number)
+                for member in btf.members(number):
+                    queue.append(member.type)
+                    inner = btf.unqualified(member.type)
+                    if not member.name and btf.type(inner).kind == UNION:
+                        found.add(inner)
+                        queue += [m.type for m in btf.members(inner)[:1]]
+        return found
 
     def _types(self, tokens: list[Token]) -> list[int]:
         """Return the types to define, enums first."""
@@ -286,58 +326,6 @@ class _Plan:
         taken = self.own_names | self._variables | self._own_macros
         found = {known[n] for n in wanted if n in known and n not in taken}
         return btf.find("bpf_func_id", *ENUMS) + sorted(found)
-
-
-def _defined_macros(tokens: list[Token]) -> set[str]:
-    return {b.text for a, b in zip(tokens, tokens[1:]) if a.text == "define" and a.directive}
-
-
-def _own_names(tokens: list[Token]) -> tuple[set[str], set[str]]:
-    """Return the tags that the text defines, and its typedef names and enumerators."""
-    tags: set[str] = set()
-    own: set[str] = set()
-    for i, token in enumerate(tokens):
-        if token.text in ("struct", "union", "enum") and i + 2 < len(tokens):
-            opening = i + 1 if tokens[i + 1].text == "{" else i + 2
-            if tokens[opening].text != "{":
-                continue
-            if opening == i + 2:
-                tags.add(tokens[i + 1].text)
-            if token.text == "enum":
-                own |= names(tokens[opening : closing(tokens, opening) or len(tokens)])
-        elif token.text == "typedef":
-            own |= _typedef_names(tokens, i)
-    return tags, own
-
-
-def _typedef_names(tokens: list[Token], i: int) -> set[str]:
-    last = ""
-    while i < len(tokens) and tokens[i].text != ";":
-        if tokens[i].text == "{":
-            i = closing(tokens, i) or len(tokens)
-        elif tokens[i].text == "[":
-            break
-        elif tokens[i].kind == "name":
-            last = tokens[i].text
-        i += 1
-    return {last} if last else set()
-
-
-_NOT_A_TYPE = frozenset(
-    ("return", "goto", "else", "case", "sizeof", "typeof", "define", "ifdef", "ifndef", "undef")
-)
-
-
-def _declared_variables(tokens: list[Token]) -> set[str]:
-    """Return names that follow a type's name: variables, not enumerators."""
-    found: set[str] = set()
-    for before, token, after in zip(tokens, tokens[1:], tokens[2:]):
-        if token.kind != "name" or after.text not in ("=", ";", ",", "[", ")"):
-            continue
-        is_type = before.kind == "name" and before.text not in _NOT_A_TYPE and not before.directive
-        if is_type and (before.text.islower() or before.text.endswith("_t")):
-            found.add(token.text)
-    return found
 
 
 def version_macros() -> str:

@@ -191,13 +191,15 @@ class Compiler:
     @contextmanager
     def _header_file(self, text: str, program: Program, header: str) -> Iterator[str]:
         if header == "full":
-            yield str(self.toolchain.full_header())
-            return
-        words = text + " ".join(program.defines.values())
+            full = self.toolchain.full_header()
+            content = f'#include "{full}"\n{self.toolchain.headers.undefined(text)}'
+        else:
+            words = text + " ".join(program.defines.values())
+            content = self.toolchain.headers.lean(words, self._fields(text))
         fd = os.memfd_create("header")
         try:
             with os.fdopen(os.dup(fd), "wb") as file:
-                file.write(self.toolchain.headers.lean(words, self._fields(text)).encode())
+                file.write(content.encode())
             yield f"/proc/self/fd/{fd}"
         finally:
             os.close(fd)

@@ -17,6 +17,9 @@ from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 _KEEPS_FD = re.compile(r"\bbpf_(?:spin_lock|timer)\b|_PINNED\b|_PUBLIC\b|_SHARED\b|\"extern\"")
 # Map types that need only a type and sizes. For others, the fds that BCC created are passed on.
 _PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23, 29})
+# The kernel sets this flag of device maps itself and refuses it from outside (kernel/bpf/devmap.c).
+_DEVICE_MAPS = frozenset((14, 25))
+_RDONLY_PROG = 1 << 7
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 # A record of unknown type and length, shown as text.
@@ -38,7 +41,7 @@ def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
             info.key_size,
             info.value_size,
             info.max_entries,
-            info.flags,
+            info.flags & ~_RDONLY_PROG if info.type in _DEVICE_MAPS else info.flags,
             sized=table.sized if table else True,
         )
         by_fd[fd] = name

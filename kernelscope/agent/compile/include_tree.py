@@ -36,10 +36,11 @@ _EMPTY = (
 )
 _KCONFIG = "#ifdef KS_HEADER\n#include KS_HEADER\n#endif\n"
 # Read after helpers.h: BCC's rewriting turns table.update(...) and insert(...) into calls of the
-# first, increment(...) and lookup_or_try_init(...) into calls of the second.
+# first, increment(...) and lookup_or_try_init(...) into calls of the second. The macros take any
+# arguments, since a compound literal has commas.
 _LOST = "".join(
-    f"""#define {name}(map, key, value, flags) ({{ \\
-  int _ks_error = ({name})(map, key, value, flags); \\
+    f"""#define {name}(...) ({{ \\
+  int _ks_error = ({name})(__VA_ARGS__); \\
   if (_ks_error && _ks_error != -17 && _ks_error != -2) ks_lost_add(0); \\
   _ks_error; }})
 """

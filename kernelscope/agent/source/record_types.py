@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
+from kernelscope.agent.source.declared_names import file_scope_types
 from kernelscope.agent.source.table_declarations import function_around
 from kernelscope.protocol.c_tokens import Token, closing, spelling
 
@@ -38,7 +39,7 @@ def record_type(tokens: Sequence[Token], uses: Sequence[Use]) -> Kind:
         data = None if places[0] is None else parts[places[0]]
         kinds.add(_record_of(tokens, at, data, parts[places[1]]) or ("", False))
     types = {kind for kind, _ in kinds}
-    known = _globally_known(tokens)
+    known = file_scope_types(tokens)
     if len(types) != 1 or not _is_known(types, known):
         return "", False
     return types.pop(), all(fixed for _, fixed in kinds)
@@ -82,7 +83,7 @@ def _declared_type(tokens: Sequence[Token], at: int, expression: Sequence[Token]
     if len(variables) != 1:
         return ""
     name = variables[0].text
-    if len(expression) == 1 and name in _globally_known(tokens):
+    if len(expression) == 1 and name in file_scope_types(tokens):
         return name  # sizeof(data_t)
     function = function_around(tokens, at)
     limit = tokens[at].start
@@ -107,35 +108,6 @@ def _type_before(body: Sequence[Token], i: int) -> str:
     if j > 0 and body[j - 1].text in _TAGS:
         return f"{body[j - 1].text} {body[j].text}"
     return body[j].text
-
-
-def _globally_known(tokens: Sequence[Token]) -> set[str]:
-    """Return the structs ("struct x") and typedef names that the text defines at file scope."""
-    known: set[str] = set()
-    i = 0
-    while i < len(tokens):
-        text = tokens[i].text
-        if text in _TAGS and i + 2 < len(tokens) and tokens[i + 2].text == "{":
-            known.add(f"{text} {tokens[i + 1].text}")
-        if text == "typedef":
-            i, name = _typedef_name(tokens, i)
-            if name:
-                known.add(name)
-        elif text == "{" and tokens[i].kind == "punct":
-            i = closing(tokens, i) or len(tokens)
-        i += 1
-    return known
-
-
-def _typedef_name(tokens: Sequence[Token], i: int) -> tuple[int, str]:
-    name = ""
-    while i < len(tokens) and tokens[i].text != ";":
-        if tokens[i].text == "{":
-            i = closing(tokens, i) or len(tokens)
-        elif tokens[i].kind == "name":
-            name = tokens[i].text
-        i += 1
-    return i, name
 
 
 def _is_known(types: set[str], known: set[str]) -> bool:

@@ -6,6 +6,7 @@
 - bpf_trace_printk writes to a ring buffer.
 - The prelude's macros that call a table's methods are expanded.
 - Unused parts of the prelude are removed.
+- A program whose text returns nothing returns 0.
 - KS_PARAM(name) becomes a 64-bit constant that the loader finds and replaces.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.agent.source import printk, table_macros
+from kernelscope.agent.source.functions import functions, return_edits
 from kernelscope.agent.source.prelude_trim import needed
 from kernelscope.agent.source.record_types import record_type
 from kernelscope.agent.source.table_declarations import Table, declared_tables, function_around
@@ -123,6 +125,7 @@ def rewrite(
         edits, formats = edits + lines[0], lines[1]
         rings = [*rings, PRINTK_TABLE]
         records[PRINTK_TABLE] = (printk.RECORD, True)
+    edits += return_edits(tokens)
     if line_marks:
         edits += _line_marks(body, tokens)
         prefix += f"# {FIRST_LINE}\n"
@@ -304,18 +307,10 @@ def _line_marks(body: str, tokens: list[Token]) -> list[tuple[int, int, str]]:
     back end, name lines that the user's text does not have.
     """
     edits = []
-    depth = 0
-    for before, token in zip(tokens, tokens[1:]):
-        text = token.text if token.kind == "punct" and not token.directive else ""
-        if text == "{":
-            if depth == 0 and before.text == ")":
-                start = body.rfind("\n", 0, token.end) + 1
-                column = re.sub(r"[^\t]", " ", body[start : token.end])
-                line = FIRST_LINE + body.count("\n", 0, token.end)
-                edits.append((token.end, token.end, f"\n# {line}\n{column}"))
-            depth += 1
-        elif text == "}":
-            depth -= 1
+    for function in functions(tokens):
+        at = tokens[function.opening].end
+        column = re.sub(r"[^\t]", " ", body[body.rfind("\n", 0, at) + 1 : at])
+        edits.append((at, at, f"\n# {FIRST_LINE + body.count(chr(10), 0, at)}\n{column}"))
     return edits
 
 

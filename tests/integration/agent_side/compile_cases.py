@@ -16,6 +16,7 @@ from kernelscope.agent.attach import bytecode
 from kernelscope.agent.btf import types as btf
 from kernelscope.agent.btf.c_writer import Emitter
 from kernelscope.agent.compile import clang_process
+from kernelscope.agent.compile.bpf_object import Object
 from kernelscope.agent.compile.cache import Cache
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.compile.verifier_errors import verifier_error
@@ -123,20 +124,38 @@ def large_macros() -> dict[str, Any]:
     return refusal(_nested_macros(26))
 
 
-def verifier_refusal(source: str) -> dict[str, Any]:
-    made = compiler()
-    obj = made.compile(program(source))
+def refused(source: str) -> list[str]:
+    """What the verifier says of each function that it does not load."""
+    return [log for _, log in _refusals(compiler().compile(program(source)))]
+
+
+def _refusals(obj: Object) -> list[tuple[str, str]]:
     fds = {
         s.name: syscalls.map_create(s.type, s.key_size, s.value_size, s.max_entries, s.flags)
         for s in obj.maps
     }
-    code = bytecode.with_maps(obj.functions[0].code, obj.functions[0].maps, fds)
-    try:
-        syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, code, log_level=1, log_size=1 << 20)
-    except syscalls.ProgramLoadError as error:
-        lines = partial(made.source_lines, program(source))
-        return verifier_error("f", error.log, lines).to_json()
-    raise AssertionError("the kernel took it")
+    found = []
+    for function in obj.functions:
+        code = bytecode.with_maps(function.code, function.maps, fds)
+        options = {"log_level": 1, "log_size": 1 << 20}
+        try:
+            syscalls.prog_load(syscalls.PROG_TYPE_TRACEPOINT, code, obj.license, **options)
+        except syscalls.ProgramLoadError as error:
+            found.append((function.name, error.log))
+    return found
+
+
+def value_fields(source: str) -> list[str]:
+    """The names of the fields in the values of the first table, [] without one."""
+    layouts = compiler().compile(program(source)).layouts
+    return [field.name for field in layouts[0].value] if layouts else []
+
+
+def verifier_refusal(source: str) -> dict[str, Any]:
+    made = compiler()
+    ((function, log),) = _refusals(made.compile(program(source)))
+    lines = partial(made.source_lines, program(source))
+    return verifier_error(function, log, lines).to_json()
 
 
 def record_places(source: str) -> list[Any]:

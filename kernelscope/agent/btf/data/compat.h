@@ -70,6 +70,12 @@
 #define ilog2(n) (63 - __builtin_clzll((n) | 1))
 #define is_power_of_2(n) ((n) != 0 && ((n) & ((n) - 1)) == 0)
 #define roundup_pow_of_two(n) ((n) <= 1 ? 1UL : 1UL << (64 - __builtin_clzll((unsigned long)(n) - 1)))
+#define memset(to, byte, size) __builtin_memset(to, byte, size)
+#define memcpy(to, from, size) __builtin_memcpy(to, from, size)
+#define memmove(to, from, size) __builtin_memmove(to, from, size)
+#define memcmp(a, b, size) __builtin_memcmp(a, b, size)
+#define bzero(to, size) __builtin_memset(to, 0, size)
+#define strlen(text) __builtin_strlen(text)
 static inline __attribute__((always_inline)) u64 div_u64(u64 a, u32 b) { return a / b; }
 static inline __attribute__((always_inline)) u64 div64_u64(u64 a, u64 b) { return a / b; }
 
@@ -131,6 +137,10 @@ static inline __attribute__((always_inline)) int atomic_read(const atomic_t *v) 
 #define MAJOR(dev) ((unsigned int)((dev) >> MINORBITS))
 #define MINOR(dev) ((unsigned int)((dev) & MINORMASK))
 #define MKDEV(major, minor) (((major) << MINORBITS) | (minor))
+static inline __attribute__((always_inline)) u16 old_encode_dev(dev_t dev) { return (MAJOR(dev) << 8) | MINOR(dev); }
+static inline __attribute__((always_inline)) u32 new_encode_dev(dev_t dev) { return (MINOR(dev) & 0xff) | (MAJOR(dev) << 8) | ((MINOR(dev) & ~0xff) << 12); }
+static inline __attribute__((always_inline)) u64 huge_encode_dev(dev_t dev) { return new_encode_dev(dev); }
+static inline __attribute__((always_inline)) s64 ktime_to_ns(ktime_t time) { return time; }
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 #define HZ CONFIG_HZ
 #define NSEC_PER_SEC 1000000000L
@@ -181,7 +191,14 @@ static inline __attribute__((always_inline)) int atomic_read(const atomic_t *v) 
 #define S_ISFIFO(mode) (((mode) & S_IFMT) == S_IFIFO)
 #define S_ISSOCK(mode) (((mode) & S_IFMT) == S_IFSOCK)
 
+static inline __attribute__((always_inline)) struct inode *file_inode(const struct file *f) { return f->f_inode; }
+static inline __attribute__((always_inline)) struct inode *d_inode(const struct dentry *d) { return d->d_inode; }
+static inline __attribute__((always_inline)) loff_t i_size_read(const struct inode *inode) { return inode->i_size; }
+
 /* block devices */
+static inline __attribute__((always_inline)) unsigned int blk_rq_bytes(const struct request *rq) { return rq->__data_len; }
+static inline __attribute__((always_inline)) unsigned int blk_rq_sectors(const struct request *rq) { return rq->__data_len >> SECTOR_SHIFT; }
+static inline __attribute__((always_inline)) sector_t blk_rq_pos(const struct request *rq) { return rq->__sector; }
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE 512
 #define REQ_OP_BITS 8
@@ -267,3 +284,10 @@ static inline __attribute__((always_inline)) unsigned char *skb_mac_header(const
 static inline __attribute__((always_inline)) bool skb_rx_queue_recorded(const struct sk_buff *skb) { return skb->queue_mapping != 0; }
 static inline __attribute__((always_inline)) u16 skb_get_rx_queue(const struct sk_buff *skb) { return skb->queue_mapping - 1; }
 static inline __attribute__((always_inline)) u16 skb_get_queue_mapping(const struct sk_buff *skb) { return skb->queue_mapping; }
+static inline __attribute__((always_inline)) struct ethhdr *eth_hdr(const struct sk_buff *skb) { return (struct ethhdr *)(skb->head + skb->mac_header); }
+static inline __attribute__((always_inline)) struct iphdr *ip_hdr(const struct sk_buff *skb) { return (struct iphdr *)(skb->head + skb->network_header); }
+static inline __attribute__((always_inline)) struct ipv6hdr *ipv6_hdr(const struct sk_buff *skb) { return (struct ipv6hdr *)(skb->head + skb->network_header); }
+static inline __attribute__((always_inline)) struct tcphdr *tcp_hdr(const struct sk_buff *skb) { return (struct tcphdr *)(skb->head + skb->transport_header); }
+static inline __attribute__((always_inline)) struct udphdr *udp_hdr(const struct sk_buff *skb) { return (struct udphdr *)(skb->head + skb->transport_header); }
+static inline __attribute__((always_inline)) struct icmphdr *icmp_hdr(const struct sk_buff *skb) { return (struct icmphdr *)(skb->head + skb->transport_header); }
+#define TCP_SKB_CB(skb) ((struct tcp_skb_cb *)&((skb)->cb[0]))

@@ -99,3 +99,9 @@ def test_numbers_match_the_operating_systems() -> None:
         "CLONE_NEWNS": os.CLONE_NEWNS if hasattr(os, "CLONE_NEWNS") else 0x20000,
     }.items():
         assert lines[name] == f"#define {name} {value}\n"
+
+
+def test_undefines_macros_of_the_full_header_that_the_program_declares(maker: HeaderMaker) -> None:
+    assert maker.undefined("struct e { u16 sk_family; }; int f(void) { return min(1, 2); }") == (
+        "#undef sk_family\n"
+    )

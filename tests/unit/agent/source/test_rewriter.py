@@ -38,10 +38,10 @@ def test_a_perf_buffer_becomes_a_ring_that_counts_losses() -> None:
 def test_every_line_keeps_its_number() -> None:
     source = (
         RECORD + "int f(void *ctx) { struct data_t d = {};\n"
-        " events.perf_submit(\n   ctx,\n   &d,\n   sizeof(\n d));\n  MARK; }\n"
+        " events.perf_submit(\n   ctx,\n   &d,\n   sizeof(\n d));\n  MARK; return 0; }\n"
     )
     lines = body(source).split("\n")
-    assert lines.index("  MARK; }") == source.split("\n").index("  MARK; }")
+    assert lines.index("  MARK; return 0; }") == source.split("\n").index("  MARK; return 0; }")
     assert "BPF_PERF_OUTPUT" not in "\n".join(lines)
 
 
