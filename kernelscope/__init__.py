@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kernelscope import errors
     from kernelscope.comparison import compare
     from kernelscope.errors import LostEventsWarning
-    from kernelscope.io.formats import save
-    from kernelscope.io.tabular import read
+    from kernelscope.io.read import read
+    from kernelscope.io.save import save
     from kernelscope.probe.search import search
     from kernelscope.tracing.replay import replaying
     from kernelscope.tracing.run_group import Runs
@@ -60,10 +60,10 @@ _HOMES = {
     "doctor": "ui.doctor",
     "live": "ui.live.open",
     "open": "tracing.session",
-    "read": "io.tabular",
+    "read": "io.read",
     "replaying": "tracing.replay",
     "run": "tracing.session",
-    "save": "io.formats",
+    "save": "io.save",
     "search": "probe.search",
     "start": "tracing.session",
 }

@@ -167,16 +167,16 @@ class Accessor:
         return flamegraph_diff.draw(self._df, other, value, title)
 
     def to_chrome_trace(self, path: str | PathLike[str], *, duration: str | None = None) -> Path:
-        """Write events as Chrome trace JSON, for Perfetto; see `io.chrome_trace`."""
+        """Write events as Chrome trace JSON, for Perfetto; see `chrome_trace.to_chrome_trace`."""
         from kernelscope.io import chrome_trace
 
         return chrome_trace.to_chrome_trace(self._df, path, duration=duration)
 
     def to_pprof(self, path: str | PathLike[str], value: str | None = None) -> Path:
-        """Write stacks as a pprof profile (NAME.pb.gz); see `io.chrome_trace.to_pprof`."""
-        from kernelscope.io import chrome_trace
+        """Write stacks as a pprof profile (NAME.pb.gz); see `pprof.to_pprof`."""
+        from kernelscope.io import pprof
 
-        return chrome_trace.to_pprof(self._df, path, value)
+        return pprof.to_pprof(self._df, path, value)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the table to a file; the suffix of the path decides the format. Returns the path.
@@ -185,9 +185,9 @@ class Accessor:
         .trace.json[.gz]: events with a time. .pb.gz .folded .speedscope.json .html: stacks. .svg
         .png .pdf: its picture. Raises ExportError; AnalysisError where it has no times or stacks.
         """
-        from kernelscope.io import formats
+        from kernelscope.io.save import save_table
 
-        return formats.save_table(self._df, path)
+        return save_table(self._df, path)
 
     @property
     def receipt(self) -> dict[str, Any]:

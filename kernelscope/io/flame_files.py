@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +13,28 @@ from kernelscope import units
 from kernelscope.analysis import stack_tree
 from kernelscope.analysis.stack_tree import Node
 from kernelscope.errors import AnalysisError
-from kernelscope.io import tabular
-from kernelscope.io.tabular import PathLike
+from kernelscope.io import suffixes
+from kernelscope.io.atomic_write import PathLike, write_bytes
+from kernelscope.io.pictures import write_figure
 from kernelscope.tables.attrs import KEY, receipt_of
-
-_PICTURES = (".svg", ".png", ".pdf")
 
 
 def save(df: pd.DataFrame, path: PathLike, value: str | None = None, title: str = "") -> Path:
     """Write a flame graph to a file; the extension picks the format. Return the path.
 
     .html: a page of its own, with zoom and search. .folded: one stack per line, for flamegraph.pl.
-    .speedscope.json: for speedscope. .svg, .png, .pdf: the picture. value: the column that is added
-    up; by default the one of the probe. A page and a speedscope profile hold the receipt. Raises
-    AnalysisError for another extension and where the table has no stacks; ExportError.
+    .speedscope.json: for speedscope. .pb.gz: for pprof. .svg, .png, .pdf: the picture. value: the
+    column that is added up; by default the one of the probe. Raises AnalysisError for another
+    extension and where the table has no stacks; ExportError.
     """
-    from kernelscope.plotting import flamegraph_page as pages
-
-    value = value or stack_tree.value_of(df)
-    title = title or "Stacks"
-    receipt = receipt_of(df)
-
-    def root() -> Node:
-        return stack_tree.tree(df, value)
-
-    writers: dict[str, Callable[[], str]] = {
-        ".html": lambda: pages.page(pages.data(root()), title, receipt=receipt),
-        ".folded": lambda: folded(root()),
-        ".speedscope.json": lambda: speedscope(root(), title, value, receipt),
-    }
-    target = Path(path)
-    for suffix, write in writers.items():
-        if target.name.endswith(suffix):
-            return tabular.write_file(target, write().encode("utf-8"))
-    if target.suffix not in _PICTURES:
-        raise _unsupported(target, [*writers, *_PICTURES])
+    kind = suffixes.of(Path(path))
+    if kind is None or kind.shows not in ("stacks", "picture"):
+        raise _unsupported(path, suffixes.showing("stacks", "picture"))
+    if kind.shows == "stacks":
+        return kind.writer()(df, path, value=value, title=title)
     from kernelscope.plotting import flamegraph  # matplotlib takes half a second to import
 
-    return tabular.write_picture(flamegraph.draw(df, value, title), target)
+    return write_figure(flamegraph.draw(df, value or stack_tree.value_of(df), title), path)
 
 
 def save_difference(
@@ -67,25 +51,57 @@ def save_difference(
     from kernelscope.plotting import flamegraph_diff
     from kernelscope.plotting import flamegraph_page as pages
 
-    target = Path(path)
+    kind = suffixes.of(Path(path))
     title = title or flamegraph_diff.TITLE
     value = value or stack_tree.value_of(after)
-    if target.suffix == ".html":
+    if kind is not None and kind.suffix == ".html":
         root = stack_tree.difference(before, after, value)
         text = pages.page(pages.data(root), title, receipt=receipt_of(after))
-        return tabular.write_file(target, text.encode("utf-8"))
-    if target.suffix not in _PICTURES:
-        raise _unsupported(target, [".html", *_PICTURES])
-    figure = flamegraph_diff.draw(before, after, value, title)
-    return tabular.write_picture(figure, target)
+        return write_bytes(path, text.encode("utf-8"))
+    if kind is None or kind.shows != "picture":
+        raise _unsupported(path, [".html", *suffixes.showing("picture")])
+    return write_figure(flamegraph_diff.draw(before, after, value, title), path)
 
 
-def _unsupported(path: Path, suffixes: list[str]) -> AnalysisError:
+def _unsupported(path: PathLike, known: list[str]) -> AnalysisError:
     return AnalysisError(
-        f"{path.name}: unsupported flame graph format",
-        hint=f"end the name with {', '.join(suffixes[:-1])} or {suffixes[-1]}",
+        f"{Path(path).name}: unsupported flame graph format",
+        hint=f"end the name with {', '.join(known[:-1])} or {known[-1]}",
         column=None,
     )
+
+
+# --- one function for each format -----------------------------------------------------------------
+
+
+def to_page(df: pd.DataFrame, path: PathLike, value: str | None = None, title: str = "") -> Path:
+    """Write a page with zoom and search, which holds the receipt. Returns the path."""
+    from kernelscope.plotting import flamegraph_page as pages
+
+    root = stack_tree.tree(df, value or stack_tree.value_of(df))
+    text = pages.page(pages.data(root), title or "Stacks", receipt=receipt_of(df))
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def to_folded(
+    df: pd.DataFrame,
+    path: PathLike,
+    value: str | None = None,
+    title: str = "",  # noqa: ARG001  (the format has no place for it)
+) -> Path:
+    """Write one line per stack, for flamegraph.pl. Returns the path."""
+    root = stack_tree.tree(df, value or stack_tree.value_of(df))
+    return write_bytes(path, folded(root).encode("utf-8"))
+
+
+def to_speedscope(
+    df: pd.DataFrame, path: PathLike, value: str | None = None, title: str = ""
+) -> Path:
+    """Write a profile for speedscope, which holds the receipt. Returns the path."""
+    value = value or stack_tree.value_of(df)
+    root = stack_tree.tree(df, value)
+    text = speedscope(root, title or "Stacks", value, receipt_of(df))
+    return write_bytes(path, text.encode("utf-8"))
 
 
 def folded(root: Node) -> str:

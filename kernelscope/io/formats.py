@@ -1,98 +1,72 @@
-"""A result in the file that its name asks for: `kernelscope.save(result, "bio.parquet")`.
+"""The kinds of files that results are written to: one record for each extension.
 
-The longest known end of a name decides:
-
-    .csv .parquet .json .jsonl .arrow .feather      any table; `kernelscope.read` reads it back
-    .trace.json .trace.json.gz                      events with a "time", for Perfetto
-    .pb.gz .folded .speedscope.json .html           tables with stacks: pprof, flame graphs
-    .svg .png .pdf                                  any table that has a picture
+To add one, write its module, with a function `(df, path) -> path`, and add a line here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from kernelscope.errors import AnalysisError, ExportError
-from kernelscope.io import suffixes, tabular
-from kernelscope.io.tabular import PathLike
-from kernelscope.tables.results import by_name, with_name
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def save(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> list[Path]:
-    """Write a result as the kind of file that the path ends in. Returns the paths written.
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
 
-    result: a table, or a mapping of tables, as a run of several gives. A mapping's tables go to
-    files of their own, the table's name put in: bio.csv, bio.latency.csv. Those that do not have
-    what that kind of file shows (times, stacks) are left out. A trace shows all in one file.
-
-    Raises ExportError for an unknown name or where a file cannot be written, AnalysisError where no
-    table has what that kind of file shows.
+    shows: "table" (any), "events" (tables with a "time"; a whole result goes into one file),
+    "stacks", or "picture". write, read: "module:function", imported when used, since pyarrow and
+    matplotlib are slow to import. The writer of stacks also takes `value` and `title`.
     """
-    end = suffixes.of(Path(path))
-    if end in suffixes.TRACES:
-        return [_trace(result, path)]
-    written, missing = [], None
-    for name, table in by_name(result).items():
-        try:
-            written.append(save_table(table, with_name(Path(path), name, end)))
-        except AnalysisError as error:
-            missing = missing or error
-    if missing is not None and not written:
-        raise missing
-    return written
+
+    suffix: str
+    shows: str
+    write: str
+    read: str = ""
+
+    def writer(self) -> Callable[..., Path]:
+        """Return the function that writes: `(df, path) -> path`."""
+        write: Callable[..., Path] = _function(self.write)
+        return write
+
+    def reader(self) -> Callable[[Path], pd.DataFrame]:
+        """Return the function that reads what the writer wrote: `path -> df`."""
+        read: Callable[[Path], pd.DataFrame] = _function(self.read)
+        return read
 
 
-def save_table(df: pd.DataFrame, path: PathLike) -> Path:
-    """Write one table as the kind of file that the path ends in. Returns the path.
-
-    Raises ExportError for an unknown name or where the file cannot be written, AnalysisError where
-    the table does not have what that kind of file shows.
-    """
-    end = suffixes.of(Path(path))
-    if end is None:
-        raise ExportError(
-            f"{path}: the name's end says no kind of file",
-            hint=f"end it with one of {', '.join(suffixes.ALL)}",
-            path=str(path),
-        )
-    return WRITERS[end](df, path)
+def _function(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
-def _trace(result: pd.DataFrame | Mapping[str, Any], path: PathLike) -> Path:
-    from kernelscope.io import chrome_trace
+_IO = "kernelscope.io"
+_PARQUET = (f"{_IO}.tabular:to_parquet", f"{_IO}.tabular:read_parquet")
+_ARROW = (f"{_IO}.tabular:to_arrow", f"{_IO}.tabular:read_arrow")
+_JSON = (f"{_IO}.tabular:to_json", f"{_IO}.tabular:read_json")
 
-    return chrome_trace.to_chrome_trace(result, path)
-
-
-def _pprof(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope.io import chrome_trace
-
-    return chrome_trace.to_pprof(df, path)
-
-
-def _flames(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope.io import flame_files
-
-    return flame_files.save(df, path)
-
-
-def _picture(df: pd.DataFrame, path: PathLike) -> Path:
-    from kernelscope.plotting import choose  # matplotlib takes half a second to import
-
-    return tabular.write_picture(choose.default(df), path)
-
-
-WRITERS: dict[str, Callable[[pd.DataFrame, PathLike], Path]] = {
-    ".csv": tabular.to_csv,
-    ".parquet": tabular.to_parquet,
-    **dict.fromkeys((".json", ".jsonl"), tabular.to_json),
-    **dict.fromkeys((".arrow", ".feather"), tabular.to_arrow),
-    **dict.fromkeys(suffixes.TRACES, _trace),
-    **dict.fromkeys(suffixes.STACKS, _flames),
-    ".pb.gz": _pprof,
-    **dict.fromkeys(suffixes.PICTURES, _picture),
+FORMATS: dict[str, Format] = {
+    each.suffix: each
+    for each in (
+        Format(".csv", "table", f"{_IO}.tabular:to_csv", f"{_IO}.tabular:read_csv"),
+        Format(".parquet", "table", *_PARQUET),
+        Format(".json", "table", *_JSON),
+        Format(".jsonl", "table", *_JSON),
+        Format(".arrow", "table", *_ARROW),
+        Format(".feather", "table", *_ARROW),
+        Format(".trace.json", "events", f"{_IO}.chrome_trace:to_chrome_trace"),
+        Format(".trace.json.gz", "events", f"{_IO}.chrome_trace:to_chrome_trace"),
+        Format(".pb.gz", "stacks", f"{_IO}.pprof:to_pprof"),
+        Format(".folded", "stacks", f"{_IO}.flame_files:to_folded"),
+        Format(".speedscope.json", "stacks", f"{_IO}.flame_files:to_speedscope"),
+        Format(".html", "stacks", f"{_IO}.flame_files:to_page"),
+        Format(".svg", "picture", f"{_IO}.pictures:to_picture"),
+        Format(".png", "picture", f"{_IO}.pictures:to_picture"),
+        Format(".pdf", "picture", f"{_IO}.pictures:to_picture"),
+    )
 }

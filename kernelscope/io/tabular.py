@@ -1,11 +1,9 @@
-"""Results as files: CSV, Parquet, JSON lines, Arrow; and back again.
+"""Tables as CSV, JSON lines, Parquet and Arrow files, and back again.
 
 A table's receipt, `df.attrs["kernelscope"]`, goes with it: into Parquet's or Arrow's own metadata
 under the key "kernelscope", and for CSV and JSON lines into a sidecar, `bio.csv` ->
 `bio.receipt.json`, together with the columns' types, so that `read` gives back the DataFrame that
 was written.
-
-A file appears whole or not at all: it is written beside its place and renamed into it.
 
 CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in
 quotes, numbers plain; an empty text is "" and a missing value nothing at all. Data is never
@@ -16,15 +14,11 @@ where a file goes to one, `to_csv(..., escape_formulas=True)` puts an apostrophe
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
 import io
 import json
-import os
-import secrets
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,14 +31,13 @@ import pyarrow.parquet
 
 from kernelscope.errors import ExportError
 from kernelscope.io import arrow_types
+from kernelscope.io.atomic_write import PathLike, explained, write_whole
 from kernelscope.tables.attrs import KEY, receipt_of
 
 _CATEGORIES = b"kernelscope.categories"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIDECAR_VERSION = 1
 _ROWS_AT_A_TIME = 65_536
-
-PathLike = str | os.PathLike[str]
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -67,7 +60,7 @@ def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False
         file.write(header.getvalue().encode("utf-8"))
         pyarrow.csv.write_csv(arrow_types.plain(table), file, options)
 
-    target = _write(path, write)
+    target = _written(path, write)
     _write_sidecar(frame, target, {**notes, "escaped": escaped})
     return target
 
@@ -80,7 +73,7 @@ def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
         for lines in arrow_types.json_lines(arrow_types.plain(table)):
             file.write(lines)
 
-    target = _write(path, write)
+    target = _written(path, write)
     _write_sidecar(frame, target, arrow_types.notes(table))
     return target
 
@@ -88,7 +81,7 @@ def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
 def to_parquet(frame: pd.DataFrame, path: PathLike) -> Path:
     """Write a table as Parquet, its receipt in the schema's metadata. Raises ExportError."""
     table = _with_receipt(frame, path)
-    return _write(path, lambda file: pyarrow.parquet.write_table(table, file))
+    return _written(path, lambda file: pyarrow.parquet.write_table(table, file))
 
 
 def to_arrow(frame: pd.DataFrame, path: PathLike) -> Path:
@@ -102,7 +95,7 @@ def to_arrow(frame: pd.DataFrame, path: PathLike) -> Path:
         with pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table, max_chunksize=_ROWS_AT_A_TIME)
 
-    return _write(path, write)
+    return _written(path, write)
 
 
 def sidecar(path: PathLike) -> Path:
@@ -113,24 +106,15 @@ def sidecar(path: PathLike) -> Path:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def read(path: PathLike) -> pd.DataFrame:
-    """Read a table that was written here: columns, types and receipt as they were.
-
-    A CSV or JSON lines file without its sidecar is read with the types it seems to have.
-    Raises ExportError.
-    """
-    reader = _reader(path)
-    with _explained(path, "read"):
-        return reader(Path(path))
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file:
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file, with its receipt. Raises ExportError."""
+    with _reading(path), path.open("rb") as file:
         return _frame_with_receipt(pyarrow.parquet.read_table(file))
 
 
-def _read_arrow(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file, pa.ipc.open_file(file) as reader:
+def read_arrow(path: Path) -> pd.DataFrame:
+    """Read an Arrow file, with its receipt. Raises ExportError."""
+    with _reading(path), path.open("rb") as file, pa.ipc.open_file(file) as reader:
         return _frame_with_receipt(reader.read_all())
 
 
@@ -143,31 +127,40 @@ def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
     return _described(frame, json.loads(receipt) if receipt else {})
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    notes = _sidecar_of(path)
-    convert = pyarrow.csv.ConvertOptions(
-        column_types=arrow_types.readable(notes),
-        null_values=[""] if notes else None,
-        strings_can_be_null=bool(notes),
-        quoted_strings_can_be_null=False,
-    )
-    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
-    frame = arrow_types.restored(table, notes)
-    for name in notes.get("escaped", []):
-        frame[name] = frame[name].str.removeprefix("'")
-    return _described(frame, notes.get("receipt", {}))
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file; its sidecar has types and receipt. Raises ExportError."""
+    with _reading(path):
+        notes = _sidecar_of(path)
+        convert = pyarrow.csv.ConvertOptions(
+            column_types=arrow_types.readable(notes),
+            null_values=[""] if notes else None,
+            strings_can_be_null=bool(notes),
+            quoted_strings_can_be_null=False,
+        )
+        parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
+        frame = arrow_types.restored(table, notes)
+        for name in notes.get("escaped", []):
+            frame[name] = frame[name].str.removeprefix("'")
+        return _described(frame, notes.get("receipt", {}))
 
 
-def _read_json(path: Path) -> pd.DataFrame:
-    notes = _sidecar_of(path)
-    schema = arrow_types.readable(notes)
-    if path.stat().st_size:
-        parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
-        table = pyarrow.json.read_json(path, parse_options=parse)
-    else:
-        table = schema.empty_table()
-    return _described(arrow_types.restored(table, notes), notes.get("receipt", {}))
+def read_json(path: Path) -> pd.DataFrame:
+    """Read a JSON lines file; its sidecar has types and receipt. Raises ExportError."""
+    with _reading(path):
+        notes = _sidecar_of(path)
+        schema = arrow_types.readable(notes)
+        if path.stat().st_size:
+            parse = pyarrow.json.ParseOptions(explicit_schema=schema, newlines_in_values=False)
+            table = pyarrow.json.read_json(path, parse_options=parse)
+        else:
+            table = schema.empty_table()
+        return _described(arrow_types.restored(table, notes), notes.get("receipt", {}))
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    hint = "check that the file is what its extension says"
+    return explained(path, "read", pa.ArrowException, ValueError, hint=hint)
 
 
 def _sidecar_of(path: Path) -> dict[str, Any]:
@@ -222,101 +215,16 @@ def _apostrophes(texts: pd.Series) -> pa.Array:
     return pa.array(texts.mask(risky, "'" + texts), pa.large_string())
 
 
+def _written(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
+    hint = "Parquet and Arrow take columns of every type: .parquet, .arrow"
+    with explained(path, "write", pa.ArrowException, ValueError, hint=hint):
+        return write_whole(path, fill)
+
+
 def _write_sidecar(frame: pd.DataFrame, target: Path, notes: Mapping[str, Any]) -> None:
     if target.exists() and not target.is_file():
         return  # a pipe or a terminal has no place beside it
     head = {"version": _SIDECAR_VERSION, "file": target.name, "escaped": []}
     whole = {**head, **notes, "receipt": receipt_of(frame)}
     text = json.dumps(whole, indent=2, default=str) + "\n"
-    _write(sidecar(target), lambda file: file.write(text.encode("utf-8")))
-
-
-def write_file(path: PathLike, content: bytes) -> Path:
-    """Write a file whole or not at all. Returns the path. Raises ExportError."""
-    return _write(path, lambda file: file.write(content))
-
-
-def write_picture(figure: Any, path: PathLike) -> Path:
-    """Write a figure as the kind of picture that the path ends in. Raises ExportError."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix[1:])
-    return write_file(path, buffer.getvalue())
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-def _write(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
-    """Write a file whole or not at all. A device or a pipe is written to as it is."""
-    target = Path(path)
-    with _explained(path, "write"):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            with target.open("wb") as file:
-                fill(file)
-            return target
-        final = Path(os.path.realpath(target))
-        temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    return target
-
-
-_STEPS = {
-    errno.ENOENT: ("there is no such directory or file", "create the directory, or check the name"),
-    errno.ENOTDIR: ("a part of the path is a file", "check the path"),
-    errno.EACCES: ("permission denied", "choose a directory that you may write to"),
-    errno.EPERM: ("permission denied", "choose a directory that you may write to"),
-    errno.EROFS: ("the file system is read-only", "choose a directory that you may write to"),
-    errno.EISDIR: ("it is a directory", "add a file's name to it"),
-    errno.ENOSPC: ("the disk is full", "free some space, or write to another disk"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, or write to another disk"),
-    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
-}
-
-
-@contextlib.contextmanager
-def _explained(path: PathLike, action: str) -> Iterator[None]:
-    """Turn what the system says into an ExportError with a next step."""
-    try:
-        yield
-    except OSError as error:
-        why, hint = _STEPS.get(error.errno or 0, (error.strerror or str(error), None))
-        raise ExportError(f"cannot {action} {path}: {why}", hint=hint, path=str(path)) from error
-    except (pa.ArrowException, ValueError) as error:
-        raise ExportError(
-            f"cannot {action} {path}: {error}",
-            hint="check that the file is what its suffix says"
-            if action == "read"
-            else "Parquet and Arrow take columns of every type: .parquet, .arrow",
-            path=str(path),
-        ) from error
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".arrow": _read_arrow,
-    ".feather": _read_arrow,
-}
-
-
-def _reader(path: PathLike) -> Callable[[Path], pd.DataFrame]:
-    suffix = Path(path).suffix.lower()
-    if suffix not in _READERS:
-        raise ExportError(
-            f"{path}: the suffix {suffix!r} names no format",
-            hint=f"use one of {', '.join(_READERS)}",
-            path=str(path),
-        )
-    return _READERS[suffix]
+    write_whole(sidecar(target), lambda file: file.write(text.encode("utf-8")))

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
-from kernelscope.io import formats, suffixes
+from kernelscope.io import suffixes
+from kernelscope.io.formats import FORMATS
+from kernelscope.io.save import save
 from kernelscope.tables.results import Results, Tables, by_name, with_name
 
 if TYPE_CHECKING:
@@ -28,12 +30,12 @@ def write(
     """
     jobs: list[Callable[[], Path | list[Path]]] = []
     for kind in _KINDS:
-        writer = formats.WRITERS[f".{kind}"]
         if (path := wanted.get(kind)) is not None:
-            end = suffixes.of(path)
+            writer, own = FORMATS[f".{kind}"].writer(), suffixes.of(path)
+            end = own.suffix if own else None
             tables = by_name(result).items()
             jobs += [partial(writer, df, with_name(path, name, end)) for name, df in tables]
-    jobs += [partial(formats.save, result, path) for path in wanted.get("save") or []]
+    jobs += [partial(save, result, path) for path in wanted.get("save") or []]
     written: list[Path] = []
     failed: list[KernelScopeError] = []
     for job in jobs:

@@ -59,12 +59,13 @@ def pretend() -> None:
 def digest(table: pd.DataFrame, *, attrs: bool = True) -> str:
     """Return the digest of a table's bytes: columns, types, values, and its receipt."""
     from kernelscope.io import tabular
+    from kernelscope.io.read import read
 
     shown = table.copy(deep=False)
     shown.attrs = table.attrs if attrs else {}
     with tempfile.TemporaryDirectory() as folder:
         written = tabular.to_arrow(shown, Path(folder, "table.arrow"))
-        pd.testing.assert_frame_equal(tabular.read(written), table)
+        pd.testing.assert_frame_equal(read(written), table)
         return hashlib.sha256(written.read_bytes()).hexdigest()
 
 

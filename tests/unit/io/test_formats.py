@@ -13,8 +13,10 @@ import pytest
 import kernelscope
 from kernelscope import accessor
 from kernelscope.errors import AnalysisError, ExportError
-from kernelscope.io import formats, suffixes
+from kernelscope.io import formats
+from kernelscope.io.formats import Format
 from kernelscope.tables.results import Results, Tables
+from kernelscope.tracing import options
 
 accessor.register()
 
@@ -106,7 +108,7 @@ def test_a_picture_of_events_is_their_default_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.xlsx", "x", ".csv", "x.gz"])
 def test_a_name_that_says_no_kind_is_refused_with_those_known(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExportError, match="says no kind of file") as caught:
+    with pytest.raises(ExportError, match="unrecognized file extension") as caught:
         events().ks.save(tmp_path / name)
     assert ".trace.json.gz" in str(caught.value.hint)
 
@@ -148,5 +150,24 @@ def test_where_no_table_has_stacks_none_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_known_end_has_a_writer_and_no_other() -> None:
-    assert set(formats.WRITERS) == set(suffixes.ALL)
+@pytest.mark.parametrize("kind", formats.FORMATS.values(), ids=str)
+def test_every_format_has_a_writer_and_tables_a_reader(kind: Format) -> None:
+    assert callable(kind.writer())
+    assert (kind.shows == "table") == bool(kind.read)
+    assert not kind.read or callable(kind.reader())
+
+
+def test_a_format_is_added_with_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tab_separated.py").write_text(
+        "from pathlib import Path\n"
+        "def write(df, path):\n    df.to_csv(path, sep='\\t', index=False)\n    return Path(path)\n"
+        "def read(path):\n    import pandas\n    return pandas.read_csv(path, sep='\\t')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    added = Format(".tsv", "table", "tab_separated:write", "tab_separated:read")
+    monkeypatch.setitem(formats.FORMATS, ".tsv", added)
+    written = events().ks.save(tmp_path / "bio.tsv")
+
+    assert written.read_text().startswith("time\tpid\tcomm\tlatency_us\n")
+    assert kernelscope.read(written)["comm"].tolist() == ["web", "db"]
+    assert options.split({"save": str(written)}).output == {"save": [written]}

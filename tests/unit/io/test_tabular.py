@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from kernelscope.errors import ExportError
 from kernelscope.io import tabular
+from kernelscope.io.read import read
 
 RECEIPT = {"probe": "bio", "lost": {"ring_full": 0}, "started_ns": 1_700_000_000_000_000_001}
 WRITERS = [
@@ -76,7 +77,7 @@ def table():
 class TestRoundTrip:
     def test_types_values_and_receipt_come_back(self, table, tmp_path, writer, suffix):
         path = writer(table, tmp_path / f"bio{suffix}")
-        back = tabular.read(path)
+        back = read(path)
         pd.testing.assert_frame_equal(back, table)
         assert back.attrs == table.attrs
 
@@ -85,17 +86,17 @@ class TestRoundTrip:
         table = pd.DataFrame({name: COLUMNS[name], "last": [1, 2, 3]})
         table.attrs["kernelscope"] = RECEIPT
         for rows in (table, table.head(0)):
-            back = tabular.read(writer(rows, tmp_path / f"bio{suffix}"))
+            back = read(writer(rows, tmp_path / f"bio{suffix}"))
             pd.testing.assert_frame_equal(back, rows, check_exact=True)
             assert back.attrs == rows.attrs
 
     def test_a_table_without_rows_comes_back(self, table, tmp_path, writer, suffix):
         path = writer(table.head(0), tmp_path / f"bio{suffix}")
-        pd.testing.assert_frame_equal(tabular.read(path), table.head(0))
+        pd.testing.assert_frame_equal(read(path), table.head(0))
 
     def test_a_table_without_a_receipt_comes_back_without_one(self, tmp_path, writer, suffix):
         path = writer(pd.DataFrame({"x": [1]}), tmp_path / f"bio{suffix}")
-        assert tabular.read(path).attrs == {}
+        assert read(path).attrs == {}
 
     def test_a_file_is_replaced_and_nothing_is_left_beside_it(
         self, table, tmp_path, writer, suffix
@@ -109,7 +110,7 @@ class TestRoundTrip:
 
     def test_the_named_index_is_kept_as_a_column(self, table, tmp_path, writer, suffix):
         path = writer(table.set_index("pid"), tmp_path / f"bio{suffix}")
-        assert "pid" in tabular.read(path)
+        assert "pid" in read(path)
 
     def test_the_table_itself_is_not_changed(self, table, tmp_path, writer, suffix):
         before = table.copy()
@@ -211,7 +212,7 @@ class TestCsv:
         tabular.sidecar(path).unlink()
         back = pd.read_csv(path, keep_default_na=False)
         assert back["comm"].tolist() == table["comm"].tolist()
-        assert tabular.read(path)["pid"].tolist() == table["pid"].tolist()
+        assert read(path)["pid"].tolist() == table["pid"].tolist()
 
     def test_the_sidecar_has_the_receipt(self, table, tmp_path):
         tabular.to_csv(table, tmp_path / "bio.csv")
@@ -225,7 +226,7 @@ class TestCsv:
     def test_formulas_are_made_harmless_on_request_and_come_back(self, table, tmp_path):
         path = tabular.to_csv(table, tmp_path / "bio.csv", escape_formulas=True)
         assert ",\"'=cmd" in path.read_text("utf-8")
-        pd.testing.assert_frame_equal(tabular.read(path), table)
+        pd.testing.assert_frame_equal(read(path), table)
 
     @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=8))
     def test_any_text_comes_back(self, tmp_path_factory, texts):
@@ -233,7 +234,7 @@ class TestCsv:
         frame = pd.DataFrame({"n": range(len(texts)), "text": pd.array(texts, dtype="str")})
         for escape in (False, True):
             tabular.to_csv(frame, path, escape_formulas=escape)
-            pd.testing.assert_frame_equal(tabular.read(path), frame)
+            pd.testing.assert_frame_equal(read(path), frame)
 
 
 class TestReading:
@@ -243,30 +244,30 @@ class TestReading:
         for name in ("schema", "categories", "infinite"):
             del notes[name]
         tabular.sidecar(path).write_text(json.dumps(notes))
-        pd.testing.assert_frame_equal(tabular.read(path), table)
+        pd.testing.assert_frame_equal(read(path), table)
 
     def test_an_unknown_suffix_is_refused_with_those_known(self, tmp_path):
-        with pytest.raises(ExportError, match=r"'\.xlsx' names no format") as caught:
-            tabular.read(tmp_path / "bio.xlsx")
+        with pytest.raises(ExportError, match=r"'\.xlsx' files cannot be read back") as caught:
+            read(tmp_path / "bio.xlsx")
         assert ".parquet" in str(caught.value)
 
     @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".arrow"])
     def test_a_missing_file_is_said(self, tmp_path, suffix):
         with pytest.raises(ExportError, match="there is no such directory or file"):
-            tabular.read(tmp_path / f"none{suffix}")
+            read(tmp_path / f"none{suffix}")
 
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     def test_a_file_that_is_not_what_it_says_is_refused(self, tmp_path, suffix):
         path = tmp_path / f"bio{suffix}"
         path.write_text("not a table of any kind")
         with pytest.raises(ExportError, match="cannot read"):
-            tabular.read(path)
+            read(path)
 
     def test_a_sidecar_of_a_later_version_is_refused(self, table, tmp_path):
         path = tabular.to_csv(table, tmp_path / "bio.csv")
         tabular.sidecar(path).write_text('{"version": 99}')
         with pytest.raises(ExportError, match="version 99 is not known"):
-            tabular.read(path)
+            read(path)
 
 
 class TestArrow:

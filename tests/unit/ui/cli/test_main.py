@@ -264,7 +264,7 @@ def test_unknown_extension_is_an_error_before_the_run(plays, program, capsys, tm
 
     assert main.main(["run", program, "--save", str(tmp_path / "a.xlsx")]) == 2
 
-    assert "its end says no kind of file; .csv, .parquet" in capsys.readouterr().err
+    assert "unrecognized file extension; known are .csv, .parquet" in capsys.readouterr().err
     assert made._live._agent.programs == []
 
 
