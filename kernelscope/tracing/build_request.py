@@ -53,6 +53,7 @@ def of_probe(probe: Probe, options: Options, placement: Placement = ALONE) -> Re
         probe=probe.name,
         tables=tables,
         parameters=_shown(options, parameters),
+        plots=probe.plots,
         **_reading(given, probe.duration_s, placement, probe.name),
     )
 

@@ -33,7 +33,9 @@ def build(
     None where all tables are maps, which do not tell how many events made them.
     """
     duration = float(ended.get("duration_s", elapsed_s))
+    plots = {} if request.plots is None else {"plots": request.plots_json()}
     return {
+        **plots,
         "version": __version__,
         "probe": request.probe,
         "name": request.name,

@@ -14,7 +14,7 @@ from typing import Any
 
 from kernelscope.errors import AgentRefusedError, ParameterError, ProbeSpecError, RecordingError
 from kernelscope.probe.loader import tables_from_json
-from kernelscope.probe.model import TableSpec
+from kernelscope.probe.model import Plot, TableSpec
 from kernelscope.protocol.program import Program
 
 CELL_DURATION_S = 10.0
@@ -28,7 +28,8 @@ class Request:
     duration_s: math.inf until stopped. max_rows: rows kept of each table, None for what fits.
     max_bytes: what the raw data may take instead, None for a quarter of the memory.
     sharing: how many runs share that quarter. types: column -> kind, for the tables of custom C.
-    record: the file that keeps the raw data.
+    record: the file that keeps the raw data. plots: the pictures that the probe proposes; None
+    where that is not known, as in recordings that have none.
     """
 
     program: Program
@@ -43,6 +44,7 @@ class Request:
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     table: str | None = None
     record: Path | None = None
+    plots: tuple[Plot, ...] | None = ()
 
     @property
     def name(self) -> str:
@@ -60,7 +62,22 @@ class Request:
             "offsets": self.offsets,
             "types": dict(self.types),
             "table": self.table,
+            "plots": self.plots_json(),
         }
+
+    def plots_json(self) -> list[dict[str, Any]] | None:
+        """Return the proposed plots as plain JSON values, without what is at its default."""
+        if self.plots is None:
+            return None
+        usual = dataclasses.asdict(Plot(""))
+        return [
+            {
+                name: value
+                for name, value in dataclasses.asdict(plot).items()
+                if value != usual[name]
+            }
+            for plot in self.plots
+        ]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], path: Path) -> Request:
@@ -75,6 +92,7 @@ class Request:
                 offsets=data["offsets"],
                 types=data["types"],
                 table=data["table"],
+                plots=_plots(data.get("plots")),
             )
         except (KeyError, TypeError, AgentRefusedError, ProbeSpecError) as error:
             raise RecordingError(
@@ -95,6 +113,10 @@ class Request:
             [dataclasses.asdict(hook) for hook in program.hooks],
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plots(data: Any) -> tuple[Plot, ...] | None:
+    return None if data is None else tuple(Plot(**each) for each in data)
 
 
 def unknown_table(name: str, there: list[str]) -> ParameterError:
