@@ -63,10 +63,14 @@ def digest(table: pd.DataFrame, *, attrs: bool = True) -> str:
 
     shown = table.copy(deep=False)
     shown.attrs = table.attrs if attrs else {}
-    with tempfile.TemporaryDirectory() as folder:
-        written = tabular.to_arrow(shown, Path(folder, "table.arrow"))
+    folder = Path(tempfile.mkdtemp())
+    written = tabular.to_arrow(shown, folder / "table.arrow")
+    try:
         pd.testing.assert_frame_equal(read(written), table)
         return hashlib.sha256(written.read_bytes()).hexdigest()
+    finally:  # not shutil.rmtree, which needs a Unix where it was imported on one
+        written.unlink()
+        folder.rmdir()
 
 
 def digests(path: str) -> list[str]:
