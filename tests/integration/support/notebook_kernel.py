@@ -168,7 +168,9 @@ def becomes(condition: Callable[[], bool], within_s: float) -> bool:
     return condition()
 
 
-_OURS = re.compile(r"kernelscope(?!-test)|^ks[-_.]", re.I)
+# Not those of bpftrace cells, guests and fresh roots: another user's may be there, and a notebook
+# that is tested makes none.
+_OURS = re.compile(r"kernelscope(?!-test|-bpftrace|-vm)|^ks(?!-fresh)[-_.]", re.I)
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/run/kernelscope")
 
 
