@@ -13,9 +13,9 @@ import pandas as pd
 from pandas.api import types
 
 from kernelscope.analysis import bootstrap, readings
+from kernelscope.analysis.proposed_plots import plots_of
 from kernelscope.errors import AnalysisError
-from kernelscope.probe import catalogue
-from kernelscope.tables.attrs import receipt_of
+from kernelscope.units import unit_of
 
 STACKS = ("user_stack", "kernel_stack")  # outermost first
 
@@ -42,12 +42,21 @@ def value_of(df: pd.DataFrame) -> str:
 
     Without one it is "count", and "value" of bpftrace's maps.
     """
-    name = receipt_of(df).get("probe")
-    plots = catalogue.find(name).plots if name in catalogue.names() else ()
-    wide = [p.value for p in plots if p.kind == "flamegraph" and p.value in df.columns]
+    wide = [p.value for p in plots_of(df) if p.kind == "flamegraph" and p.value in df.columns]
     if not wide and "count" not in df.columns and "value" in df.columns:
         return "value"
     return wide[0] if wide else "count"
+
+
+def title_of(df: pd.DataFrame) -> str:
+    """Return the title of a table's flame graph, as its probe says: "Off-CPU time"."""
+    titles = [p.title for p in plots_of(df) if p.kind == "flamegraph" and p.title]
+    return titles[0] if titles else "Stacks"
+
+
+def unit_text(value: str) -> str:
+    """Return the unit of a column: "us" of "total_us"; "samples" for a column of counts."""
+    return unit_of(value) or "samples"
 
 
 def stack_columns(df: pd.DataFrame) -> list[str]:

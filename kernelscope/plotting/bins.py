@@ -12,7 +12,7 @@ import pandas as pd
 
 from kernelscope.analysis.measure import Measure, measured
 from kernelscope.analysis.top import top
-from kernelscope.text import without_middle
+from kernelscope.plotting import figure
 
 Numbers = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ def series(df: pd.DataFrame, by: str, limit: int) -> Iterator[tuple[str, pd.Data
     names = top(df, limit, by=by)[by].tolist()
     texts = df[by].astype("str")
     for name in names[:limit]:
-        yield without_middle(str(name), 24), df[texts == str(name)]
+        yield figure.drawable(str(name), 24), df[texts == str(name)]
 
 
 def buckets(df: pd.DataFrame, measure: Measure) -> tuple[Numbers, Numbers, Numbers]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.lines import Line2D
 
 from kernelscope import units
 from kernelscope.analysis import percentiles as analysis
@@ -27,7 +28,6 @@ from kernelscope.plotting import flamegraph as flames
 from kernelscope.plotting.bins import TIME_BINS, Numbers
 from kernelscope.plotting.figure import INK, PALETTE, Figure
 from kernelscope.plotting.timeseries import label_time, times_of
-from kernelscope.text import without_middle
 
 _NAME = 44  # characters of a name beside a bar
 _CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)  # in percent
@@ -48,19 +48,20 @@ def histogram(
     groups = list(bins.series(df, by, top))
     parts = [bins.buckets(group, measure) for _, group in groups]
     edges = bins.edges(parts, measure)
-    for index, ((name, _), part) in enumerate(zip(groups, parts, strict=True)):
-        counts = bins.rebinned(*part, edges)
-        artists.spread(axes, counts, edges, index, alone=len(groups) == 1, label=name)
+    outlines = [
+        artists.spread(axes, bins.rebinned(*part, edges), edges, index, alone=len(groups) == 1)
+        for index, part in enumerate(parts)
+    ]
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("events")
-    axes.set_xlabel(label)
+    figure.label_axis(axes.xaxis, label)
     figure.readable(axes.xaxis, measure.unit)
     figure.readable(axes.yaxis, "")
     if len(groups) == 1:
         _mark_percentiles(axes, df, measure)
     else:
-        figure.legend(result)
+        figure.legend(result, handles=outlines, labels=[name for name, _ in groups])
     return result
 
 
@@ -73,14 +74,17 @@ def percentiles(
     label = units.label_of(measure.name, measure.unit)
     result, axes = figure.new(df, title or f"Percentiles of {label}")
     groups = list(bins.series(df, by, top))
-    draw_curves(axes, groups, measure)
+    lines = draw_curves(axes, groups, measure)
     if by:
-        figure.legend(result)
+        figure.legend(result, handles=lines, labels=[name for name, _ in groups])
     return result
 
 
-def draw_curves(axes: Axes, groups: Iterable[tuple[str, pd.DataFrame]], measure: Measure) -> None:
-    """Draw a curve of percentiles for each named table, with its bounds as a band."""
+def draw_curves(
+    axes: Axes, groups: Iterable[tuple[str, pd.DataFrame]], measure: Measure
+) -> list[Line2D]:
+    """Draw a curve of percentiles for each named table, with its bounds as a band; return them."""
+    lines = []
     for index, (name, group) in enumerate(groups):
         count = int(group["count"].sum()) if measure.is_histogram else len(group)
         wanted = [q for q in _CURVE if count * (1 - q / 100) >= 1]
@@ -88,14 +92,15 @@ def draw_curves(axes: Axes, groups: Iterable[tuple[str, pd.DataFrame]], measure:
         value, low, high = (found[name].to_numpy() for name in found.columns[-3:])
         at, colour = _nines(found["q"].to_numpy()), PALETTE[index]
         axes.fill_between(at, low, np.where(np.isinf(high), value, high), color=colour, alpha=0.25)
-        artists.line(axes, at, value, index, marker="o", label=name)
+        lines.append(artists.line(axes, at, value, index, marker="o", label=name))
     axes.set_yscale("log" if _all_positive(axes) else "linear")
     axes.set_xticks(_nines(np.array([0, 50, 90, 99, 99.9, 99.99, 99.999])))
     axes.set_xticklabels(["0", "50", "90", "99", "99.9", "99.99", "99.999"])
     axes.set_xlim(right=max(2.1, axes.dataLim.x1 + 0.1))
     axes.set_xlabel("percentile")
-    axes.set_ylabel(units.label_of(measure.name, measure.unit))
+    figure.label_axis(axes.yaxis, units.label_of(measure.name, measure.unit))
     figure.readable(axes.yaxis, measure.unit)
+    return lines
 
 
 def heatmap(df: pd.DataFrame, x: str = "time", y: str | None = None, *, title: str = "") -> Figure:
@@ -112,7 +117,7 @@ def heatmap(df: pd.DataFrame, x: str = "time", y: str | None = None, *, title: s
     if len(low):
         _draw_cells(result, axes, (bins.seconds(times, times), low, high, count), measure)
     label_time(axes, times)
-    axes.set_ylabel(units.label_of(measure.name, measure.unit))
+    figure.label_axis(axes.yaxis, label)
     axes.grid(visible=False)
     return result
 
@@ -138,16 +143,16 @@ def bars(
     if len(table) > top:
         rest = table.iloc[-1]
         note = f"and {write(rest[name])} ({rest['share']:.0%}) in other groups"
-        axes.set_title(note, loc="left", fontsize=12, color=INK)
+        axes.set_title(note, loc="left", fontsize=11, color=INK)
         table = table.iloc[:-1]
     values = table[name].to_numpy(np.float64)
     drawn = artists.bars(axes, values)
     axes.set_ylim(max(3, len(values)) - 0.4, -0.6)  # a few bars stay thin
-    axes.bar_label(drawn, [write(each) for each in values], padding=4, fontsize=11)
-    labels = [without_middle(_joined(row), _NAME) for row in table[keys].to_numpy()]
-    axes.set_yticks(np.arange(len(table)), labels)
+    axes.bar_label(drawn, [write(each) for each in values], padding=4, fontsize=10)
+    labels = [figure.drawable(_joined(row), _NAME) for row in table[keys].to_numpy()]
+    axes.set_yticks(np.arange(len(table)), labels, parse_math=False)
     axes.set_xlim(0, max(values, default=1) * 1.15 or 1)
-    axes.set_xlabel(label if value else "events")
+    figure.label_axis(axes.xaxis, label if value else "events")
     figure.readable(axes.xaxis, unit)
     return result
 
@@ -170,7 +175,7 @@ def _mark_percentiles(axes: Axes, df: pd.DataFrame, measure: Measure) -> None:
     for index, (_, row) in enumerate(found.iterrows()):
         artists.mark(axes, row.iloc[-3], index)
         parts.append(f"p{row['q']:g} {write(row.iloc[-3])}")
-    axes.set_title("     ".join(parts), loc="left", fontsize=12, color=PALETTE[1])
+    axes.set_title("     ".join(parts), loc="left", fontsize=11, color=PALETTE[1])
 
 
 def _nines(q: Any) -> Numbers:

@@ -12,13 +12,12 @@ from pandas.api import types
 
 from kernelscope.analysis import stack_tree
 from kernelscope.analysis.measure import measured
-from kernelscope.errors import AnalysisError, ProbeNotFoundError
+from kernelscope.analysis.proposed_plots import plots_of
+from kernelscope.errors import AnalysisError
 from kernelscope.plotting.charts import bars, flamegraph, heatmap, histogram, percentiles
 from kernelscope.plotting.figure import Figure
 from kernelscope.plotting.timeseries import timeseries
-from kernelscope.probe import catalogue
 from kernelscope.probe.model import Plot
-from kernelscope.tables.attrs import receipt_of
 
 # A plot's kind -> the function that draws it, and its arguments by the fields of a `Plot`.
 _KINDS: dict[str, tuple[Callable[..., Figure], Callable[[Plot], dict[str, Any]]]] = {
@@ -45,7 +44,8 @@ def default(df: pd.DataFrame, kind: str | None = None, *, title: str = "") -> Fi
     """
     if kind is not None:
         _check_kind(kind)
-    for plot in [*_proposed(df), *_by_shape(df)]:
+    proposed = [plot for plot in plots_of(df) if plot.kind in _KINDS]
+    for plot in [*proposed, *_by_shape(df)]:
         if kind in (None, plot.kind) and _has_columns(df, plot):
             return draw(df, dataclasses.replace(plot, title=title or plot.title))
     return draw(df, Plot(kind or "bars", title=title))
@@ -87,19 +87,6 @@ def _check_kind(kind: str) -> None:
         raise AnalysisError(
             f"there is no plot {kind!r}", hint=f"there are: {', '.join(_KINDS)}", column=None
         )
-
-
-def _proposed(df: pd.DataFrame) -> list[Plot]:
-    receipt = receipt_of(df)
-    if "plots" in receipt:
-        plots = [each if isinstance(each, Plot) else Plot(**each) for each in receipt["plots"]]
-    else:
-        try:
-            plots = list(catalogue.find(str(receipt.get("probe"))).plots)
-        except ProbeNotFoundError:
-            return []
-    table = receipt.get("table", "")
-    return [p for p in plots if p.kind in _KINDS and (not p.table or p.table == table)]
 
 
 def _by_shape(df: pd.DataFrame) -> Iterator[Plot]:

@@ -5,23 +5,32 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from kernelscope import units
 from kernelscope.analysis.measure import lost_events
 from kernelscope.plotting.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
+from kernelscope.probe import catalogue
 from kernelscope.tables.attrs import receipt_of
+from kernelscope.text import printable, without_middle
 
 __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 
-_CAPTION_CHARACTERS = 12  # per inch
+_CAPTION_CHARACTERS = 13  # per inch
+_TITLE_CHARACTERS = 8  # per inch
+_NAME = 60  # characters of a name in the caption or beside an axis
+_FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 
 class Figure(matplotlib.figure.Figure):
@@ -40,20 +49,60 @@ def new(
     with mpl.rc_context(style(LIGHT)):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
+    left: Any = {"x": 0.01, "ha": "left", "parse_math": False}
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=15, fontweight="bold", color=INK)
+        figure.suptitle(
+            drawable(title, int(width * _TITLE_CHARACTERS)),
+            fontsize=13,
+            fontweight="bold",
+            color=INK,
+            **left,
+        )
     text = caption(df)
     if text:
         lines = textwrap.wrap(text, int(width * _CAPTION_CHARACTERS))
         colour = WARNING if notices(df) else "#5A5A5A"
-        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=10, color=colour)
+        figure.supxlabel("\n".join(lines), fontsize=9, color=colour, **left)
     return figure, axes
+
+
+def drawable(text: str, width: int | None = None) -> str:
+    """Return a name as it can be drawn, without its middle where it is longer than `width`.
+
+    Control characters, and characters that the fonts lack, are escaped. Text artists also need
+    `parse_math=False`: matplotlib would take a `$` in a name for the start of a formula.
+    """
+    shown = printable(text)
+    if not shown.isascii():
+        shown = "".join(c if _has_glyph(c) else _escaped(c) for c in shown)
+    return shown if width is None else without_middle(shown, width)
+
+
+def label_axis(axis: Axis, name: str) -> None:
+    """Set an axis's label to a column's name."""
+    axis.set_label_text(drawable(name, _NAME), parse_math=False)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+@cache
+def _fonts(family: tuple[str, ...]) -> list[Any]:
+    found = [font_manager.findfont(FontProperties(family=each)) for each in (family, "monospace")]
+    return [font_manager.get_font(path) for path in found]
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    family = mpl.rcParams["font.family"]
+    return all(font.get_char_index(ord(character)) for font in _fonts(tuple(family)))
 
 
 def style(theme: Theme) -> Any:
     """Return the matplotlib settings of a theme."""
     return {
-        "font.size": 12,
+        "font.size": 11,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": theme.muted,
@@ -71,8 +120,15 @@ def style(theme: Theme) -> Any:
 
 def legend(figure: Figure, **options: Any) -> None:
     """Put the legend beside the axes, where it hides nothing."""
-    options = {"loc": "outside right upper", "frameon": False, "fontsize": 11, **options}
-    figure.legend(**options)
+    options = {"loc": "outside right upper", "frameon": False, "fontsize": 10, **options}
+    names = options.pop("labels", None)
+    if names is None:
+        figure.legend(**options)
+        return
+    # matplotlib drops labels that start with an underscore, so they are set afterwards
+    made = figure.legend(labels=[str(number) for number in range(len(names))], **options)
+    for text, name in zip(made.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)
 
 
 def notices(df: pd.DataFrame) -> list[str]:
@@ -96,13 +152,30 @@ def caption(df: pd.DataFrame) -> str:
     parts = notices(df)
     if receipt.get("name"):
         seconds = receipt.get("duration_s")
-        length = f", {seconds:.3g} s" if seconds else ""
-        parts.append(f"{receipt['name']}{length}")
+        length = [f"{seconds:.3g} s"] if seconds else []
+        parts.append(", ".join([drawable(str(receipt["name"]), _NAME), *_choices(df), *length]))
     if receipt.get("started"):
-        parts.append(str(receipt["started"])[:19].replace("T", " ") + " UTC")
+        parts.append(drawable(str(receipt["started"])[:19]).replace("T", " ") + " UTC")
     if receipt.get("host"):
-        parts.append(str(receipt["host"]))
+        parts.append(drawable(str(receipt["host"]), _NAME))
     return " · ".join(parts)
+
+
+def _choices(df: pd.DataFrame) -> list[str]:
+    """Return what restricts the run: parameters that differ from the defaults, and filters."""
+    receipt = receipt_of(df)
+    probe = catalogue.catalogue().get(str(receipt.get("probe")))
+    defaults = {each.name: each.default for each in probe.parameters} if probe else {}
+    parameters, filters = (receipt.get(name) for name in ("parameters", "filters"))
+    found = [
+        name if value is True else f"{name} {value}"
+        for name, value in (parameters if isinstance(parameters, Mapping) else {}).items()
+        if value not in (None, False, defaults.get(name))
+    ]
+    for name, value in (filters if isinstance(filters, Mapping) else {}).items():
+        if name in _FILTERS:
+            found.append(f"{name} {value}")
+    return [drawable(each, _NAME) for each in found]
 
 
 def readable(axis: Axis, unit: str) -> None:

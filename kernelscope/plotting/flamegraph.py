@@ -11,10 +11,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from kernelscope import units
-from kernelscope.analysis.stack_tree import Node, tree
+from kernelscope.analysis.stack_tree import Node, title_of, tree
 from kernelscope.plotting import figure
 
-_WIDTH_INCHES = 12.0
+_WIDTH_INCHES = 10.0
 _ROW_INCHES = 0.24
 _MAX_DEPTH = 50
 _LEAST_SHARE = 0.001
@@ -30,7 +30,7 @@ def draw(df: pd.DataFrame, value: str = "count", title: str = "") -> figure.Figu
     """Return the flame graph of a table with stacks. Raises AnalysisError where it has none."""
     root = tree(df, value)
     root.name = _whole_text(value if value in df.columns else "", root.count)
-    result, shown = draw_tree(df, root, title or "Stacks")
+    result, shown = draw_tree(df, root, title or title_of(df))
     kinds = dict.fromkeys(_part(kind) for kind in shown)
     legend(result, {_NAMES[kind]: _COLOURS[kind] for kind in kinds})
     return result
@@ -85,7 +85,7 @@ def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
         Rectangle((left, level), node.count, 0.94, facecolor=colour, edgecolor="white", lw=0.5)
     )
     room = int(node.count / whole * (_WIDTH_INCHES - 0.4) / _CHARACTER_INCHES) - 1
-    label = node.name
+    label = figure.drawable(node.name)
     if len(label) > room:
         label = f"{label[: room - 1]}…" if room >= 4 else ""
     if label:
@@ -99,6 +99,7 @@ def _draw_box(axes: Any, node: Node, level: int, left: int, whole: int) -> None:
             family="monospace",
             color="white" if sum(colour) < 1.7 else figure.INK,
             clip_on=True,
+            parse_math=False,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from pandas.api import types
 
 from kernelscope import units
@@ -22,7 +23,6 @@ from kernelscope.errors import AnalysisError
 from kernelscope.plotting import artists, bins, figure
 from kernelscope.plotting.bins import TIME_BINS, Numbers
 from kernelscope.plotting.figure import Figure
-from kernelscope.text import without_middle
 
 _SHORT = 0.2  # of an interval: the reading at the end of the run may follow another at once
 
@@ -55,6 +55,7 @@ def timeseries(
     result, axes = figure.new(df, title or f"{figure.capitalized(label)} over time")
     last = float(bins.seconds(times, times).max()) if len(df) else 0.0
     edges = np.linspace(0, max(last, 1e-6), TIME_BINS + 1)
+    lines: list[tuple[str, Line2D]] = []
     for index, (name, group) in enumerate(bins.series(df, by, top)):
         if value:
             group = group.groupby(x, as_index=False)[[value]].sum()
@@ -62,13 +63,13 @@ def timeseries(
         known = ~np.isnan(values)
         middle = (edges[:-1] + edges[1:]) / 2
         point = "o" if known.sum() < TIME_BINS / 2 else ""
-        artists.line(axes, middle[known], values[known], index, label=name, marker=point)
+        lines.append((name, artists.line(axes, middle[known], values[known], index, marker=point)))
     label_time(axes, times)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(label)
+    figure.label_axis(axes.yaxis, label)
     figure.readable(axes.yaxis, measure.unit)
     if by:
-        figure.legend(result)
+        _legend(result, lines)
     return result
 
 
@@ -90,6 +91,11 @@ def label_time(axes: Axes, times: pd.Series[Any]) -> None:
     figure.readable(axes.xaxis, "s")
 
 
+def _legend(result: Figure, lines: list[tuple[str, Line2D]]) -> None:
+    names, handles = zip(*lines, strict=True) if lines else ((), ())
+    figure.legend(result, handles=list(handles), labels=list(names))
+
+
 # --- tables read at intervals --------------------------------------------------------------------
 
 
@@ -107,19 +113,21 @@ def _increase(df: pd.DataFrame, amount: str, by: str, top: int, title: str) -> F
     result, axes = figure.new(df, title or f"{figure.capitalized(label)} over time")
     steps = readings.increments(df)
     edges = _edges(df)
+    lines: list[tuple[str, Line2D]] = []
     for index, (name, group) in enumerate(_largest(steps, amount, by, top)):
         at = bins.seconds(group["time"], df["time"]) - _start(df)
         place = np.clip(np.searchsorted(edges, at + 1e-6, "right") - 1, 0, len(edges) - 2)
         sums = np.bincount(place, group[amount].to_numpy(np.float64), len(edges) - 1)
         middle = (edges[:-1] + edges[1:]) / 2
         point = "o" if len(middle) < 50 else ""
-        artists.line(axes, middle, sums / np.diff(edges), index, label=name, marker=point)
+        rates = sums / np.diff(edges)
+        lines.append((name, artists.line(axes, middle, rates, index, marker=point)))
     axes.set_xlim(0, edges[-1])
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(label)
+    figure.label_axis(axes.yaxis, label)
     figure.readable(axes.yaxis, unit)
     if by:
-        figure.legend(result)
+        _legend(result, lines)
     return result
 
 
@@ -133,7 +141,7 @@ def _largest(
     names = [str(name) for name in found[by].tolist()][:top]
     texts = steps[by].astype("str")
     for name in names:
-        yield without_middle(name, 24), steps[texts == name]
+        yield figure.drawable(name, 24), steps[texts == name]
     others = steps[~texts.isin(names)]
     if len(others):
         yield "others", others

@@ -15,11 +15,22 @@ from kernelscope.plotting import charts, choose, figure
 from kernelscope.plotting.figure import Figure
 from kernelscope.plotting.timeseries import timeseries
 
+KINDS = ("histogram", "percentiles", "heatmap", "bars", "timeseries")
+
 
 def texts(drawn: Figure) -> str:
     from matplotlib.text import Text
 
     return "\n".join(part.get_text() for part in drawn.findobj(Text))  # type: ignore[attr-defined]
+
+
+def lines_of(drawn: Figure) -> dict[str, list[float]]:
+    """Return the values of each line by its name in the legend."""
+    names = [text.get_text() for text in drawn.legends[0].get_texts()]
+    return {
+        name: np.asarray(line.get_ydata(), float).tolist()
+        for name, line in zip(names, drawn.axes[0].lines, strict=True)
+    }
 
 
 def tick_boxes(axis: Any) -> list[Any]:
@@ -42,9 +53,9 @@ def test_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
 def test_histogram_draws_a_line_per_group_the_largest_first(buckets: pd.DataFrame) -> None:
     drawn = charts.histogram(buckets, by="disk")
 
-    lines = {patch.get_label(): patch.get_data().values.sum() for patch in drawn.axes[0].patches}
-    assert lines == {"vdb": pytest.approx(20), "vda": pytest.approx(15)}
-    assert list(lines) == ["vdb", "vda"]
+    sums = [patch.get_data().values.sum() for patch in drawn.axes[0].patches]
+    assert sums == [pytest.approx(20), pytest.approx(15)]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["vdb", "vda"]
 
 
 def test_histogram_of_one_group_writes_percentiles(buckets: pd.DataFrame) -> None:
@@ -127,7 +138,7 @@ def test_timeseries_of_readings_is_the_increase_per_second() -> None:
 
     drawn = timeseries(counted(), y="total_us", by="syscall", top=1)
     assert drawn.axes[0].get_ylabel() == "total per second"
-    lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
+    lines = lines_of(drawn)
     assert lines == {"read": [1, 1, 3], "others": [5, 0, 0.75]}
 
 
@@ -138,7 +149,7 @@ def test_timeseries_of_a_value_is_its_sum_at_each_time() -> None:
     [line] = timeseries(table, value="count").axes[0].lines
     assert line.get_ydata().tolist() == [110, 130, 175]
     drawn = timeseries(table, value="count", by="syscall", top=2)
-    lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.axes[0].lines}
+    lines = lines_of(drawn)
     assert lines == {"write": [100, 100, 101], "read": [10, 30, 70]}
 
 
@@ -199,11 +210,72 @@ def test_flame_graph_of_times_has_their_unit(stacks: pd.DataFrame) -> None:
     assert "all: 12 ms" in texts(drawn)
 
 
+# --- names ----------------------------------------------------------------------------------------
+
+NAMES = {
+    "math": "$x^{$",
+    "an underscore first": "_private",
+    "only a dollar": "$",
+    "a backslash": "\\frac{1}{",
+    "control characters": "a\x1b[2J\x00\x07b",
+    "line breaks": "a\nb\r\nc",
+    "right to left": "\u202egpj.exe",
+    "no glyph": "\u65e5\u672c\U0001f980",
+    "spaces": "   ",
+    "empty": "",
+    "long": "a" * 4096,
+    "markup": "<b>&amp;</b>",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("kind", [*KINDS, "flamegraph"])
+def test_draws_any_name(kind: str, name: str, events: pd.DataFrame, stacks: pd.DataFrame) -> None:
+    table = stacks if kind == "flamegraph" else events.drop(columns="size_bytes")
+    table = table.assign(comm=[name, *["other"] * (len(table) - 1)])
+    if kind == "flamegraph":
+        table["user_stack"] = f"main;{name}"
+    table.attrs = receipt_with(name=name, host=name, filters={"comm": name})
+    options = {"by": "comm"} if kind in ("histogram", "percentiles", "timeseries") else {}
+    options |= {"x": "comm"} if kind == "bars" else {}
+    drawn = choose.named(table, kind, {"title": name, **options})
+
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+    assert not any(c in texts(drawn).replace("\n", "") for c in "\x1b\x00\x07\r\u202e")
+    if kind in ("bars", "histogram", "percentiles", "timeseries", "flamegraph"):
+        assert figure.drawable(name)[:3] in texts(drawn)
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_draws_any_column_name(name: str, events: pd.DataFrame) -> None:
+    table = events.rename(columns={"duration_us": f"{name}_us"}).drop(columns="size_bytes")
+
+    column = f"{name}_us"
+    for drawn in (
+        charts.histogram(table, column),
+        charts.percentiles(table, column),
+        charts.heatmap(table, y=column),
+        charts.bars(table, "comm", column),
+        timeseries(table, y=column),
+    ):
+        assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
 # --- captions, layout -----------------------------------------------------------------------------
 
 
 def test_caption_names_the_run_its_time_and_host(buckets: pd.DataFrame) -> None:
     assert figure.caption(buckets) == "biolatency, 10 s · 2026-11-22 09:01:02 UTC · lab"
+
+
+def test_caption_names_what_restricts_the_run(buckets: pd.DataFrame) -> None:
+    buckets.attrs = receipt_with(
+        probe="biolatency",
+        parameters={"disk": "vda", "queued": False},
+        filters={"pid": 17, "cgroup_level": 2},
+    )
+
+    assert figure.caption(buckets).startswith("biolatency, disk vda, pid 17, 10 s · ")
 
 
 def test_figure_marks_losses_and_recordings(buckets: pd.DataFrame) -> None:
@@ -215,9 +287,6 @@ def test_figure_marks_losses_and_recordings(buckets: pd.DataFrame) -> None:
     assert "RECORDED" in shown
     assert "LOST 5 of 40 events (12.5%)" in shown
     assert "p50" not in shown  # too many were lost to name percentiles
-
-
-KINDS = ("histogram", "percentiles", "heatmap", "bars", "timeseries")
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "flamegraph"])

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from matplotlib.artist import Artist
 
+from kernelscope.plotting import figure
 from kernelscope.plotting.theme import LIGHT, Theme
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
@@ -72,7 +73,7 @@ class Picture:
         width, height = size
         style: Any = {"fontsize": 12, "fontweight": "bold", "color": theme.ink, "va": "top"}
         place = EDGE / width, 1 - 8 / height
-        self.canvas.figure.text(*place, title, parse_math=False, **style)
+        self.canvas.figure.text(*place, figure.drawable(title), parse_math=False, **style)
         self.note = Label(EDGE, NOTE, colour=theme.ink)
         self.labels = [self.note]
         self.make(aggregate)

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw, ImageFont
 
+from kernelscope.plotting import figure
 from kernelscope.plotting.theme import Theme
 from kernelscope.text import without_middle
 
@@ -52,7 +53,8 @@ def _font(points: float) -> ImageFont.FreeTypeFont:
 
 
 def fitted(text: str, pixels: float, points: float = _TICK_POINTS) -> str:
-    """Return the text; its middle is left out where it is wider than that many pixels."""
+    """Return a name as it can be drawn, without its middle where it is wider than `pixels`."""
+    text = figure.drawable(text)
     font, limit = _font(points), len(text)
     while font.getlength(text) > pixels and limit > 4:
         limit -= 1

@@ -153,3 +153,19 @@ def test_has_distinct_colours_in_both_themes():
     for theme in THEMES.values():
         assert len(set(theme.palette)) == 7
         assert theme.face not in theme.palette
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$x^{$", "a\x1b[2J\x00b", "a\nb", "\u65e5\u672c", "", "a" * 4096, "\u202ea", "_a", "<b>"],
+)
+@pytest.mark.parametrize("kind", PICTURES)
+def test_draws_any_name(kind, name):
+    aggregate = Aggregate(GROUPED, "log_linear", time.time_ns() - 10**9, 60)
+    aggregate.advance(time.time_ns())
+    aggregate.take_reading(reading({(name, 1.024): 503, ("other", 2.048): 7}), time.time_ns())
+    made = PICTURES[kind](aggregate, f"Waits of {name}")
+    made.update(aggregate, 60, 0.0)
+
+    assert pixels(made).shape == (300, 600, 3)
+    assert all("\x1b" not in label.text for label in made.labels)
