@@ -29,11 +29,13 @@ PARAMETER_KINDS = (
     "integer", "float", "flag", "choice", "text", "duration", "size", "disk",
     "hook", "format", "condition",
 )  # fmt: skip
+DISCLOSES = ("counts", "names", "contents")
 PLOT_KINDS = ("histogram", "heatmap", "bars", "timeseries", "flamegraph", "percentiles", "table")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 # Required of a built-in probe; defaults for a custom one.
 _CUSTOM_DEFAULTS: Mapping[str, Any] = {
     "area": "own",
+    "discloses": "contents",
     "overhead": {"level": "medium", "note": "Not measured."},
     "check": {"load": "none", "events": 0, "expect": "nothing"},
     "example": "",
@@ -180,6 +182,7 @@ def _probe(keys: _Keys, path: Path, source: str, own: bool) -> Probe:
         filters=keys.choice("filters", ("task", "code", "none"), "task"),
         duration_s=duration,
         keywords=keys.texts("keywords", []),
+        discloses=keys.choice("discloses", DISCLOSES),
     )
 
 
@@ -205,6 +208,7 @@ def _parameter(keys: _Keys) -> Parameter:
         unit=keys.text("unit", ""),
         hooks=keys.texts("hooks", []),
         example=keys.text("example", ""),
+        discloses=keys.choice("discloses", ("", *DISCLOSES), ""),
     )
     if (kind == "hook") != bool(parameter.hooks and parameter.example):
         keys.refuse("hooks", 'needs an example and kind "hook", and no other kind may have it')

@@ -95,6 +95,7 @@ class Parameter:
     minimum, maximum: inclusive, in the parameter's own unit ("duration" in seconds); of a format,
         how many values.
     hooks: for kind "hook", the kinds of hooks that are allowed; then an example is required.
+    discloses: what the run discloses once the parameter is set, as in Probe; "" for no more.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Parameter:
     unit: str = ""
     hooks: tuple[str, ...] = ()
     example: str = ""
+    discloses: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,9 @@ class Probe:
 
     filters: "task" (pid, comm, uid of the current task are tested before the C runs), "code" (the
         C tests KS_PARAM(filter_pid), filter_uid, filter_comm_0, filter_comm_1), or "none".
+    discloses: of other users' processes: "counts" (sums alone), "names" (programs, files,
+        addresses, sizes) or "contents" (data that programs read, write or hold). The agent's
+        policy decides by it.
     """
 
     name: str
@@ -187,6 +192,7 @@ class Probe:
     filters: str = "task"
     duration_s: float = 10.0
     keywords: tuple[str, ...] = ()
+    discloses: str = "names"
 
     def defaults(self) -> dict[str, Any]:
         """Return the parameters with a default, and that default as in the TOML."""

@@ -137,11 +137,16 @@ def _create(spec: MapSpec) -> int:
     return syscalls.map_create(*sizes, name=spec.name)
 
 
+def map_bytes(spec: MapSpec) -> int:
+    """Return about how many bytes a full map takes."""
+    if spec.type == syscalls.MAP_TYPE_RINGBUF:
+        return spec.max_entries
+    copies = syscalls.possible_cpus() if spec.type in _PER_CPU else 1
+    return spec.max_entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
+
+
 def _map_refused(spec: MapSpec, error: OSError) -> RunError:
-    wanted = spec.max_entries
-    if spec.type != syscalls.MAP_TYPE_RINGBUF:
-        copies = syscalls.possible_cpus() if spec.type in _PER_CPU else 1
-        wanted = spec.max_entries * (spec.key_size + copies * (spec.value_size + 7 & ~7))
+    wanted = map_bytes(spec)
     code = error.errno or 0
     reason = os.strerror(code).lower()
     hint = None

@@ -11,9 +11,14 @@ from kernelscope.agent.kernel.elf import ElfFile
 
 
 class OpenFiles:
-    """Files by name, open until this process ends."""
+    """Files by name, open until this process ends.
 
-    def __init__(self) -> None:
+    only_mapped: of a process's files, take only those that it has mapped. A name in its mount
+    namespace may lead to any file, and what the agent says of that file is news to the caller.
+    """
+
+    def __init__(self, *, only_mapped: bool = False) -> None:
+        self._only_mapped = only_mapped
         self._paths: dict[tuple[str, int | None], list[str]] = {}
         self._files: dict[str, ElfFile] = {}
 
@@ -21,7 +26,7 @@ class OpenFiles:
         """Return the files that `target` may mean, as `user_targets.paths` found them first."""
         key = target, pid
         if key not in self._paths:
-            self._paths[key] = user_targets.paths(target, pid)
+            self._paths[key] = user_targets.paths(target, pid, only_mapped=self._only_mapped)
         return self._paths[key]
 
     def elf(self, path: str) -> ElfFile:

@@ -21,26 +21,30 @@ _PROGRAM_DIRS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "
 _SHORT = re.compile(r"[\w.+-]+\Z")
 
 
-def paths(target: str, pid: int | None = None) -> list[str]:
+def paths(target: str, pid: int | None = None, *, only_mapped: bool = False) -> list[str]:
     """Return the files that `target` may mean, likeliest first; pid is the process looked into.
 
     For "pid:N" they are its program and every library that it has mapped. Files of a process are
-    named through /proc/PID/root, because it may see other mounts. Raises TargetError.
+    named through /proc/PID/root, because it may see other mounts; only_mapped: by the mapping
+    itself, and no other files of it. Raises TargetError.
     """
     if target.startswith("pid:"):
         if not re.match(r"\d{1,10}\Z", target[4:], re.ASCII):
             raise TargetError(f"{target!r} does not name a process: write pid:42", target=target)
-        return _mapped(int(target[4:]))
+        return [path for path, _ in _mapped(int(target[4:]), only_mapped)]
     if target.startswith("/"):
         if pid is None:
             return [target]
+        if only_mapped:
+            return [path for path, name in _mapped(pid, only_mapped) if name == target] or [target]
         _alive(pid)
         return [_inside(pid, target)]
     if not _SHORT.match(target):
         raise TargetError(
             f"{target!r} is neither a library's name nor an absolute path", target=target
         )
-    found = [] if pid is None else [p for p in _mapped(pid) if _is_called(p, target)]
+    mapped = [] if pid is None else _mapped(pid, only_mapped)
+    found = [path for path, name in mapped if _is_called(name, target)]
     found = found or [*_libraries(target), *_programs(target)]
     if not found:
         raise _missing(target, pid)
@@ -63,32 +67,33 @@ def _inside(pid: int, path: str) -> str:
     return f"/proc/{pid}/root{os.path.normpath(path)}"
 
 
-def _mapped(pid: int) -> list[str]:
+def _mapped(pid: int, only_mapped: bool) -> list[tuple[str, str]]:
+    """Return a process's program and mapped files: (path to open, name as the process knows it)."""
     _alive(pid)
     try:
         text = Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape")
     except OSError as error:
         raise TargetError(
-            f"process {pid} cannot be looked into: {error.strerror}", target=f"pid:{pid}"
+            f"process {pid} cannot be read: {error.strerror}", target=f"pid:{pid}"
         ) from None
-    files = [f"/proc/{pid}/exe"]
+    exe = f"/proc/{pid}/exe"
+    files = {exe: exe}
+    with suppress(OSError):
+        files[exe] = os.readlink(exe)  # noqa: PTH115 - a hot path needs no Path
     for line in text.splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
             path = _inside(pid, fields[5])
-            if not os.path.exists(path):  # noqa: PTH110 - a hot path needs no Path
+            if only_mapped or not os.path.exists(path):  # noqa: PTH110 - a hot path needs no Path
                 path = f"/proc/{pid}/map_files/{fields[0]}"
-            if path not in files and not fields[5].endswith(" (deleted)"):
-                files.append(path)
-    return files
+            if not fields[5].endswith(" (deleted)"):
+                files.setdefault(path, fields[5])
+    return list(files.items())
 
 
 def _is_called(path: str, name: str) -> bool:
     """Whether a file is the library or program `name`: libNAME.so.6, libNAME-2.31.so, NAME."""
-    base = Path(path).name
-    if base == "exe" or "/map_files/" in path:
-        with suppress(OSError):
-            base = Path(path).readlink().name
+    base = path.rpartition("/")[2]
     return base == name or bool(re.match(rf"lib{re.escape(name)}(-[\d.]+)?\.so(\.|\Z)", base))
 
 

@@ -72,6 +72,12 @@ def end_deferred() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
+def caller() -> int:
+    """Return the id of the user who started this process, through sudo or not."""
+    name = os.environ.get("SUDO_UID", "")
+    return int(name) if os.getuid() == 0 and name.isdecimal() else os.getuid()
+
+
 def isolate() -> None:
     """Reset what the caller could change: variables, directory, umask, limits, signals."""
     os.environ.clear()

@@ -34,7 +34,11 @@ _NOT_MAPS = ("ring", "perf", "printk", "stack_trace")
 
 
 class RunReader:
-    """Reads one run's tables into its send queue."""
+    """Reads one run's tables into its send queue.
+
+    hide_addresses: send no addresses of stacks that could not be named: they would disclose where
+    programs and the kernel are in memory, and words that only look like a return address.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,8 @@ class RunReader:
         program: Program,
         queue: SendQueue,
         tracefs: Path | None,
+        *,
+        hide_addresses: bool = False,
     ) -> None:
         self._fds = map_fds
         self._queue = queue
@@ -63,6 +69,7 @@ class RunReader:
         self._paces = {name: Pace(r.capacity, r.stride) for name, r in self._rings.items()}
         self._quiet = False
         self.look_s = min([SLOWEST_TICK_S, *(pace.look_s for pace in self._paces.values())])
+        self._hide_addresses = hide_addresses
         self._stacks = self._open_stacks() if program.symbolize else None
         if self._stacks is not None:
             self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
@@ -194,6 +201,8 @@ class RunReader:
             frames = self._stacks.resolve(new=new)
             if new and not frames:
                 return
+            if self._hide_addresses:
+                frames = {name: list(map(_without_address, of)) for name, of in frames.items()}
             payload = json.dumps({"frames": frames}, separators=(",", ":")).encode()
             self._push({"type": "stacks"}, payload)
 
@@ -228,6 +237,11 @@ class RunReader:
         if self._lost_when_full is not None:
             self._queue_full_lost += lost - self._lost_when_full
         self._lost_when_full = lost if full else None
+
+
+def _without_address(frame: list[str | int]) -> list[str | int]:
+    """Return a frame without an address that no symbol and no module explains."""
+    return ["[unknown]", 0, ""] if not frame[0] and not frame[2] else frame
 
 
 def _with_real_size(layout: Layout, map_fds: Mapping[str, int]) -> Layout:

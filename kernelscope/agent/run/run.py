@@ -24,9 +24,10 @@ from kernelscope.agent.kernel import process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run import attached_message
 from kernelscope.agent.run.bpf_stats import RunStats
+from kernelscope.agent.run.limits import Limits
 from kernelscope.agent.run.reader import RunReader
 from kernelscope.agent.run.send_queue import SendQueue, enlarge_buffer
-from kernelscope.errors import AttachError, KernelScopeError, RunError
+from kernelscope.errors import AgentRefusedError, AttachError, KernelScopeError, RunError
 from kernelscope.protocol import hook_spec
 from kernelscope.protocol.frames import decode_header
 from kernelscope.protocol.hook_grammar import ParsedHook
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
 
 STATUS_EVERY_NS = 200_000_000
 FLUSH_TIMEOUT_S = 60.0
+HOLD_TIMEOUT_S = 120.0  # for the slowest of the programs that start together to load
 
 
 class Run:
     """Runs one program and sends its events and tables.
 
     compiler: returns the compiler, which is created when it is first needed.
-    tracefs: where it is mounted, None where it is not. limit_s: the longest that a run may last.
+    tracefs: where it is mounted, None where it is not. limits: what the policy allows the run.
     """
 
     def __init__(
@@ -54,13 +56,13 @@ class Run:
         sock: socket.socket,
         compiler: Callable[[], Compiler],
         tracefs: Path | None,
-        limit_s: float,
+        limits: Limits,
     ) -> None:
         self.program = program
         self.sock = sock
         self.tracefs = tracefs
         self._compiler = compiler
-        self._limit_ns = int(limit_s * 1e9)
+        self._limits = limits
         self.timings: dict[str, float] = {}
         self.stopped_by = ""
         enlarge_buffer(sock)
@@ -108,7 +110,7 @@ class Run:
         began = mark = time.monotonic()
         # Nobody asks about the system calls of the server and of this process.
         program = replace(self.program, exclude=(*self.program.exclude, os.getppid()))
-        view = KernelView(self.tracefs, program.target_pid)
+        view = KernelView(self.tracefs, program.target_pid, restricted=self._limits.restricted)
         if "bpf_usdt_readarg" in program.source:
             from kernelscope.agent.attach import usdt_arguments
 
@@ -122,11 +124,19 @@ class Run:
         self._doing = "loading the program"
         bindings = self._bindings(obj, program, view)
         own = hook_patterns.own_params(bindings, self.tracefs)
+        self._require_memory(obj)
         lines = partial(compiler.source_lines, program)
         loaded = loader.load(obj, program, bindings, os.getpid(), lines, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
-        self.reader = RunReader(obj, loaded.map_fds, program, self.queue, self.tracefs)
+        self.reader = RunReader(
+            obj,
+            loaded.map_fds,
+            program,
+            self.queue,
+            self.tracefs,
+            hide_addresses=self._limits.restricted,
+        )
         self._require_client()
         self._hold()
         self._doing = "attaching the program"
@@ -171,6 +181,18 @@ class Run:
             attach.detach(self.attachments).join()
             raise
 
+    def _require_memory(self, obj: Object) -> None:
+        """Raise AgentRefusedError if the program would take more memory than the policy allows."""
+        allowed = self._limits.memory_bytes
+        wanted = self.program.spool_bytes + sum(map(loader.map_bytes, obj.maps))
+        if allowed is not None and wanted > allowed:
+            raise AgentRefusedError(
+                f"the run would take up to {wanted >> 20:,} MiB, and this machine's policy allows"
+                f" {allowed >> 20:,}",
+                hint="make it smaller: --ring, --max-entries, or the sizes in the C",
+                field="max_memory_mb",
+            )
+
     def _require_client(self) -> None:
         """Raise ConnectionResetError if the client is gone: attach nothing."""
         poller = select.poll()
@@ -182,10 +204,16 @@ class Run:
         """Wait for `start` if the run is to start together with others."""
         if not self._started:
             self._send({"type": "loaded"})
+        deadline = time.monotonic() + HOLD_TIMEOUT_S
         while not self._started:
             self.queue.flush()
             if not self._listen(1.0):
                 raise ConnectionResetError
+            if time.monotonic() >= deadline:
+                raise RunError(
+                    f"the program was loaded, and no start arrived for {HOLD_TIMEOUT_S:.0f} s",
+                    hint="run it again",
+                )
 
     def _bindings(
         self, obj: Object, program: Program, view: KernelView
@@ -271,7 +299,7 @@ class Run:
 
     def _end_at(self, at_ns: int) -> None:
         """End at that moment of the monotonic clock, or earlier if the policy says so."""
-        self._ends_ns = min(at_ns, self.began_ns + self._limit_ns)
+        self._ends_ns = min(at_ns, self.began_ns + int(self._limits.duration_s * 1e9))
 
     def _send_status(self, now: int) -> None:
         self.reader.prime_symbols()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from kernelscope.agent.server import run_slots
 from kernelscope.agent.server.policy import Policy
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ class Context:
 
     policy: Policy
     tracefs: Path | None
+    user: int = field(default_factory=os.getuid)
     server_pid: int = field(default_factory=os.getpid)
     _compiler: Optional[Compiler] = None
 
@@ -36,6 +40,18 @@ class Context:
         """Delete old cache entries if this process stored new ones; nobody waits for it now."""
         if self._compiler is not None and self._compiler.cache is not None:
             self._compiler.cache.tidy_if_written()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Count one run of the user's while the block runs. Raises AgentRefusedError."""
+        if not self.policy.per_user:
+            yield
+            return
+        fd = run_slots.take(self.user, self.policy.max_runs)
+        try:
+            yield
+        finally:
+            os.close(fd)
 
     def describe(self) -> dict[str, Any]:
         """Return the agent's answer to `hello`."""

@@ -48,9 +48,9 @@ def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
         from kernelscope.agent.run.run import Run
 
         program = Program.from_json(request.get("program"))
-        context.policy.check(program)
-        limit_s = context.policy.max_duration_s
-        Run(program, sock, context.compiler, context.tracefs, limit_s).execute()
+        program = context.policy.allowed(program)
+        with context.slot():
+            Run(program, sock, context.compiler, context.tracefs, context.policy.limits()).execute()
         return
     answers = {"hello": _hello, "check": _check, "list": _list, "doctor": _doctor}
     if not isinstance(kind, str) or kind not in answers:
@@ -83,7 +83,7 @@ def _check(request: dict[str, Any], context: Context) -> dict[str, Any]:
             f"hooks is not a list of at most {MAX_CHECKED} short texts", field="hooks"
         )
     view = KernelView(context.tracefs)
-    refusal = context.policy.hook_refusal
+    refusal = context.policy.check_refusal
     reasons = {spec: refusal(spec) or hook_availability.why_not(spec, view) for spec in specs}
     return {"type": "checked", "hooks": reasons}
 
@@ -99,7 +99,7 @@ def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
     if type(limit) is not int or not 0 < limit <= MAX_LISTED:
         raise AgentRefusedError(f"limit is a number from 1 to {MAX_LISTED}", field="limit")
     kind, prefix, target = values
-    refused = context.policy.hook_refusal(f"{kind}:{target}:{prefix}")
+    refused = context.policy.list_refusal(kind)
     if refused:
         raise AgentRefusedError(refused, field="kind")
     view = KernelView(context.tracefs)

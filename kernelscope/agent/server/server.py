@@ -274,8 +274,9 @@ def main() -> int:
     """Run the agent on the control socket that is its standard input; return only on failure."""
     try:
         control = _control_socket()
+        user = process.caller()
         process.isolate()
-        context = Context(policy.load(), tracefs=process.private_tracefs())
+        context = Context(policy.load(), tracefs=process.private_tracefs(), user=user)
     except (KernelScopeError, OSError) as error:
         sys.stderr.write(f"{as_error(error, 'starting the agent')}\n")
         return 2

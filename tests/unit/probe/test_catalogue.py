@@ -14,6 +14,7 @@ from kernelscope.ui.parser import parser
 
 GOOD = """
 area = "block"
+discloses = "names"
 summary = "Something"
 description = "Some text"
 duration_s = 5

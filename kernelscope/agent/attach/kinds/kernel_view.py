@@ -18,12 +18,15 @@ class KernelView:
 
     tracefs: where it is mounted, None where it is not. target_pid: whose address space user
     probes are looked up in. files: the programs and libraries that were looked into.
+    restricted: of a process, look only into files that it has mapped.
     """
 
-    def __init__(self, tracefs: Path | None, target_pid: int | None = None) -> None:
+    def __init__(
+        self, tracefs: Path | None, target_pid: int | None = None, *, restricted: bool = False
+    ) -> None:
         self.tracefs = tracefs
         self.target_pid = target_pid
-        self.files = OpenFiles()
+        self.files = OpenFiles(only_mapped=restricted)
         self._tried: dict[tuple[str, str], KernelScopeError | None] = {}
 
     def events(self) -> Path:

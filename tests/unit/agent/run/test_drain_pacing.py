@@ -11,6 +11,7 @@ import pytest
 
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.run.drain_pacing import SLOWEST_TICK_S, Pace
+from kernelscope.agent.run.limits import Limits
 from kernelscope.agent.run.run import Run
 from kernelscope.protocol.program import Program
 
@@ -68,7 +69,10 @@ def _no_compiler() -> Compiler:
 def client() -> Iterator[tuple[Run, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Run(Program("test", ""), theirs, _no_compiler, tracefs=None, limit_s=LONG_S), ours
+        yield (
+            Run(Program("test", ""), theirs, _no_compiler, tracefs=None, limits=Limits(LONG_S)),
+            ours,
+        )
 
 
 def test_a_ring_that_fills_ends_the_wait(client: tuple[Run, socket.socket]) -> None:

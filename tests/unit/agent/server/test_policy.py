@@ -15,6 +15,7 @@ from kernelscope.agent.server import builtin_policy, policy
 from kernelscope.agent.server.policy import Policy
 from kernelscope.errors import AgentRefusedError
 from kernelscope.probe import catalogue
+from kernelscope.protocol import hook_kinds
 from kernelscope.protocol.program import Hook, Program
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a policy file must belong to root")
@@ -33,13 +34,24 @@ def test_without_a_file_any_program_may_run(tmp_path: Path) -> None:
 @needs_root
 def test_a_file_sets_the_limits(tmp_path: Path) -> None:
     path = _write(tmp_path / "agent.json", '{"source": "builtin", "max_runs": 2}')
-    assert policy.load(path) == Policy(source="builtin", max_runs=2)
+    assert policy.load(path) == Policy(source="builtin", max_runs=2, per_user=True)
 
 
 @needs_root
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"source": "all"}', '{"max_runs": 0}', '{"max_runs": "9"}', '{"sauce": "any"}'],
+    [
+        "",
+        "[]",
+        '{"source": "all"}',
+        '{"max_runs": 0}',
+        '{"max_runs": "9"}',
+        '{"sauce": "any"}',
+        '{"per_user": false}',
+        '{"max_memory_mb": -1}',
+        '{"probes": "sslsniff"}',
+        '{"probes": [7]}',
+    ],
 )
 def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(AgentRefusedError, match="policy"):
@@ -68,15 +80,20 @@ def installed(name: str, **options: Any) -> Program:
 @pytest.mark.parametrize("name", catalogue.names())
 def test_builtin_only_lets_every_installed_probe_run_at_its_own_hooks(name: str) -> None:
     chosen = catalogue.find(name).needed()
+    if name == "xdpcount":
+        with pytest.raises(AgentRefusedError, match="only XDP slot"):
+            BUILTIN.allowed(installed(name))
+        assert Policy(source="builtin", probes=("xdpcount",)).allowed(installed(name))
+        return
     if not chosen:
-        BUILTIN.check(installed(name))
+        BUILTIN.allowed(installed(name))
         return
     with pytest.raises(AgentRefusedError, match="a hook that the user chose"):
-        BUILTIN.check(installed(name, **chosen))
+        BUILTIN.allowed(installed(name, **chosen))
 
 
 def test_builtin_only_lets_a_probes_own_options_through() -> None:
-    BUILTIN.check(installed("profile", hz=99, duration=3, ring=1 << 20))
+    BUILTIN.allowed(installed("profile", hz=99, duration=3, ring=1 << 20))
 
 
 PROBE = installed("opensnoop")
@@ -103,6 +120,7 @@ def hooked(program: Program, *specs: str, function: str = "") -> Program:
         hooked(PROBE, *PROBE.hooks[0].any_of, function="another"),
         hooked(SAMPLER, "profile:hz:49:1"),
         hooked(SAMPLER, "profile:hz:x"),
+        hooked(SAMPLER, "profile:hz:1000000"),
         hooked(SAMPLER, "profile:ms:49"),
     ],
     ids=[
@@ -116,12 +134,13 @@ def hooked(program: Program, *specs: str, function: str = "") -> Program:
         "another function",
         "more than a number in a hook",
         "a word in a hook",
+        "a number out of its range in a hook",
         "another unit in a hook",
     ],
 )
 def test_builtin_only_refuses(program: Program) -> None:
     with pytest.raises(AgentRefusedError, match="installed probes only"):
-        BUILTIN.check(program)
+        BUILTIN.allowed(program)
 
 
 @pytest.fixture
@@ -141,7 +160,7 @@ def probe_with_a_macro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progr
 def test_builtin_only_lets_a_declared_macro_be_a_number_or_a_text(
     probe_with_a_macro: Program, value: str
 ) -> None:
-    BUILTIN.check(replace(probe_with_a_macro, defines={"SIZE": value}))
+    BUILTIN.allowed(replace(probe_with_a_macro, defines={"SIZE": value}))
 
 
 @pytest.mark.parametrize(
@@ -152,13 +171,13 @@ def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
     probe_with_a_macro: Program, defines: dict[str, str]
 ) -> None:
     with pytest.raises(AgentRefusedError, match="the macro"):
-        BUILTIN.check(replace(probe_with_a_macro, defines=defines))
+        BUILTIN.allowed(replace(probe_with_a_macro, defines=defines))
 
 
 def test_builtin_only_holds_a_named_library_to_the_default() -> None:
-    BUILTIN.check(installed("mallocdist"))
+    BUILTIN.allowed(installed("mallocdist"))
     with pytest.raises(AgentRefusedError, match=r"is not for 'uprobe:/home/x/lib.so:malloc'"):
-        BUILTIN.check(installed("mallocdist", library="/home/x/lib.so"))
+        BUILTIN.allowed(installed("mallocdist", library="/home/x/lib.so"))
 
 
 WATCHER = """
@@ -186,29 +205,107 @@ def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
     (tmp_path / "network" / "watcher.toml").write_text(WATCHER)
     monkeypatch.setattr(builtin_policy, "probe_folder", lambda: tmp_path)
     program = Program("watcher", "int x;", hooks=(Hook("on_packet", (spec,)),))
+    trusting = Policy(source="builtin", probes=("watcher",))
 
     if allowed:
-        BUILTIN.check(program)
+        trusting.allowed(program)
     else:
         with pytest.raises(AgentRefusedError, match="is not for"):
-            BUILTIN.check(program)
+            trusting.allowed(program)
 
 
-@pytest.mark.parametrize("spec", ["uprobe:/root/secret:f", "u:/root/x:f", "usdt:/x:y", "uprobe::"])
-def test_builtin_only_looks_into_no_programs(spec: str) -> None:
-    assert "installed probes" in (BUILTIN.hook_refusal(spec) or "")
-    assert Policy().hook_refusal(spec) is None
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "uprobe:/root/secret:f",
+        "u:/root/x:f",
+        "usdt:/x:y",
+        "uprobe::",
+        "fentry:vfs_nothing",
+        "xdp:eth0:1",
+        "profile:hz:1000000",
+    ],
+)
+def test_builtin_only_checks_no_other_hooks(spec: str) -> None:
+    assert "installed probes" in (BUILTIN.check_refusal(spec) or "")
+    assert Policy().check_refusal(spec) is None
 
 
-def test_builtin_only_still_looks_for_the_kernels_hooks() -> None:
-    assert BUILTIN.hook_refusal("tracepoint:sched:sched_switch") is None
+@pytest.mark.parametrize("spec", ["tracepoint:sched:sched_switch", "tp_btf:sched_switch"])
+def test_builtin_only_still_checks_hooks_of_installed_probes(spec: str) -> None:
+    assert BUILTIN.check_refusal(spec) is None
+
+
+def test_builtin_only_lists_no_names_of_programs() -> None:
+    assert [kind for kind in hook_kinds.names() if BUILTIN.list_refusal(kind)] == [
+        "uprobe",
+        "uretprobe",
+        "usdt",
+    ]
+    assert BUILTIN.list_refusal("u")
+    assert Policy().list_refusal("uprobe") is None
+
+
+def test_builtin_only_refuses_a_parameter_that_reads_contents() -> None:
+    BUILTIN.allowed(installed("sslsniff"))
+    reading = installed("sslsniff", content=240)
+    with pytest.raises(AgentRefusedError, match="sslsniff with content: it reads the contents"):
+        BUILTIN.allowed(reading)
+    assert Policy(source="builtin", probes=("sslsniff",)).allowed(reading)
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"stacks": 3}, "stacks is 3, which is outside its range"),
+        ({"stacks": -1}, "outside its range"),
+        ({"secret": 1}, "no parameter 'secret'"),
+        ({"hook_context": 2}, "no parameter 'hook_context'"),
+    ],
+)
+def test_builtin_only_checks_each_number(params: dict[str, int], why: str) -> None:
+    with pytest.raises(AgentRefusedError, match=why):
+        BUILTIN.allowed(replace(SAMPLER, params={**SAMPLER.params, **params}))
+
+
+@pytest.mark.parametrize("options", [{"pid": 1}, {"comm": "sh"}, {"uid": 0}])
+@pytest.mark.parametrize("name", ["opensnoop", "offcputime", "sysslow"])
+def test_builtin_only_lets_filters_through(name: str, options: dict[str, Any]) -> None:
+    BUILTIN.allowed(installed(name, **options))
+
+
+def test_builtin_only_reads_the_maps_that_the_probe_shows() -> None:
+    every = replace(installed("biosnoop"), tables=())
+    shown = BUILTIN.allowed(every).tables
+    assert shown
+    assert set(shown) == {table.map for table in catalogue.find("biosnoop").tables}
+    with pytest.raises(AgentRefusedError, match="the map 'started' is not shown"):
+        BUILTIN.allowed(replace(every, tables=(*shown, "started")))
+
+
+@needs_root
+def test_builtin_only_needs_code_that_only_root_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path / "agent.json", '{"source": "builtin"}')
+    code = tmp_path / "code"
+    code.mkdir()
+    monkeypatch.setattr(policy, "PACKAGE", code)
+    assert policy.load(path).restricted
+    code.chmod(0o777)
+    with pytest.raises(AgentRefusedError, match=f"others than root can write {code}"):
+        policy.load(path)
+    code.chmod(0o755)
+    os.chown(code, 1234, 0)
+    with pytest.raises(AgentRefusedError, match=f"others than root can write {code}"):
+        policy.load(path)
 
 
 def test_a_run_longer_than_allowed_is_refused() -> None:
     with pytest.raises(AgentRefusedError, match="duration"):
-        Policy(max_duration_s=1).check(Program("cell", "", duration_ns=2 * 10**9))
+        Policy(max_duration_s=1).allowed(Program("cell", "", duration_ns=2 * 10**9))
 
 
 def test_the_policys_own_words_are_json(tmp_path: Path) -> None:
-    example = (policy.__doc__ or "").split("    ", 1)[1].splitlines()[0]
-    assert set(json.loads(example)) == set(Policy.__dataclass_fields__)
+    example = (policy.__doc__ or "").split("    ", 1)[1].split("}")[0] + "}"
+    assert set(json.loads(example)) == set(policy.KEYS)

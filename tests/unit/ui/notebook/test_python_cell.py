@@ -119,7 +119,7 @@ def test_a_cell_is_tested_where_the_probe_tests_its_filters() -> None:
 
 def test_the_agents_own_c_comes_after_the_policy_and_leaves_lines_as_they_are() -> None:
     program = Program.from_json(held().to_json())
-    Policy(source="builtin").check(program)
+    Policy(source="builtin").allowed(program)
     made = task_tree.prepare(program, None)
 
     assert made.source.startswith(program.source)
