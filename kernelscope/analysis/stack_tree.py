@@ -15,7 +15,6 @@ from pandas.api import types
 from kernelscope.analysis import bootstrap, readings
 from kernelscope.analysis.proposed_plots import plots_of
 from kernelscope.errors import AnalysisError
-from kernelscope.units import unit_of
 
 STACKS = ("user_stack", "kernel_stack")  # outermost first
 
@@ -52,11 +51,6 @@ def title_of(df: pd.DataFrame) -> str:
     """Return the title of a table's flame graph, as its probe says: "Off-CPU time"."""
     titles = [p.title for p in plots_of(df) if p.kind == "flamegraph" and p.title]
     return titles[0] if titles else "Stacks"
-
-
-def unit_text(value: str) -> str:
-    """Return the unit of a column: "us" of "total_us"; "samples" for a column of counts."""
-    return unit_of(value) or "samples"
 
 
 def stack_columns(df: pd.DataFrame) -> list[str]:

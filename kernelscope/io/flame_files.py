@@ -50,13 +50,16 @@ def save_difference(
     """
     from kernelscope.plotting import flamegraph_diff
     from kernelscope.plotting import flamegraph_page as pages
+    from kernelscope.plotting.caption import caption
 
     kind = suffixes.of(Path(path))
     title = title or flamegraph_diff.TITLE
     value = value or stack_tree.value_of(after)
     if kind is not None and kind.suffix == ".html":
         root = stack_tree.difference(before, after, value)
-        text = pages.page(pages.data(root), title, receipt=receipt_of(after))
+        text = pages.page(
+            pages.data(root), title, value=value, caption=caption(after), receipt=receipt_of(after)
+        )
         return write_bytes(path, text.encode("utf-8"))
     if kind is None or kind.shows != "picture":
         raise _unsupported(path, [".html", *suffixes.showing("picture")])
@@ -77,9 +80,16 @@ def _unsupported(path: PathLike, known: list[str]) -> AnalysisError:
 def to_page(df: pd.DataFrame, path: PathLike, value: str | None = None, title: str = "") -> Path:
     """Write a page with zoom and search, which holds the receipt. Returns the path."""
     from kernelscope.plotting import flamegraph_page as pages
+    from kernelscope.plotting.caption import caption
 
-    root = stack_tree.tree(df, value or stack_tree.value_of(df))
-    text = pages.page(pages.data(root), title or "Stacks", receipt=receipt_of(df))
+    value = value or stack_tree.value_of(df)
+    text = pages.page(
+        pages.data(stack_tree.tree(df, value)),
+        title or stack_tree.title_of(df),
+        value=value,
+        caption=caption(df),
+        receipt=receipt_of(df),
+    )
     return write_bytes(path, text.encode("utf-8"))
 
 
@@ -100,7 +110,7 @@ def to_speedscope(
     """Write a profile for speedscope, which holds the receipt. Returns the path."""
     value = value or stack_tree.value_of(df)
     root = stack_tree.tree(df, value)
-    text = speedscope(root, title or "Stacks", value, receipt_of(df))
+    text = speedscope(root, title or stack_tree.title_of(df), value, receipt_of(df))
     return write_bytes(path, text.encode("utf-8"))
 
 

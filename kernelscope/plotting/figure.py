@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,10 +18,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from kernelscope import units
-from kernelscope.analysis.measure import lost_events
+from kernelscope.plotting.caption import caption, notices
 from kernelscope.plotting.theme import GREY, INK, LIGHT, PALETTE, WARNING, Theme
-from kernelscope.probe import catalogue
-from kernelscope.tables.attrs import receipt_of
 from kernelscope.text import printable, without_middle
 
 __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
@@ -30,7 +27,6 @@ __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 _CAPTION_CHARACTERS = 13  # per inch
 _TITLE_CHARACTERS = 8  # per inch
 _NAME = 60  # characters of a name in the caption or beside an axis
-_FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 
 class Figure(matplotlib.figure.Figure):
@@ -58,7 +54,7 @@ def new(
             color=INK,
             **left,
         )
-    text = caption(df)
+    text = drawable(caption(df))
     if text:
         lines = textwrap.wrap(text, int(width * _CAPTION_CHARACTERS))
         colour = WARNING if notices(df) else "#5A5A5A"
@@ -129,53 +125,6 @@ def legend(figure: Figure, **options: Any) -> None:
     made = figure.legend(labels=[str(number) for number in range(len(names))], **options)
     for text, name in zip(made.get_texts(), names, strict=True):
         text.set(text=name, parse_math=False)
-
-
-def notices(df: pd.DataFrame) -> list[str]:
-    """Return warnings about a result: it was replayed, events were lost, it ended early."""
-    receipt = receipt_of(df)
-    found = []
-    if receipt.get("recorded"):
-        found.append("RECORDED earlier, not live")
-    lost = lost_events(df)
-    if lost:
-        whole = lost + int(df["count"].sum() if "count" in df.columns else len(df))
-        found.append(f"LOST {lost:,} of {whole:,} events ({lost / whole:.1%})")
-    if receipt.get("interrupted"):
-        found.append("ended early")
-    return found
-
-
-def caption(df: pd.DataFrame) -> str:
-    """Return the line below a figure: its warnings, what ran, for how long, when and where."""
-    receipt = receipt_of(df)
-    parts = notices(df)
-    if receipt.get("name"):
-        seconds = receipt.get("duration_s")
-        length = [f"{seconds:.3g} s"] if seconds else []
-        parts.append(", ".join([drawable(str(receipt["name"]), _NAME), *_choices(df), *length]))
-    if receipt.get("started"):
-        parts.append(drawable(str(receipt["started"])[:19]).replace("T", " ") + " UTC")
-    if receipt.get("host"):
-        parts.append(drawable(str(receipt["host"]), _NAME))
-    return " · ".join(parts)
-
-
-def _choices(df: pd.DataFrame) -> list[str]:
-    """Return what restricts the run: parameters that differ from the defaults, and filters."""
-    receipt = receipt_of(df)
-    probe = catalogue.catalogue().get(str(receipt.get("probe")))
-    defaults = {each.name: each.default for each in probe.parameters} if probe else {}
-    parameters, filters = (receipt.get(name) for name in ("parameters", "filters"))
-    found = [
-        name if value is True else f"{name} {value}"
-        for name, value in (parameters if isinstance(parameters, Mapping) else {}).items()
-        if value not in (None, False, defaults.get(name))
-    ]
-    for name, value in (filters if isinstance(filters, Mapping) else {}).items():
-        if name in _FILTERS:
-            found.append(f"{name} {value}")
-    return [drawable(each, _NAME) for each in found]
 
 
 def readable(axis: Axis, unit: str) -> None:

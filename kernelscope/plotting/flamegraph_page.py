@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from kernelscope import units
 from kernelscope.analysis.stack_tree import Node
+from kernelscope.text import printable
 
 
 def data(root: Node) -> str:
@@ -30,18 +32,23 @@ def page(
     text: str,
     title: str,
     *,
+    value: str = "count",
+    caption: str = "",
     theme: str = "light",
     source: str = "",
     receipt: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a page that draws `data`.
 
-    source: the id of an element of the parent page that holds newer data.
+    value: the column that the tree adds up; its unit is that of the page's numbers. caption: what
+    ran, when and where. source: the id of an element of the parent page that holds newer data.
     """
     files = resources.files("kernelscope.plotting")
     template = files.joinpath("data/flamegraph.html").read_text("utf-8")
     filled = {
-        "@title@": html.escape(title),
+        "@title@": html.escape(printable(title)),
+        "@caption@": html.escape(printable(caption)),
+        "@unit@": units.unit_of(value) or "samples",
         "@theme@": html.escape(theme),
         "@source@": html.escape(source),
         # a function's name must not end the script

@@ -139,13 +139,13 @@ def test_the_flame_graph_keeps_its_zoom_while_samples_come(lab: Lab):
     )
     name = widest.partition(":")[0]
     page.locator(f'.box[title^="{name}:"]').first.dispatch_event("click")
-    expect(page.locator("#said")).to_contain_text(f"zoomed to {name}")
-    said = page.locator("#said").inner_text()
+    expect(page.locator("#status")).to_contain_text(f"zoomed to {name}")
+    said = page.locator("#status").inner_text()
 
-    assert becomes(lambda: page.locator("#said").inner_text() != said, within_s=20)
-    expect(page.locator("#said")).to_contain_text(f"zoomed to {name}")
+    assert becomes(lambda: page.locator("#status").inner_text() != said, within_s=20)
+    expect(page.locator("#status")).to_contain_text(f"zoomed to {name}")
     page.locator("#reset").click()
-    expect(page.locator("#said")).not_to_contain_text("zoomed")
+    expect(page.locator("#status")).not_to_contain_text("zoomed")
     press(view(lab, "stacks"), "stop")
 
 

@@ -59,6 +59,21 @@ def test_page_holds_the_tree_and_no_name_can_end_its_script():
     assert "@" not in text[: text.index("<style>")]
 
 
+def test_page_names_the_measure_its_unit_the_run_and_its_host(tmp_path):
+    table = STACKS.rename(columns={"count": "total_us"})
+    table.attrs["kernelscope"] = {
+        "probe": "offcputime", "name": "offcputime", "table": "places", "host": "<lab>",
+        "started": "2026-11-22T09:01:02.1+00:00", "duration_s": 3.0,
+    }  # fmt: skip
+    table.ks.flamegraph(save=tmp_path / "off.html")
+    text = (tmp_path / "off.html").read_text()
+
+    assert 'data-unit="us"' in text
+    assert "<h1>Off-CPU time</h1>" in text
+    caption = "offcputime, 3 s · 2026-11-22 09:01:02 UTC · &lt;lab&gt;"
+    assert f'<div id="caption">{caption}</div>' in text
+
+
 @pytest.mark.parametrize("suffix", ["html", "folded", "speedscope.json", "svg", "png"])
 def test_extension_picks_the_format(tmp_path, suffix):
     path = tmp_path / f"stacks.{suffix}"

@@ -12,6 +12,7 @@ from unit.plotting.conftest import receipt_with
 from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import charts, choose, figure
+from kernelscope.plotting.caption import caption
 from kernelscope.plotting.figure import Figure
 from kernelscope.plotting.timeseries import timeseries
 
@@ -265,7 +266,7 @@ def test_draws_any_column_name(name: str, events: pd.DataFrame) -> None:
 
 
 def test_caption_names_the_run_its_time_and_host(buckets: pd.DataFrame) -> None:
-    assert figure.caption(buckets) == "biolatency, 10 s · 2026-11-22 09:01:02 UTC · lab"
+    assert caption(buckets) == "biolatency, 10 s · 2026-11-22 09:01:02 UTC · lab"
 
 
 def test_caption_names_what_restricts_the_run(buckets: pd.DataFrame) -> None:
@@ -275,7 +276,7 @@ def test_caption_names_what_restricts_the_run(buckets: pd.DataFrame) -> None:
         filters={"pid": 17, "cgroup_level": 2},
     )
 
-    assert figure.caption(buckets).startswith("biolatency, disk vda, pid 17, 10 s · ")
+    assert caption(buckets).startswith("biolatency, disk vda, pid 17, 10 s · ")
 
 
 def test_figure_marks_losses_and_recordings(buckets: pd.DataFrame) -> None:

@@ -112,7 +112,9 @@ class Screen:
 
     def _open_flames(self, view: View, theme: Theme) -> None:
         self._id = f"kernelscope-{secrets.token_hex(8)}"
-        page = flamegraph_page.page("", view.title, theme=theme.name, source=self._id)
+        page = flamegraph_page.page(
+            "", view.title, value=self._value(view), theme=theme.name, source=self._id
+        )
         width, height = self.size[0], max(420, self.size[1])
         self._flames.value = (
             f'<iframe srcdoc="{html.escape(page)}" style="width:{width}px;height:{height}px;'
