@@ -7,7 +7,6 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelscope.errors import LostEventsWarning
@@ -124,7 +123,8 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
 
     def live(self, **options: Any) -> Any:
         """Show the run in a notebook while it traces: `kernelscope.live(run, **options)`."""
-        return import_module("kernelscope").live(self, **options)
+        # Live views are above runs; the root package resolves the name when it is first used.
+        return sys.modules["kernelscope"].live(self, **options)
 
     def close(self) -> None:
         """Drop the run at once, without its result."""
