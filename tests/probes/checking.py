@@ -1,4 +1,4 @@
-"""How a probe is held to a known load: the tests of tests/probes share this."""
+"""Checks a probe against a known load, for the tests of tests/probes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import kernelscope
 from workloads.probes import Load
 
 IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
-# An emulated CPU stands still now and then, and its sampling clock with it.
+# An emulated CPU sometimes stops, and its sampling clock with it.
 SAMPLING = 0.5 if IN_GUEST else 0.1
 SETTLE_S = 0.1
 
-measurements: list[dict[str, Any]] = []  # of the runs of the test that is running (conftest.py)
+measurements: list[dict[str, Any]] = []  # of the runs of the current test (conftest.py)
 
 
 def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -34,7 +34,7 @@ def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]
 
 
 def one(frame: pd.DataFrame, **wanted: Any) -> pd.Series[Any]:
-    """Return the only row with those values."""
+    """Return the only row with these values."""
     for name, value in wanted.items():
         frame = frame[frame[name] == value]
     assert len(frame) == 1, frame
@@ -44,9 +44,9 @@ def one(frame: pd.DataFrame, **wanted: Any) -> pd.Series[Any]:
 def in_one_of_four(check: Callable[..., None]) -> Callable[..., None]:
     """Run a check up to four times; one pass is enough.
 
-    Some virtual machines keep the tasks of their own supervisor out of all tracing, and with them
-    the interrupts and switches that happen there: a run that meets one counts too little. A probe
-    that counts wrongly does so every time.
+    Some virtual machines hide the tasks of their own supervisor from tracing, and with them the
+    interrupts and switches that happen there: a run during one counts too little. A wrong probe
+    fails every time.
     """
 
     @functools.wraps(check)
@@ -60,7 +60,7 @@ def in_one_of_four(check: Callable[..., None]) -> Callable[..., None]:
 
 
 def measurement(receipt: dict[str, Any], result: Any) -> dict[str, Any]:
-    """Return what a run's receipt says of the probe: hooks taken, rows, ns per run of a program."""
+    """Return the probe's figures from a receipt: hooks used, rows, ns per run of a program."""
     tables = [result] if isinstance(result, pd.DataFrame) else list(result.values())
     return {
         "probe": receipt["probe"],

@@ -1,4 +1,4 @@
-"""What the checks measured on the way goes into the tests' reports."""
+"""Adds what the checks measured to the tests' reports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from probes import checking
 
 @pytest.fixture(autouse=True)
 def _measured(record_property: Callable[[str, object], None]) -> None:
-    """Have each run's rows, hooks and ns per event noted with the test that makes it.
+    """Record each run's rows, hooks and ns per event with its test.
 
-    The list is there before the test's report is, and fills while the test runs.
+    The list exists before the test's report, and is filled while the test runs.
     """
     checking.measurements = []
     record_property("runs", checking.measurements)

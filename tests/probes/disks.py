@@ -1,4 +1,4 @@
-"""A file system of one's own, on a disk that nothing else uses; what a process read and wrote."""
+"""A separate file system on an unused disk; the bytes that a process read and wrote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextlib.contextmanager
 def mounted_ext4(folder: Path) -> Iterator[Path]:
-    """Mount an ext4 of 64 MiB below a folder; skip the test where that cannot be had."""
+    """Mount an ext4 of 64 MiB below a folder; skip the test if that is not possible."""
     image, target = folder / "image", folder / "mounted"
     target.mkdir()
     with image.open("wb") as file:
@@ -40,6 +40,6 @@ def disk_of(path: Path) -> str:
 
 
 def io_of(pid: int) -> dict[str, int]:
-    """Return what the kernel itself counted of a process: proc_pid_io(5)."""
+    """Return the kernel's own counts for a process: proc_pid_io(5)."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return {name: int(number) for name, _, number in (line.partition(":") for line in lines)}

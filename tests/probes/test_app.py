@@ -58,8 +58,8 @@ def test_funccount_counts_several_hooks_of_different_kinds_by_process() -> None:
     assert calls["comm"].unique().tolist() == ["python"]
 
 
-def test_funccount_leaves_out_what_the_kernel_refuses_of_a_pattern() -> None:
-    with started("library_calls") as load:  # pthread_spin_lock begins with a locked instruction
+def test_funccount_leaves_out_matches_that_the_kernel_refuses() -> None:
+    with started("library_calls") as load:  # pthread_spin_lock starts with a locked instruction
         calls, _ = traced("funccount", load, function="c:pthread_*", pid=load.pid)
 
     traced_hooks = calls.attrs["kernelscope"]["hooks"]
@@ -79,7 +79,7 @@ def test_funccount_counts_tracepoints_by_pattern() -> None:
 
 @pytest.mark.parametrize("function", ["__x64_sys_getppid", "kprobe:__x64_sys_getppid"])
 def test_funccount_counts_calls_of_the_kernels_functions(function: str) -> None:
-    require(function)  # BTF may lack it: then kprobe serves
+    require(function)  # BTF may lack it: then the kprobe is used
     with started("library_calls") as load:
         calls, _ = traced("funccount", load, function=function, pid=load.pid)
 
@@ -106,7 +106,7 @@ def test_funccount_counts_the_kernels_functions_by_pattern() -> None:
 
 
 def require(function: str) -> None:
-    """Skip where this kernel has neither of the hooks that a kernel's function is traced by."""
+    """Skip if this kernel has neither of the hooks for kernel functions."""
     specs = (
         [function] if ":" in function else [f"{kind}:{function}" for kind in ("fentry", "kprobe")]
     )
@@ -131,7 +131,7 @@ def require(function: str) -> None:
         ("iter:task", ParameterError, "iter hooks cannot be used here"),
     ],
 )
-def test_funccount_says_what_is_wrong_with_a_function(
+def test_funccount_reports_what_is_wrong_with_a_function(
     function: str | None, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -140,7 +140,7 @@ def test_funccount_says_what_is_wrong_with_a_function(
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
 
 
-def test_stackcount_counts_every_call_with_the_way_to_it() -> None:
+def test_stackcount_counts_every_call_with_its_call_path() -> None:
     with started("library_calls") as load:
         ways, _ = traced("stackcount", load, function="c:abs", pid=load.pid)
 
@@ -149,7 +149,7 @@ def test_stackcount_counts_every_call_with_the_way_to_it() -> None:
     assert ways["user_stack"].str.endswith("abs").all()
 
 
-def test_stackcount_shows_the_kernels_way_to_a_tracepoint() -> None:
+def test_stackcount_shows_the_kernel_stack_of_a_tracepoint() -> None:
     with started("library_calls") as load:
         function = "tracepoint:sched:sched_switch"
         ways, _ = traced("stackcount", load, function=function, stacks="kernel", pid=load.pid)
@@ -175,7 +175,7 @@ def test_funclatency_measures_as_the_process_itself_does() -> None:
     assert slots["latency_high_us"].min() > 10_000
 
 
-def test_funclatency_measures_recursive_calls_each_by_itself() -> None:
+def test_funclatency_measures_each_recursive_call() -> None:
     with started("nested_calls") as load:
         tables, facts = traced("funclatency", load, function="c:qsort", pid=load.pid, by="pid")
 

@@ -16,7 +16,7 @@ PYTHON = "/usr/bin/python3"
 
 
 def markers() -> set[str]:
-    """Return the markers that the distribution's Python has."""
+    """Return the markers of the distribution's Python."""
     if not Path(PYTHON).exists():
         return set()
     with ElfFile(PYTHON) as elf:
@@ -53,7 +53,7 @@ def test_pythonflow_shows_each_return_with_its_line() -> None:
     assert returns["time"].is_monotonic_increasing
 
 
-def test_pythonflow_says_that_an_interpreter_has_no_markers() -> None:
+def test_pythonflow_reports_an_interpreter_without_markers() -> None:
     with pytest.raises(AttachError, match="/bin/true has no USDT probe 'function__return'"):
         session.run("pythonflow", python="/bin/true", duration=0.1)
 

@@ -1,4 +1,4 @@
-"""The probe of OpenSSL, under a known load and held against what the program says."""
+"""The probe of OpenSSL, under a known load and compared with the program's own figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-def test_sslsniff_shows_the_size_of_every_message_and_nothing_of_it() -> None:
+def test_sslsniff_shows_the_size_of_every_message_and_none_of_its_content() -> None:
     with started("tls_messages") as load:
         result, facts = traced("sslsniff", load, pid=load.pid)
 

@@ -18,7 +18,7 @@ ENTER = "tracepoint:syscalls:sys_enter_openat"
 
 
 def opens(load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """Trace the load's opens; return those of its folder and what it knows of them."""
+    """Trace the load's opens; return those of its folder and the load's facts."""
     found, facts = traced("trace", load, pid=load.pid, **options)
     return found[found["path"].isin([path[:127] for path, _, _ in facts["asked"]])], facts
 
@@ -69,7 +69,7 @@ def test_trace_shows_the_fields_of_a_tracepoint() -> None:
     assert (calls["dfd"] == -100).all()
 
 
-def test_trace_reads_text_within_and_behind_a_tracepoints_record() -> None:
+def test_trace_reads_text_within_and_after_a_tracepoints_record() -> None:
     with started("threads_named") as load:
         renamed, facts = traced(
             "trace",
@@ -96,10 +96,10 @@ def test_trace_reads_the_arguments_of_a_raw_tracepoint(kind: str) -> None:
             "trace", load, function=f"{kind}:sys_exit", format="result=%2$ld", pid=load.pid
         )
 
-    assert (calls["result"] == os.getpid()).sum() == 53  # what getppid gives
+    assert (calls["result"] == os.getpid()).sum() == 53  # the result of getppid
 
 
-def test_trace_without_a_format_shows_who_called_when() -> None:
+def test_trace_without_a_format_shows_callers_and_times() -> None:
     with started("library_calls") as load:
         calls, _ = traced("trace", load, function="c:labs", pid=load.pid)
 
@@ -137,7 +137,7 @@ def test_trace_shows_arguments_and_results_of_the_kernels_functions(kind: str) -
         ({"function": "usdt:/usr/bin/python3:gc__start"}, ParameterError, "usdt hooks do not"),
     ],
 )
-def test_trace_says_what_is_wrong(
+def test_trace_reports_what_is_wrong(
     options: dict[str, str], error: type[KernelScopeError], said: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -156,7 +156,7 @@ def test_argdist_counts_the_sizes_that_a_function_is_called_with() -> None:
     assert not sizes["negative"].any()
 
 
-def test_argdist_counts_each_result_by_itself() -> None:
+def test_argdist_counts_each_result_separately() -> None:
     with started("files_by_libc") as load:
         options = {"function": "c:open64", "value": "ret=%d", "show": "values"}
         results, facts = traced("argdist", load, pid=load.pid, by="pid", **options)
@@ -166,7 +166,7 @@ def test_argdist_counts_each_result_by_itself() -> None:
     assert results["pid"].unique().tolist() == [load.pid]
 
 
-def test_argdist_shows_negative_values_by_their_size() -> None:
+def test_argdist_shows_negative_values_by_their_magnitude() -> None:
     with started("library_calls") as load:
         values, _ = traced("argdist", load, function="c:abs", value="arg1=%d", pid=load.pid)
 

@@ -1,4 +1,4 @@
-"""The probes of bpf/block, each under a known load and held against another source."""
+"""The probes of bpf/block, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 
 
 def stat(disk: str) -> dict[str, int]:
-    """Return what the kernel itself counted: Documentation/block/stat.rst."""
+    """Return the kernel's own counts: Documentation/block/stat.rst."""
     numbers = [int(word) for word in Path(f"/sys/block/{disk}/stat").read_text().split()]
     names = {"read": 0, "write": 4, "in flight": 8, "flush": 15, "sectors": 6}
     return {name: numbers[index] for name, index in names.items()}
@@ -25,7 +25,7 @@ def stat(disk: str) -> dict[str, int]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Make a file of 1 MiB, on a disk of its own queue."""
+    """Make a file of 1 MiB, on a disk with its own queue."""
     path = tmp_path / "file"
     path.write_bytes(os.urandom(1 << 20))
     os.sync()
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def disk_of(path: Path) -> str:
-    """Return the whole disk that holds a file; "" where it is on none."""
+    """Return the whole disk of a file; "" if it is on none."""
     device = path.stat().st_dev
     link = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     if not link.exists():
@@ -67,7 +67,7 @@ def test_biolatency_counts_what_the_disk_counts(file: Path, queued: bool) -> Non
 
 @pytest.fixture
 def loop(file: Path) -> Iterator[str]:
-    """Make a disk that nothing else uses."""
+    """Make an unused disk."""
     made = subprocess.run(["losetup", "-f", "--show", str(file)], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"no loop device to be had: {made.stderr.strip()}")
@@ -82,7 +82,7 @@ def loop(file: Path) -> Iterator[str]:
     [("direct_reads", {"read": 211}), ("direct_writes", {"flush": 3, "write": 101})],
 )
 @in_one_of_four
-def test_biolatency_counts_exactly_on_a_disk_of_its_own(
+def test_biolatency_counts_exactly_on_an_unused_disk(
     loop: str, name: str, expected: dict[str, int]
 ) -> None:
     disk = Path(loop).name
@@ -100,7 +100,7 @@ def test_biolatency_counts_exactly_on_a_disk_of_its_own(
 
 
 @in_one_of_four
-def test_biosnoop_shows_each_read_with_its_process_and_its_place(loop: str) -> None:
+def test_biosnoop_shows_each_read_with_its_process_and_position(loop: str) -> None:
     disk = Path(loop).name
     with started("direct_reads", loop) as load:
         before = stat(disk)
@@ -120,7 +120,7 @@ def test_biosnoop_shows_each_read_with_its_process_and_its_place(loop: str) -> N
     assert 0 < took_ms <= 1.01 * facts["took_ms"]
 
 
-def test_biosnoop_keeps_only_what_is_asked_for(loop: str) -> None:
+def test_biosnoop_applies_its_filters(loop: str) -> None:
     disk = Path(loop).name
     with started("direct_reads", loop) as load:
         others, _ = traced("biosnoop", load, disk=disk, pid=os.getpid())
@@ -131,7 +131,7 @@ def test_biosnoop_keeps_only_what_is_asked_for(loop: str) -> None:
     assert slow.empty
 
 
-def test_biosnoop_says_what_went_wrong(loop: str, file: Path) -> None:
+def test_biosnoop_shows_the_error_of_a_request(loop: str, file: Path) -> None:
     os.truncate(file, 4096)
     with started("reads_that_fail", loop) as load:
         ios, facts = traced("biosnoop", load, disk=Path(loop).name, pid=load.pid)
@@ -157,7 +157,7 @@ def test_biotop_adds_up_each_process(loop: str) -> None:
     assert users.loc[users["operation"] == "flush", "count"].sum() == 3
 
 
-def test_biotop_keeps_one_process(loop: str) -> None:
+def test_biotop_filters_by_process(loop: str) -> None:
     with started("direct_writes", loop) as load:
         users, _ = traced("biotop", load, pid=load.pid)
 
@@ -179,7 +179,7 @@ def test_bitesize_counts_every_size(loop: str, by: str) -> None:
 
 
 @in_one_of_four
-def test_biopattern_tells_sequential_from_random(loop: str) -> None:
+def test_biopattern_separates_sequential_from_random(loop: str) -> None:
     with started("sequential_then_random", loop) as load:
         patterns, _ = traced("biopattern", load, disk=Path(loop).name)
 
@@ -201,7 +201,7 @@ def test_biostacks_shows_the_code_that_read(loop: str) -> None:
     assert 0 < row["max_us"] <= row["total_us"] <= 1010 * facts["took_ms"]
 
 
-def test_biostacks_takes_only_the_stacks_and_the_requests_asked_for(loop: str) -> None:
+def test_biostacks_takes_only_the_requested_stacks(loop: str) -> None:
     disk = Path(loop).name
     with started("direct_reads", loop) as load:
         kernel, _ = traced("biostacks", load, disk=disk, pid=load.pid, stacks="kernel")
@@ -214,7 +214,7 @@ def test_biostacks_takes_only_the_stacks_and_the_requests_asked_for(loop: str) -
 
 
 @in_one_of_four
-def test_bioheat_counts_each_moment_by_itself(loop: str) -> None:
+def test_bioheat_counts_each_interval_separately(loop: str) -> None:
     with started("reads_in_two_bursts", loop) as load:
         heat, facts = traced("bioheat", load, disk=Path(loop).name, moment=0.02)
 

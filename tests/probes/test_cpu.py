@@ -1,4 +1,4 @@
-"""The probes of bpf/cpu, each under a known load and held against another source."""
+"""The probes of bpf/cpu, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def test_runqlat_counts_every_wait_of_a_process() -> None:
     assert waits["pid"].unique().tolist() == [load.pid]
     assert set(waits["comm"]) <= {"python", "ks-waits"}
     assert waits["count"].sum() == after[1] - before[1]
-    assert waits["count"].sum() > 450  # a wake-up before the sleep is no wait
+    assert waits["count"].sum() > 450  # a wake-up before the sleep is not a wait
     total_us = (after[0] - before[0]) / 1000
     assert (waits["latency_high_us"] * waits["count"]).sum() >= total_us
 
 
-def test_runqlat_finds_the_task_that_waited_by_its_name() -> None:
+def test_runqlat_filters_by_the_waiting_tasks_name() -> None:
     with started("tasks_woken") as load:
         waits, _ = traced("runqlat", load, by="comm", comm="ks-waits")
 
     assert waits["comm"].unique().tolist() == ["ks-waits"]
-    assert waits["count"].sum() > 450  # a wake-up before the sleep is no wait
+    assert waits["count"].sum() > 450  # a wake-up before the sleep is not a wait
 
 
 def test_runqlat_has_one_histogram_of_all_tasks() -> None:
@@ -46,7 +46,7 @@ def test_runqlat_has_one_histogram_of_all_tasks() -> None:
         waits, _ = traced("runqlat", load)
 
     assert waits.columns.tolist() == ["latency_low_us", "latency_high_us", "count"]
-    assert waits["count"].sum() > 450  # a wake-up before the sleep is no wait
+    assert waits["count"].sum() > 450  # a wake-up before the sleep is not a wait
 
 
 def test_profile_samples_in_proportion_to_cpu_time() -> None:
@@ -60,7 +60,7 @@ def test_profile_samples_in_proportion_to_cpu_time() -> None:
 
 
 @pytest.mark.parametrize(("stacks", "left"), [("user", "user_stack"), ("kernel", "kernel_stack")])
-def test_profile_takes_only_the_stacks_that_are_asked_for(stacks: str, left: str) -> None:
+def test_profile_takes_only_the_requested_stacks(stacks: str, left: str) -> None:
     with started("busy_process") as load:
         samples, facts = traced("profile", load, pid=load.pid, stacks=stacks, hz=499)
 

@@ -1,4 +1,4 @@
-"""The probes of bpf/cpu that count interrupts, held against the kernel's own counts."""
+"""The probes of bpf/cpu that count interrupts, compared with the kernel's own counts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from workloads.probes import Load, started
 pytestmark = pytest.mark.kernel
 
 Counts = dict[str, int]
-# Some virtual machines keep the tasks of their own supervisor out of all tracing, and with them
-# the interrupts that come while these run; a busy one does so in every run.
+# Some virtual machines hide the tasks of their own supervisor from tracing, and with them the
+# interrupts that arrive while these run; a busy one does so in every run.
 HIDDEN = 0.0 if IN_GUEST else 0.05
 
 
@@ -43,10 +43,10 @@ def interrupts() -> Counts:
 def bracketed(
     probe: str, load: Load, count: Callable[[], Counts], **options: Any
 ) -> tuple[Any, Counts, Counts]:
-    """Trace a load; return the tables, and what the kernel counted meanwhile at least and at most.
+    """Trace a load; return the tables, and the lowest and highest count of the kernel meanwhile.
 
-    Interrupts come at any time: those of the time in which the probe surely ran are the least,
-    those of the time in which it may have run the most.
+    Interrupts arrive at any time: the lower bound covers the time in which the probe certainly ran,
+    the upper bound the time in which it may have run.
     """
     first = count()
     with kernelscope.start(probe, duration=60, **options) as run:
@@ -82,7 +82,7 @@ def test_softirqs_counts_what_the_kernel_counts(by: str) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Make a file of 1 MiB that can be read past the page cache."""
+    """Make a file of 1 MiB that can be read without the page cache."""
     path = tmp_path / "file"
     path.write_bytes(bytes(1 << 20))
     try:
@@ -109,7 +109,7 @@ def test_hardirqs_counts_what_the_kernel_counts(file: Path) -> None:
     assert tables["latency"]["count"].sum() == table["count"].sum()
 
 
-def test_hardirqs_tells_the_cpus_apart(file: Path) -> None:
+def test_hardirqs_counts_by_cpu(file: Path) -> None:
     with started("direct_reads", str(file)) as load:
         tables, _, _ = bracketed("hardirqs", load, interrupts, by="cpu")
 

@@ -1,4 +1,4 @@
-"""The probes of bpf/cpu that say where threads slept, and who woke them."""
+"""The probes of bpf/cpu that show where threads slept, and who woke them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.kernel
 
 
 def switches(pid: int) -> dict[str, int]:
-    """Return how often a thread gave its CPU up, and how often it was taken: proc(5)."""
+    """Return how often a thread gave up its CPU, and how often it was preempted: proc(5)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     found = dict(line.split(":\t") for line in lines if "ctxt_switches" in line)
     return {
@@ -24,17 +24,21 @@ def switches(pid: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("state", ["blocked", "interruptible", "all"])
 @in_one_of_four
-def test_offcputime_counts_every_time_that_a_thread_left_the_cpu(state: str) -> None:
+def test_offcputime_counts_every_period_off_the_cpu(state: str) -> None:
     with started("thread_blocked") as load:
         before = switches(load.pid)
         places, facts = traced("offcputime", load, pid=load.pid, state=state)
         after = switches(load.pid)
 
     assert places["pid"].unique().tolist() == [load.pid]
-    expected = after["blocked"] - before["blocked"] - 1  # it sleeps still, for the next word
+    expected = (
+        after["blocked"] - before["blocked"] - 1
+    )  # it still sleeps, waiting for its next command
     if state == "all":
         expected += after["preempted"] - before["preempted"]
-    assert places["count"].sum() == expected > 90  # a timer that rings before the sleep ends none
+    assert (
+        places["count"].sum() == expected > 90
+    )  # a timer that fires before the sleep ends no sleep
     asleep = places[places["kernel_stack"].str.contains("hrtimer_nanosleep")]
     assert 90 < asleep["count"].sum() <= 101
     assert 500 * asleep["count"].sum() <= asleep["total_us"].sum() <= facts["wall_s"] * 1e6
@@ -43,7 +47,7 @@ def test_offcputime_counts_every_time_that_a_thread_left_the_cpu(state: str) -> 
 
 
 @in_one_of_four
-def test_offcputime_tells_the_threads_that_were_put_aside() -> None:
+def test_offcputime_recognizes_preempted_threads() -> None:
     with started("three_on_one_cpu") as load:
         places, facts = traced("offcputime", load, comm="ks-three", state="preempted")
 
@@ -51,10 +55,10 @@ def test_offcputime_tells_the_threads_that_were_put_aside() -> None:
     children = facts["children"]
     assert set(found) == {int(pid) for pid in children}
     for pid, count in found.items():
-        assert 0 < count <= children[str(pid)]["preempted"] + 5  # it goes on for a moment
+        assert 0 < count <= children[str(pid)]["preempted"] + 5  # it continues for a moment
 
 
-def test_offcputime_keeps_only_stretches_of_the_length_asked_for() -> None:
+def test_offcputime_keeps_only_periods_of_the_requested_length() -> None:
     with started("thread_blocked") as load:
         longer, _ = traced("offcputime", load, pid=load.pid, min_us=900, stacks="kernel")
     with started("thread_blocked") as load:
@@ -71,7 +75,7 @@ def test_offcputime_keeps_only_stretches_of_the_length_asked_for() -> None:
 
 
 @in_one_of_four
-def test_wakeuptime_names_who_woke_a_thread_and_how_long_it_had_slept() -> None:
+def test_wakeuptime_shows_the_waker_and_the_length_of_the_sleep() -> None:
     with started("woken_by_another") as load:
         wakers, facts = traced("wakeuptime", load, comm="ks-woken")
 
@@ -80,7 +84,7 @@ def test_wakeuptime_names_who_woke_a_thread_and_how_long_it_had_slept() -> None:
     assert wakers["count"].sum() == facts["sleeps"]
     written = wakers[wakers["kernel_stack"].str.contains("vfs_write")]
     assert written["pid"].unique().tolist() == [load.pid]
-    assert 90 < written["count"].sum() <= 101  # where the child was late it did not sleep
+    assert 90 < written["count"].sum() <= 101  # if the child was late it did not sleep
     assert 50_000 < written["total_us"].sum() <= facts["waited_s"] * 1e6
     assert (written["total_us"] >= written["max_us"]).all()
 
@@ -97,7 +101,7 @@ def test_wakeuptime_leaves_out_short_sleeps_and_other_threads() -> None:
 
 
 @in_one_of_four
-def test_offwaketime_joins_where_a_thread_slept_with_who_woke_it() -> None:
+def test_offwaketime_combines_the_stacks_of_sleeper_and_waker() -> None:
     with started("woken_by_another") as load:
         sleeps, facts = traced("offwaketime", load, comm="ks-woken")
 
@@ -106,7 +110,7 @@ def test_offwaketime_joins_where_a_thread_slept_with_who_woke_it() -> None:
     piped = sleeps[sleeps["waker_kernel_stack"].str.contains("vfs_write")]
     assert piped["waker_pid"].unique().tolist() == [load.pid]
     assert piped["kernel_stack"].str.contains("pipe_read").all()
-    assert 90 < piped["count"].sum() <= 101  # where the child was late it did not sleep
+    assert 90 < piped["count"].sum() <= 101  # if the child was late it did not sleep
     assert 50_000 < piped["total_us"].sum() <= facts["waited_s"] * 1e6
 
 

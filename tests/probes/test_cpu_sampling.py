@@ -1,4 +1,4 @@
-"""The probes of bpf/cpu that look at each CPU at a steady rate."""
+"""The probes of bpf/cpu that sample each CPU at a fixed rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_runqlen_sees_three_threads_on_the_cpu_that_they_share() -> None:
 
     own = samples[samples["cpu"] == facts["cpu"]]
     full = own.loc[own["runnable"] >= 3, "count"].sum()
-    # each of the three computes for 101 ms, so all are there for nearly three times as long
+    # each of the three computes for 101 ms, so all are runnable for nearly three times as long
     assert full >= 3 * 0.101 * 499 * (1 - SAMPLING) * 0.75
     assert not samples.duplicated(["cpu", "runnable"]).any()
     waited_s = sum(each["waited_ns"] for each in facts["children"].values()) / 1e9
@@ -49,7 +49,7 @@ def test_cpuwalk_finds_each_cpu_that_a_process_ran_on() -> None:
     assert sum(found.values()) <= sum(expected[cpu] for cpu in expected) * (1 + SAMPLING)
 
 
-def test_cpuwalk_counts_idle_cpus_where_asked() -> None:
+def test_cpuwalk_counts_idle_cpus_on_request() -> None:
     with started("thread_blocked") as load:
         busy, _ = traced("cpuwalk", load, by="comm")
     with started("thread_blocked") as load:

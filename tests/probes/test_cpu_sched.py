@@ -1,4 +1,4 @@
-"""The probes of bpf/cpu that follow what the scheduler does."""
+"""The probes of bpf/cpu that follow the scheduler."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_runqslower_leaves_out_short_waits() -> None:
 
 
 @in_one_of_four
-def test_cpudist_counts_every_stretch_of_a_process() -> None:
+def test_cpudist_counts_every_period_of_a_process() -> None:
     with started("tasks_woken") as load:
         before = slices(load.pid)
         stretches, _ = traced("cpudist", load, by="pid", pid=load.pid)
@@ -68,7 +68,7 @@ def test_cpudist_counts_every_stretch_of_a_process() -> None:
 
 
 @in_one_of_four
-def test_cpudist_holds_the_time_that_a_process_ran() -> None:
+def test_cpudist_measures_the_cpu_time_of_a_process() -> None:
     with started("three_on_one_cpu") as load:
         stretches, facts = traced("cpudist", load, by="pid", comm="ks-three")
 
@@ -87,10 +87,10 @@ def test_cpudist_counts_the_time_off_the_cpu_too() -> None:
         stretches, _ = traced("cpudist", load, by="comm", off=True, pid=load.pid)
         after = slices(load.pid)
 
-    assert stretches["count"].sum() == after - before - 1  # it slept when the probe began
+    assert stretches["count"].sum() == after - before - 1  # it slept when the probe started
     assert stretches["comm"].unique().tolist() == ["ks-waits"]
     asleep = stretches[stretches["stretch_high_us"] > 100]
-    assert 450 < asleep["count"].sum() <= 510  # a wake-up before the sleep is no stretch
+    assert 450 < asleep["count"].sum() <= 510  # a wake-up before the sleep is not a period
 
 
 def test_cpudist_has_one_histogram_of_all_tasks() -> None:

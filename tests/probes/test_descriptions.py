@@ -1,4 +1,4 @@
-"""Every probe is two complete files: the C, laid out as the project's, and its description."""
+"""Every probe is two complete files: formatted C, and its description."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_description_is_complete(probe: Probe) -> None:
 
 
 @every_probe
-def test_every_column_says_what_it_is(probe: Probe) -> None:
+def test_every_column_has_a_description(probe: Probe) -> None:
     for table in probe.tables:
         assert table.help
         for column in table.columns:
@@ -62,7 +62,7 @@ def test_every_column_says_what_it_is(probe: Probe) -> None:
 
 
 @every_probe
-def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe) -> None:
+def test_every_parameter_has_a_description_and_a_range(probe: Probe) -> None:
     for parameter in probe.parameters:
         assert parameter.help
         if parameter.kind in ("integer", "float"):
@@ -71,7 +71,7 @@ def test_every_parameter_says_what_it_does_and_where_its_range_ends(probe: Probe
 
 
 def with_macros(source: str) -> str:
-    """Return the text with what it uses of the prelude, directly or not."""
+    """Return the text with the parts of the prelude that it uses, directly or not."""
     return source + prelude_trim.needed(
         (probe_folder() / "include" / "kernelscope.h").read_text(), source
     )
@@ -94,7 +94,7 @@ def test_every_parameter_is_used(probe: Probe) -> None:
 
 
 @every_probe
-def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> None:
+def test_every_hook_is_valid_and_its_function_exists(probe: Probe) -> None:
     for hook in resolve.usual_hooks(probe):
         assert re.search(rf"^int {hook.function}\(", probe.source, re.MULTILINE), hook.function
         for spec in hook.any_of:
@@ -102,7 +102,7 @@ def test_every_hook_is_well_named_and_its_function_is_there(probe: Probe) -> Non
 
 
 @every_probe
-def test_the_plots_name_columns_that_are_there(probe: Probe) -> None:
+def test_plots_use_existing_columns(probe: Probe) -> None:
     for plot in probe.plots:
         table = next(table for table in probe.tables if table.name == plot.table)
         columns = {column.name for column in table.columns}
@@ -137,7 +137,7 @@ def test_the_check_is_run_by_a_test_of_the_probes_area(probe: Probe) -> None:
 
 
 def recorded(probe: Probe) -> list[dict[str, Any]]:
-    """Return what docs/probes.json says of a probe, kernel by kernel."""
+    """Return a probe's entries in docs/probes.json, by kernel."""
     return [
         kernel["probes"].get(probe.name, {}) for kernel in probe_records.read()["kernels"].values()
     ]
@@ -156,7 +156,7 @@ def test_there_is_a_picture_of_a_run(probe: Probe) -> None:
 
 @pytest.mark.skipif(not probe_records.PATH.is_file(), reason="no probe has been recorded yet")
 @every_probe
-def test_what_it_costs_was_recorded_with_the_hooks_that_it_has_now(probe: Probe) -> None:
+def test_the_cost_was_recorded_with_the_current_hooks(probe: Probe) -> None:
     rows = recorded(probe)
     measured = [row for row in rows if "overhead" in row or "refused" in row]
     assert measured, f"run script/record-probes {probe.name}"

@@ -1,4 +1,4 @@
-"""The probes of bpf/fs, each under a known load and held against another source."""
+"""The probes of bpf/fs, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_opensnoop_shows_every_open_with_its_descriptor() -> None:
 
     opens = opens[opens["pid"] == load.pid]
     found = opens[opens["path"] == facts["path"]]
-    assert found["fd"].tolist()[1:] == facts["fds"]  # the first one made the file
+    assert found["fd"].tolist()[1:] == facts["fds"]  # the first one created the file
     assert set(found["access"][1:]) == {"read and write"}
     assert (found["duration_us"] > 0).all()
     missing = opens[opens["path"] == facts["path"] + ".missing"]

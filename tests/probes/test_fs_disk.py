@@ -1,4 +1,4 @@
-"""The probes of bpf/fs that look at disks: ext4, write-back, the page cache."""
+"""The probes of bpf/fs about disks: ext4, write-back, the page cache."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_ext4slower_shows_each_operation_with_its_file(ext4: Path) -> None:
     assert set(slow["device"]) == {disk_of(ext4)}
 
 
-def test_ext4slower_leaves_out_what_was_fast_on_request(ext4: Path) -> None:
+def test_ext4slower_leaves_out_fast_operations_on_request(ext4: Path) -> None:
     with started("ext4_work", str(ext4)) as load:
         slow, facts = traced("ext4slower", load, pid=load.pid, min_us=300)
 
@@ -72,7 +72,7 @@ def test_writeback_shows_empty_rounds_on_request(ext4: Path) -> None:
 
 @pytest.fixture
 def cold(ext4: Path) -> Iterator[Path]:
-    """Make a file of 1 MiB that can be out of memory."""
+    """Make a file of 1 MiB that can be dropped from memory."""
     path = ext4 / "ks-cold"
     path.write_bytes(b"x" * (1 << 20))
     os.sync()
@@ -81,7 +81,7 @@ def cold(ext4: Path) -> Iterator[Path]:
         path.unlink()
 
 
-def test_cachestat_tells_hits_from_misses(cold: Path) -> None:
+def test_cachestat_separates_hits_from_misses(cold: Path) -> None:
     with started("cached_and_not", str(cold)) as load:
         before = io_of(load.pid)
         pages, _ = traced("cachestat", load, pid=load.pid, by="file")
@@ -94,7 +94,7 @@ def test_cachestat_tells_hits_from_misses(cold: Path) -> None:
     assert mine["read_bytes"].sum() == 211 * 100 + 7 * 101 * PAGE
 
 
-def test_cachestat_counts_what_was_read_ahead(cold: Path) -> None:
+def test_cachestat_counts_readahead(cold: Path) -> None:
     with started("read_ahead", str(cold)) as load:
         pages, _ = traced("cachestat", load, by="process", every=0)
 

@@ -1,4 +1,4 @@
-"""The probes of bpf/fs that look at reads, writes and their time."""
+"""The probes of bpf/fs about reads, writes and their time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.kernel
 
 
 def file_system(path: Path) -> str:
-    """Return the type of the file system that holds a path, as the last mount says."""
+    """Return the type of a path's file system, from the last mount."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     holding = [words for words in mounts if path.is_relative_to(words[1])]
     return max(holding, key=lambda words: len(words[1]))[2]
@@ -45,7 +45,7 @@ def test_filetop_counts_what_the_kernel_counts_of_a_process(tmp_path: Path) -> N
     assert "file" not in files
     assert row["writes"] == after["syscw"] - before["syscw"]
     assert row["written_bytes"] == after["wchar"] - before["wchar"]
-    # the read of the word "go", which had begun before the probe, among them
+    # including the read of the word "go", which started before the probe
     assert row["reads"] == after["syscr"] - before["syscr"]
     assert row["read_bytes"] == after["rchar"] - before["rchar"]
 
@@ -64,7 +64,7 @@ def test_fileslower_shows_opens_that_wait(tmp_path: Path) -> None:
         slow, facts = traced("fileslower", load)
 
     mine = slow[(slow["pid"] == load.pid) & (slow["file"] == facts["file"])]
-    waited = mine[mine["tid"] != load.pid]  # the main thread's do not wait, but may be held up
+    waited = mine[mine["tid"] != load.pid]  # the main thread's do not wait, but may be delayed
     assert waited["operation"].tolist() == ["open"] * 7
     assert (waited["duration_us"] >= 10_000).all()
     assert (waited["duration_us"].to_numpy() <= facts["waited_us"]).all()
@@ -101,13 +101,13 @@ def test_fsdist_counts_operations_on_a_file_system(tmp_path: Path) -> None:
 
     here = latency[latency["fs"] == file_system(tmp_path)]
     found = counts(here)
-    # a list opens the folder, and reads it until nothing more comes
+    # a list opens the folder, and reads it to the end
     assert found == {"write": 113, "read": 67, "fsync": 5, "open": 14 + 17, "list": 2 * 17}
     assert (here["latency_low_us"] < here["latency_high_us"]).all()
 
 
 def require(*specs: str) -> None:
-    """Skip where this kernel has none of these hooks."""
+    """Skip if this kernel has none of these hooks."""
     reasons = default_session().check(list(specs))
     if all(reasons.values()):
         pytest.skip(str(reasons[specs[-1]]))
@@ -121,10 +121,10 @@ def test_vfsstat_counts_what_the_kernel_counts_of_a_process(tmp_path: Path) -> N
         after = io_of(load.pid)
 
     found = dict(zip(operations["operation"], operations["count"], strict=True))
-    # without the vectors, which go another way
+    # without vectored I/O, which takes another path
     assert found["read"] == after["syscr"] - before["syscr"] - 11
     assert found["write"] == after["syscw"] - before["syscw"] - 7
-    # and these once more where one file system lies on top of another
+    # and these once more if one file system is on top of another
     assert found["open"] in (14 + 17, 2 * (14 + 17))
     assert found["fsync"] in (3, 5, 6, 10)  # 6.1 has a copy of the function in fdatasync
     assert found["list"] >= 2 * 17

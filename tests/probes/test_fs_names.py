@@ -1,4 +1,4 @@
-"""The probes of bpf/fs that look at names: mounts, files made and deleted."""
+"""The probes of bpf/fs about names: mounts, files created and deleted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_mountsnoop_shows_only_failures_on_request(tmp_path: Path) -> None:
     assert set(mounts["error"]) <= {"ENOENT", "ENOTBLK"}
 
 
-def test_filelife_shows_who_made_and_who_deleted(tmp_path: Path) -> None:
+def test_filelife_shows_who_created_and_who_deleted(tmp_path: Path) -> None:
     for number in range(7):
         (tmp_path / f"ks-old-{number}").touch()
     with started("files_made_and_deleted", str(tmp_path)) as load:
@@ -80,7 +80,7 @@ def test_filelife_leaves_out_files_that_lived_long_on_request(tmp_path: Path) ->
 @needs_root
 @pytest.mark.skipif(cgroups.mount() is None, reason="no cgroups of version 2 are mounted")
 @pytest.mark.parametrize(("inside", "count"), [(True, 53 + 7 + 11), (False, 0)])
-def test_filelife_is_held_to_a_cgroup(tmp_path: Path, inside: bool, count: int) -> None:
+def test_filelife_can_be_restricted_to_a_cgroup(tmp_path: Path, inside: bool, count: int) -> None:
     root = cgroups.mount()
     assert root is not None
     group = root / f"ks-files-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""The probes of bpf/memory that look at programs' own memory."""
+"""The probes of bpf/memory about the memory of programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def faults_of(pid: int) -> dict[str, int]:
-    """Return the faults that the kernel itself counted of a process: proc_pid_stat(5)."""
+    """Return the kernel's own count of a process's faults: proc_pid_stat(5)."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return {"minor": int(words[7]), "major": int(words[9])}
 
@@ -73,7 +73,7 @@ def test_mmapsnoop_shows_only_failures_on_request() -> None:
     assert changes["call"].tolist() == ["mmap"] * 7
 
 
-def test_brkstack_adds_up_how_far_the_heap_grew() -> None:
+def test_brkstack_sums_up_heap_growth() -> None:
     with started("heap_grown") as load:
         before = heap_end(load.pid)
         growth, _ = traced("brkstack", load, comm="python")
@@ -106,7 +106,7 @@ def test_pagefaults_counts_what_the_kernel_counts(tmp_path: Path) -> None:
     count = faults.groupby("kind")["count"].sum().to_dict()
     assert count["minor"] == after["minor"] - before["minor"] >= 1009
     assert count.get("major", 0) == after["major"] - before["major"]
-    if os.major(file.stat().st_dev):  # on a disk, so that it can be out of memory
+    if os.major(file.stat().st_dev):  # on a disk, so that it can be dropped from memory
         assert count["major"] >= 101
     assert faults["user_stack"].str.len().max() > 0
 
@@ -124,7 +124,7 @@ def test_pagefaults_counts_without_stacks_on_request(tmp_path: Path) -> None:
     assert faults["count"].max() >= 1009
 
 
-def test_memleak_finds_what_is_still_held() -> None:
+def test_memleak_finds_memory_still_held() -> None:
     with started("memory_leaked") as load:
         tables, facts = traced("memleak", load, pid=load.pid, min_size=4099)
 
@@ -141,7 +141,7 @@ def test_memleak_finds_what_is_still_held() -> None:
     assert sites["taken"].sum() >= len(pieces) + 211 + 23
 
 
-def test_memleak_read_at_intervals_holds_each_piece_once_with_its_own_size() -> None:
+def test_memleak_read_at_intervals_lists_each_allocation_once() -> None:
     with started("memory_leaked") as load:
         tables, facts = traced("memleak", load, pid=load.pid, min_size=4099, interval="10ms")
 
@@ -153,7 +153,7 @@ def test_memleak_read_at_intervals_holds_each_piece_once_with_its_own_size() -> 
         assert sizes[address] == size
 
 
-def test_memleak_leaves_out_small_pieces_on_request() -> None:
+def test_memleak_leaves_out_small_allocations_on_request() -> None:
     with started("memory_leaked") as load:
         tables, facts = traced("memleak", load, comm="python", min_size=9001)
 

@@ -1,4 +1,4 @@
-"""The probes of bpf/memory that look at the kernel's own work."""
+"""The probes of bpf/memory about the kernel's own work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kernel
 
 
 def allowed(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return a load's facts, if the machine let it run."""
+    """Return a load's facts, if the machine allowed it to run."""
     if "refused" in facts:
         pytest.skip(f"the load is refused: {facts['refused']}")
     return facts
@@ -46,7 +46,7 @@ def populated_zones() -> list[str]:
 
 
 def slabsites(**options: Any) -> tuple[int, pd.DataFrame, dict[str, Any]]:
-    """Run the probe until no interrupt allocated while it ran itself; return the load's pid too."""
+    """Repeat the run until no interrupt allocated during the probe; return the load's pid too."""
     for attempt in range(4):
         with started("kernel_objects") as load:
             try:
@@ -59,7 +59,7 @@ def slabsites(**options: Any) -> tuple[int, pd.DataFrame, dict[str, Any]]:
     raise AssertionError
 
 
-def test_slabsites_counts_what_is_made_and_what_stays() -> None:
+def test_slabsites_counts_allocated_and_held_objects() -> None:
     _, sites, facts = slabsites()
 
     direct = sites["kernel_stack"].str.contains(r"eventfd\w*;[^;]*\Z")
@@ -126,7 +126,7 @@ def test_oomkill_shows_the_victims_of_one_cgroup_on_request() -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Make a folder whose files can be out of memory."""
+    """Make a folder whose files can be dropped from memory."""
     if os.major(tmp_path.stat().st_dev):
         yield tmp_path
     else:
@@ -168,11 +168,11 @@ def test_compaction_shows_every_zone_each_time() -> None:
     assert set(mine["order"]) == {-1}
     assert compactions["migrate_scanned"].sum() == after[0] - before[0]
     assert compactions["free_scanned"].sum() == after[1] - before[1]
-    # COMPLETE, unless somebody else wants the same pages
+    # COMPLETE, unless another process needs the same pages
     assert set(mine["result"]) <= {"COMPLETE", "CONTENDED", "PARTIAL_SKIPPED"}
 
 
-def test_compaction_keeps_one_process_and_what_took_long_on_request() -> None:
+def test_compaction_filters_by_process_and_duration() -> None:
     with started("memory_compacted") as load:
         rounds, facts = traced("compaction", load, pid=load.pid)
         allowed(facts)

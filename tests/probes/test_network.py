@@ -1,4 +1,4 @@
-"""The probes of bpf/network, each under a known load and held against another source."""
+"""The probes of bpf/network, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_bindsnoop_shows_every_bind_with_its_options_and_port() -> None:
     assert set(binds["comm"]) == {"binder"}
 
 
-def test_bindsnoop_keeps_those_that_failed_on_request() -> None:
+def test_bindsnoop_shows_only_failures_on_request() -> None:
     with started("binds") as load:
         binds, _ = traced("bindsnoop", load, pid=load.pid, failed=True)
 
@@ -69,7 +69,7 @@ def test_gethostlatency_shows_every_lookup_with_its_name_and_result() -> None:
     assert lookups["duration_ms"].sum() < facts["elapsed_ms"]
 
 
-def test_gethostlatency_keeps_those_that_failed_on_request() -> None:
+def test_gethostlatency_shows_only_failures_on_request() -> None:
     with started("lookups") as load:
         failed, _ = traced("gethostlatency", load, pid=load.pid, failed=True)
 

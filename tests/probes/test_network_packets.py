@@ -1,4 +1,4 @@
-"""The probes of packets and sockets, each under a known load and held against another source."""
+"""The probes of packets and sockets, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_udptop_sums_by_process_and_keeps_one_port_on_request() -> None:
     assert top.empty
 
 
-def test_skbdrop_counts_what_the_kernel_counts_and_says_why() -> None:
+def test_skbdrop_counts_drops_like_the_kernel_and_shows_reasons() -> None:
     with started("datagrams_for_nobody") as load:
         drops, facts = traced("skbdrop", load, protocol="udp")
 
@@ -82,9 +82,9 @@ def test_qdisclat_shows_the_wait_that_a_limited_rate_makes() -> None:
     with started("queued_datagrams", str(rate)) as load:
         waits, facts = traced("qdisclat", load)
 
-    if "refused" not in facts:  # a kernel without tbf says so
+    if "refused" not in facts:  # a kernel without tbf reports it
         mine = waits[waits["qdisc"] == "tbf"]
-        # A timer lets them go: an interrupt, of which some may not be seen (see in_one_of_four).
+        # A timer releases them: an interrupt, some of which may not be seen (see in_one_of_four).
         assert 0.9 * 229 <= mine["count"].sum() <= 229
         last_ms = (229 * (109 + 42) - 1600) / rate * 1e3  # after a first burst of 1600 bytes
         assert mine["latency_high_us"].max() / 1e3 >= last_ms * 0.9
@@ -124,7 +124,7 @@ def test_netlatency_keeps_one_port_on_request() -> None:
 
 @dataclass
 class Interface:
-    """Where the load's packets arrive. under: runs a command at the other end."""
+    """The interface at which the load's packets arrive. under: runs a command at the other end."""
 
     name: str = "lo"
     addresses: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class Interface:
 
 @contextlib.contextmanager
 def interface() -> Iterator[Interface]:
-    """One end of a cable to another network namespace; lo where the kernel has no veth."""
+    """One end of a cable to another network namespace; lo if the kernel has no veth."""
     here, there, space = (f"ks{name}{os.getpid() % 10**6}" for name in ("a", "b", "n"))
     link = ("link", "add", here, "type", "veth", "peer", "name", there)
     if shutil.which("ip") is None or _ip("netns", "add", space).returncode:
@@ -192,7 +192,7 @@ def test_xdpcount_counts_by_protocol_and_keeps_one_port_on_request() -> None:
 
 
 def snapshot(**options: Any) -> pd.DataFrame:
-    """Return what sockstat says now; its run ends by itself."""
+    """Return the current result of sockstat; its run ends by itself."""
     found = kernelscope.run("sockstat", duration=60, **options)
     checking.measurements.append(checking.measurement(found.attrs["kernelscope"], found))
     return found

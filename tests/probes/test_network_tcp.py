@@ -1,4 +1,4 @@
-"""The probes of TCP connections' beginnings, each under a known load."""
+"""The probes of how TCP connections start, each under a known load."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_tcpconnect_shows_every_connect_with_its_ends_and_outcome() -> None:
         assert (row["established"], row["error"]) == (False, error)
 
 
-def test_tcpconnect_keeps_those_that_failed_on_request() -> None:
+def test_tcpconnect_shows_only_failures_on_request() -> None:
     with started("connections") as load:
         connects, _ = traced("tcpconnect", load, pid=load.pid, failed=True)
 
@@ -53,7 +53,7 @@ def test_tcpaccept_shows_who_accepted_and_how_long_the_connection_waited() -> No
     assert (accepts["waited_ms"] >= facts["slept_ms"]).all()
 
 
-def test_tcpaccept_leaves_out_what_waited_less_than_asked() -> None:
+def test_tcpaccept_leaves_out_short_waits_on_request() -> None:
     with started("connections_that_wait") as load:
         accepts, _ = traced("tcpaccept", load, pid=load.pid, min_ms=60_000)
 
@@ -77,7 +77,7 @@ def test_tcpconnlat_times_no_connection_longer_than_its_program_did() -> None:
     assert latency["latency_low_ms"].max() <= slowest < latency["latency_high_ms"].max()
 
 
-def test_tcpconnlat_tells_remote_ends_apart_and_hides_fast_rows_on_request() -> None:
+def test_tcpconnlat_groups_by_remote_end_and_hides_fast_rows() -> None:
     with started("connections") as load:
         result, facts = traced("tcpconnlat", load, pid=load.pid, by="remote", min_ms=60_000)
 
@@ -99,13 +99,13 @@ def test_tcpstates_shows_each_connection_from_handshake_to_close() -> None:
         )
         assert client == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE"]
         assert server[-4:] == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
-        assert server[:-4] in ([], ["SYN_RECV"])  # older kernels do not tell
+        assert server[:-4] in ([], ["SYN_RECV"])  # older kernels do not report it
         assert set(owned["pid"]) == {load.pid}
         assert (owned["duration_ms"] > 0).all()
 
 
 def ends(changes: pd.DataFrame, local: int, remote: int) -> tuple[list[str], pd.DataFrame]:
-    """Return the states that one end went through, and its rows."""
+    """Return the states of one end, and its rows."""
     rows = changes[(changes["local_port"] == local) & (changes["remote_port"] == remote)]
     assert (rows["from"].iloc[1:].to_numpy() == rows["to"].iloc[:-1].to_numpy()).all()
     return list(rows["to"]), rows
@@ -144,7 +144,7 @@ def test_one_port_is_kept_on_request_of_all_processes(probe: str) -> None:
     assert (table[names] == port).any(axis=1).all()
 
 
-def test_tcprtt_shows_what_tcp_info_says() -> None:
+def test_tcprtt_agrees_with_tcp_info() -> None:
     with started("round_trips") as load:
         result, facts = traced("tcprtt", load)
 
@@ -156,7 +156,7 @@ def test_tcprtt_shows_what_tcp_info_says() -> None:
     assert result["latency"]["count"].sum() >= facts["packets"]
 
 
-def test_tcprtt_tells_ports_apart_on_request() -> None:
+def test_tcprtt_groups_by_port_on_request() -> None:
     with started("round_trips") as load:
         result, facts = traced("tcprtt", load, by="local_port")
 
@@ -180,7 +180,7 @@ def test_tcptop_counts_every_byte_at_both_ends() -> None:
         assert client["local_address"] == server["remote_address"] == each["address"]
 
 
-def test_tcptop_sums_what_a_process_had_on_request() -> None:
+def test_tcptop_sums_by_process_on_request() -> None:
     with started("connections") as load:
         result, facts = traced("tcptop", load, pid=load.pid, by="process")
 

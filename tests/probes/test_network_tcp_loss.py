@@ -1,4 +1,4 @@
-"""The probes of TCP packets that get lost, each under a known load."""
+"""The probes of lost TCP packets, each under a known load."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ NOBODY = 65534
 
 
 def all_capabilities() -> int:
-    """Return the capabilities of this process, as the kernel tells them."""
+    """Return the capabilities of this process, as the kernel reports them."""
     found = re.search(r"^CapPrm:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1], 16)
 
 
-def test_capable_shows_privileges_that_are_there_and_that_lack() -> None:
+def test_capable_shows_granted_and_refused_checks() -> None:
     with started("privileges_needed") as load:
         checks, facts = traced("capable", load, comm="ks-caps")
 
@@ -58,7 +58,7 @@ def test_capable_shows_only_refusals_on_request() -> None:
     assert "user_stack" not in checks
 
 
-def test_setuids_shows_who_becomes_whom_and_who_may_not() -> None:
+def test_setuids_shows_changes_and_refusals() -> None:
     with started("users_changed") as load:
         changes, facts = traced("setuids", load, comm="ks-users")
 
@@ -85,7 +85,7 @@ def test_setuids_shows_only_refusals_on_request() -> None:
     assert changes["error"].tolist() == ["EPERM"] * 7
 
 
-def test_privsnoop_shows_who_becomes_powerful_and_how() -> None:
+def test_privsnoop_shows_who_gains_privileges_and_how() -> None:
     with started("privileges_gained") as load:
         gains, facts = traced("privsnoop", load)
 

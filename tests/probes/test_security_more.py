@@ -1,4 +1,4 @@
-"""The probes of bpf/security that follow who traces, listens, loads, starts and connects."""
+"""The probes of bpf/security about tracing, listening, loading, starting and connecting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_ptracesnoop_shows_who_attaches_and_reads_memory() -> None:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_ptracesnoop_keeps_to_beginnings_as_strace_counts_them(tmp_path: Path) -> None:
+def test_ptracesnoop_shows_only_attaches_on_request(tmp_path: Path) -> None:
     report = tmp_path / "strace"
     strace = ["strace", "-e", "trace=ptrace", "-o", str(report)]
     subprocess.run([*strace, *command("processes_traced")], input=b"go\n", check=True, stdout=-3)
@@ -106,7 +106,7 @@ def test_modulesnoop_shows_attempts_with_the_errors_they_got() -> None:
         assert asked["name"][asked["name"].isin(facts["asked"])].tolist() == facts["asked"]
 
 
-def test_execsuspect_shows_programs_by_where_they_lie() -> None:
+def test_execsuspect_shows_programs_by_location() -> None:
     with started("programs_from_odd_places") as load:
         execs, facts = traced("execsuspect", load)
 

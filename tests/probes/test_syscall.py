@@ -1,4 +1,4 @@
-"""The probes of bpf/syscall, each under a known load and held against another source."""
+"""The probes of bpf/syscall, each under a known load and compared with another source."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_syscount_measures_how_long_calls_take() -> None:
     assert slots["latency_low_us"].max() <= sleep["max_us"] < slots["latency_high_us"].max()
 
 
-def test_syscount_loses_nothing_where_processes_call_at_once() -> None:
+def test_syscount_loses_nothing_with_concurrent_processes() -> None:
     with started("system_calls_at_once") as load:
         tables, _ = traced("syscount", load, by="syscall", comm="ks-calls")
 
@@ -97,7 +97,7 @@ def test_execsnoop_shows_every_program_with_its_arguments() -> None:
     assert begun["truncated"].sum() == 1
 
 
-def test_execsnoop_shows_programs_that_are_not_there() -> None:
+def test_execsnoop_shows_programs_that_do_not_exist() -> None:
     with started("programs_started") as load:
         execs, _ = traced("execsnoop", load, failed=True, comm="python")
 

@@ -1,4 +1,4 @@
-"""--cgroup on a real kernel: the tasks of a cgroup and of those below it, and no others."""
+"""--cgroup on a real kernel: the tasks of a cgroup and its descendants, and no others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def group(root: Path) -> Iterator[Path]:
-    """Make a cgroup with one below it."""
+    """Make a cgroup with a child."""
     made = root / f"kernelscope-test-{os.getpid()}"
     (made / "below").mkdir(parents=True)
     yield made
@@ -53,7 +53,7 @@ def move(pid: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "below"])
-def test_a_run_is_held_to_a_cgroup_and_those_below_it(group: Path, below: str) -> None:
+def test_a_run_can_be_restricted_to_a_cgroup_and_its_descendants(group: Path, below: str) -> None:
     with started("system_calls") as load, started("system_calls") as other:
         move(load.pid, group / below)
         with kernelscope.start("syscount", duration=60, cgroup=str(group)) as run:
@@ -65,7 +65,7 @@ def test_a_run_is_held_to_a_cgroup_and_those_below_it(group: Path, below: str) -
     assert one(calls, syscall="getppid")["count"] == 211
 
 
-def test_what_runs_above_or_beside_the_cgroup_is_left_out(group: Path) -> None:
+def test_parents_and_siblings_of_the_cgroup_are_left_out(group: Path) -> None:
     with started("system_calls") as load:
         move(load.pid, group)
         tables, _ = traced("syscount", load, cgroup=str(group / "below"))
@@ -73,7 +73,7 @@ def test_what_runs_above_or_beside_the_cgroup_is_left_out(group: Path) -> None:
     assert len(tables["calls"]) == 0
 
 
-def test_a_probe_that_is_about_other_tasks_is_held_to_a_cgroup_too(group: Path) -> None:
+def test_a_probe_about_other_tasks_can_be_restricted_to_a_cgroup(group: Path) -> None:
     with started("tasks_woken") as load, started("tasks_woken") as other:
         move(load.pid, group / "below")
         with kernelscope.start("runqlat", duration=60, by="pid", cgroup=str(group)) as run:
@@ -85,6 +85,6 @@ def test_a_probe_that_is_about_other_tasks_is_held_to_a_cgroup_too(group: Path) 
     assert waits["count"].sum() > 450
 
 
-def test_the_receipt_says_which_cgroup_it_was(group: Path) -> None:
+def test_the_receipt_names_the_cgroup(group: Path) -> None:
     empty = kernelscope.run("syscount", duration=0.1, cgroup=str(group))
     assert empty.receipt["filters"] == {"cgroup": group.stat().st_ino, "cgroup_level": 1}

@@ -1,4 +1,4 @@
-"""The probes of bpf/syscall that follow calls about files, each under a known load."""
+"""The probes of bpf/syscall about files, each under a known load."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_syncsnoop_shows_who_waits_for_which_file() -> None:
     assert 0 < syncs["duration_us"].sum() < passed_us
 
 
-def test_syncsnoop_leaves_out_what_was_quick_on_request() -> None:
+def test_syncsnoop_leaves_out_fast_calls_on_request() -> None:
     with started("files_synced") as load:
         syncs, _ = traced("syncsnoop", load, pid=load.pid, min_ms=3_600_000)
 
