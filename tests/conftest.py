@@ -1,4 +1,4 @@
-"""What the tests share: whether this machine's kernel can be asked, and how the end is told."""
+"""Shared by all tests: whether this kernel allows BPF, and the report at the end."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @cache
 def kernel_refusal() -> str | None:
-    """Say why no BPF program can be loaded on this machine; None where one can.
+    """Return why no BPF program can be loaded on this machine; None if one can.
 
-    It asks the kernel itself, past the agent: an agent that is broken must fail the tests that
-    need it, not have them skipped.
+    It asks the kernel itself, not the agent: a broken agent must fail the tests that need it, not
+    skip them.
     """
     if sys.platform != "linux":
         return f"this is {sys.platform}: BPF is a part of the Linux kernel"
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def agent() -> Iterator[Agent]:
-    """One agent for the tests that only ask; a test that harms it starts its own."""
+    """One agent for tests that leave it intact; a test that harms it starts its own."""
     from kernelscope.tracing.agent_client import Agent
 
     with Agent.start() as started:

@@ -90,7 +90,7 @@ def test_a_plot_is_a_picture(lab: Lab):
     expect(lab.run(NUMBERS["plot"]).locator("img")).to_be_visible()
 
 
-def test_losses_stand_in_a_box_above_the_result(lab: Lab):
+def test_losses_are_in_a_box_above_the_result(lab: Lab):
     shown = lab.run(NUMBERS["lossy"])
 
     expect(shown.get_by_text("Events were lost.")).to_be_visible()
@@ -107,7 +107,7 @@ def test_a_mistake_is_shown_in_few_lines_with_a_caret_at_the_cells_own_line(lab:
     assert len(lines) <= 6
 
 
-def test_a_run_in_the_background_says_how_it_fares(lab: Lab):
+def test_a_background_run_shows_its_progress(lab: Lab):
     shown = lab.run(NUMBERS["background"])
 
     expect(shown).to_contain_text("running")
@@ -115,7 +115,7 @@ def test_a_run_in_the_background_says_how_it_fares(lab: Lab):
     lab.run(NUMBERS["stop"])
 
 
-def test_the_stop_button_ends_a_run_early_with_what_there_is(lab: Lab):
+def test_the_stop_button_ends_a_run_early_and_keeps_its_rows(lab: Lab):
     cell = NUMBERS["long"]
     lab.send(cell)
     expect(lab.output(cell)).to_contain_text("s left")
@@ -126,7 +126,7 @@ def test_the_stop_button_ends_a_run_early_with_what_there_is(lab: Lab):
     expect(lab.output(cell).locator("td")).to_have_text([str(os.getpid()), str(CALLS)])
 
 
-def test_tab_offers_the_probes(lab: Lab):
+def test_tab_completes_probe_names(lab: Lab):
     cell = NUMBERS["typed"]
     offered = lab.page.locator(".jp-Completer-item")
     lab.type(cell, "%ebpf ")

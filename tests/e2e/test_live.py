@@ -96,7 +96,7 @@ def test_a_filter_is_an_option_of_the_view(lab: Lab):
     assert becomes(lambda: events(shown) == OPENS, within_s=20)
 
 
-def test_buttons_answer_and_tables_are_kept_while_a_cell_runs(lab: Lab):
+def test_buttons_respond_and_tables_are_kept_while_a_cell_runs(lab: Lab):
     lab.send(NUMBERS["busy"])
     shown = view(lab, "files")
     press(shown, "pause")
@@ -119,7 +119,7 @@ def test_buttons_answer_and_tables_are_kept_while_a_cell_runs(lab: Lab):
     assert written.read_text().count(NAME) == OPENS
 
 
-def test_start_begins_anew_and_reset_forgets(lab: Lab):
+def test_start_attaches_again_and_reset_clears(lab: Lab):
     shown = view(lab, "files")
     press(shown, "start")
     expect(status(shown)).to_contain_text("opensnoop running")
@@ -155,7 +155,7 @@ def test_a_mistake_is_shown_by_the_cell(lab: Lab):
     assert "there is no option --veiw" in shown
 
 
-def test_two_probes_stand_on_one_time_axis_and_a_cell_that_runs_again_ends_them(lab: Lab):
+def test_two_probes_share_a_time_axis_and_rerunning_the_cell_ends_them(lab: Lab):
     lab.run(NUMBERS["two"])
     shown = view(lab, "two")
     expect(shown.locator("img")).to_have_count(2)
@@ -177,4 +177,4 @@ def test_a_restarted_kernel_leaves_nothing_attached(lab: Lab):
     lab.page.locator(".jp-Dialog .jp-mod-accept").click()
 
     assert becomes(lambda: not any_left(held), within_s=20)
-    lab.ready()  # a server that is told to end while it restarts a kernel never ends
+    lab.ready()  # a server that is stopped while it restarts a kernel never ends

@@ -33,15 +33,13 @@ def view(notebook: Any, begins: str) -> list[Any]:
 
 
 def has_colours(picture: Any) -> bool:
-    """Whether anything is drawn in it beside text, which is grey."""
+    """Return whether anything other than text, which is grey, is drawn in it."""
     colours = picture.getcolors(1 << 24)
     return any(max(colour) - min(colour) > 64 for _, colour in colours)
 
 
 @pytest.mark.kernel
-def test_its_views_have_drawn_what_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_views_draw_the_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
     notebook = run(tmp_path)
     drawn = [view(notebook, name) for name in VIEWS]
@@ -53,7 +51,7 @@ def test_its_views_have_drawn_what_happened(
     assert stored(notebook) == len(VIEWS) + 2
 
 
-def test_it_shows_recordings_where_there_is_no_kernel_to_ask(
+def test_it_shows_recordings_without_a_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERNELSCOPE_REPLAY", str(RECORDINGS))
@@ -62,7 +60,7 @@ def test_it_shows_recordings_where_there_is_no_kernel_to_ask(
     assert MARK in str(notebook)
 
 
-def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
+def test_the_stored_notebook_is_from_a_live_run() -> None:
     notebook = make_notebooks.nbformat.read(NOTEBOOK, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)

@@ -62,7 +62,7 @@ def test_in_notebook_7_the_view_moves_under_a_load(view: Locator):
     expect(status(view)).to_contain_text("0 lost")
 
 
-def test_in_notebook_7_pause_holds_the_picture_and_not_the_events(view: Locator):
+def test_in_notebook_7_pause_freezes_the_picture_but_not_the_events(view: Locator):
     press(view, "pause")
     expect(status(view)).to_contain_text("paused")
     before = events(view), drawn(view)
@@ -74,7 +74,7 @@ def test_in_notebook_7_pause_holds_the_picture_and_not_the_events(view: Locator)
     assert becomes(lambda: drawn(view) != before[1], within_s=20)
 
 
-def test_in_notebook_7_buttons_answer_while_a_cell_runs(lab: Lab, view: Locator):
+def test_in_notebook_7_buttons_respond_while_a_cell_runs(lab: Lab, view: Locator):
     lab.send(3)
     press(view, "pause")
     expect(status(view)).to_contain_text("paused")

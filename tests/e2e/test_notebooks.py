@@ -82,7 +82,7 @@ def unprivileged() -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_repository_keeps_is_a_live_run_and_tells_nothing_of_the_machine(
+def test_the_stored_notebook_is_from_a_live_run_and_does_not_reveal_the_machine(
     name: str,
 ) -> None:
     notebook = kept(name)
@@ -96,7 +96,7 @@ def test_what_the_repository_keeps_is_a_live_run_and_tells_nothing_of_the_machin
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_recordings_tell_nothing_of_the_machine(name: str) -> None:
+def test_its_recordings_do_not_reveal_the_machine(name: str) -> None:
     paths = sorted((RECORDINGS / name).glob("*.ksr"))
     assert paths
     for path in paths:

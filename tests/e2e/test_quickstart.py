@@ -48,9 +48,7 @@ LEFT = {
 }
 
 
-def test_it_replays_where_there_is_no_kernel_to_ask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_replays_without_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERNELSCOPE_REPLAY", str(run_notebook.RECORDINGS))
     shown = tables(run(tmp_path))
     assert left_in(tmp_path) == LEFT
@@ -59,14 +57,14 @@ def test_it_replays_where_there_is_no_kernel_to_ask(
 
 
 @pytest.mark.kernel
-def test_it_asks_this_kernel_where_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_on_this_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERNELSCOPE_REPLAY", raising=False)
     shown = tables(run(tmp_path))
     assert left_in(tmp_path) == LEFT
     assert not any(MARK in page for page in shown)
 
 
-def test_the_notebook_in_the_repository_shows_what_a_live_run_gave() -> None:
+def test_the_stored_notebook_is_from_a_live_run() -> None:
     notebook = nbformat.read(run_notebook.NOTEBOOK, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)

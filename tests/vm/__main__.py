@@ -60,17 +60,17 @@ class Guest:
 
     @property
     def known_refusals(self) -> set[str]:
-        """The probes that this series is recorded to refuse."""
+        """Return the probes that this series is known to refuse."""
         kernel = probe_record.read()["kernels"].get(self.kernel.series, {"probes": {}})
         return {name for name, seen in kernel["probes"].items() if "refused" in seen}
 
     def problems(self) -> list[str]:
-        """Say why this guest is not a success; nothing where it is one."""
+        """Return why this guest is not a success; "" if it is one."""
         return list(self.results.problems(self.known_refusals))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0 where every test passed on every kernel."""
+    """Run the requested tests; 0 if every test passed on every kernel."""
     parser = argparse.ArgumentParser(prog="script/test-kernels", description=__doc__.split("\n")[0])
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", default=SERIES)
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
@@ -90,14 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of the probes' tests only those listed here (pytest --list-skipped=FILE)",
     )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no guest is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no guest is left running
     try:
         if options.self_test:
             return self_test(archive.fetch(options.kernels[-1]))
         tests = tuple(options.only or tests_to_run(options.probe_tests))
         return run_matrix(options.kernels, tests, record=options.record, reboot=options.reboot)
     except (ArchiveError, MachineError) as error:
-        print(f"No guest can be run here: {error}", file=sys.stderr)
+        print(f"This machine cannot run a guest: {error}", file=sys.stderr)
         return CANNOT
 
 
@@ -112,7 +112,7 @@ def tests_to_run(listing: Path | None) -> list[str]:
 def run_matrix(
     wanted: Sequence[str], tests: Sequence[str], *, record: bool, reboot: bool = False
 ) -> int:
-    """Run the tests on each kernel, one after the other; 0 where all passed."""
+    """Run the tests on each kernel, one after another; 0 if all passed."""
     guests = []
     for name in wanted:
         kernel = archive.fetch(name)
@@ -134,7 +134,7 @@ def run_matrix(
 
 
 def gave_up(guest: Guest) -> bool:
-    """Tell whether a guest ended before its tests did, and none had failed: it may be QEMU's."""
+    """Return whether a guest ended before its tests, without a failure: QEMU may be the cause."""
     failed = any(outcome.state != "passed" for outcome in guest.results.outcomes.values())
     return guest.results.ended_early is not None and not failed
 
@@ -162,9 +162,9 @@ def run_kernel(kernel: Kernel, tests: Sequence[str], limits: Limits) -> Guest:
 
 
 def copy_tree(target: Path) -> None:
-    """Copy what the guest runs: it must not see the files change under it.
+    """Copy the files for the guest, so that they do not change while it runs.
 
-    Python's bytecode is made here, where that takes a twentieth of the time.
+    Python's bytecode is compiled here, which takes a twentieth of the time.
     """
     target.mkdir()
     for name in _PARTS:
@@ -191,7 +191,7 @@ def environment(tree: Path) -> dict[str, str]:
     }
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def show_outcome(kernel: Kernel, outcome: Outcome) -> None:
@@ -206,7 +206,7 @@ def show_outcome(kernel: Kernel, outcome: Outcome) -> None:
 
 
 def show_verdict(guest: Guest) -> None:
-    """Print one kernel's line; where it failed, why, and a hung guest's last words."""
+    """Print one kernel's line; if it failed, the reason and the end of a hung guest's console."""
     problems = guest.problems()
     verdict = "FAILED" if problems else "passed"
     planned = len(guest.results.planned)
@@ -223,7 +223,7 @@ def show_verdict(guest: Guest) -> None:
 
 
 def write_probes(guests: Sequence[Guest]) -> None:
-    """Write what was seen of the probes whose checks passed, beside what is known of others."""
+    """Write the results of the probes whose checks passed; those of others stay."""
     for guest in guests:
         refused = refused_probes(guest.results, catalogue.names())
         rows = {
@@ -236,7 +236,7 @@ def write_probes(guests: Sequence[Guest]) -> None:
 
 
 def write_record(path: Path, guests: Sequence[Guest]) -> None:
-    """Write which hooks were seen to work on which kernel, for the documents."""
+    """Write which hooks work on which kernel, for the documents."""
     rows = {guest.kernel.series: hook_row(guest.results) for guest in guests}
     if not all(rows.values()):  # --only left the hooks' tests out
         return
@@ -250,7 +250,7 @@ def write_record(path: Path, guests: Sequence[Guest]) -> None:
         record[part] = dict(sorted({**record.get(part, {}), **found}.items(), key=_by_series))
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(f"{path.relative_to(ROOT)} is written anew.")
+    print(f"{path.relative_to(ROOT)}  was written.")
 
 
 def _by_series(item: tuple[str, object]) -> list[int]:
@@ -261,7 +261,7 @@ def _by_series(item: tuple[str, object]) -> list[int]:
 
 
 def self_test(kernel: Kernel) -> int:
-    """Run a test that passes, one that fails and one that hangs; 0 where each was told as it is."""
+    """Run a test that passes, one that fails and one that hangs; 0 if each is reported."""
     guest = run_kernel(kernel, SELF_TEST, Limits(silence_s=45, total_s=240))
     show_verdict(guest)
     states = {

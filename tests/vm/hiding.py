@@ -31,7 +31,7 @@ def agent_where(preparation: str, folder: Path, user: str = "") -> Iterator[Agen
 
 
 def doctor_where(preparation: str, user: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Return what `kernelscope doctor` says after a shell command, by the check's name."""
+    """Return the findings of `kernelscope doctor` after a shell command, by check."""
     doctor = shlex.join([*user, sys.executable, "-m", "kernelscope", "doctor", "--json"])
     command = ["unshare", "--mount", "sh", "-c", f"{preparation} && exec {doctor}"]
     done = subprocess.run(command, capture_output=True, text=True)

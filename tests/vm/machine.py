@@ -1,7 +1,7 @@
 """Boot a kernel under QEMU's software emulation, run a command in it, watch it to its end.
 
 The guest's root is this machine's own, copy-on-write over virtiofs, so that whatever is installed
-here can be run there. /disk is a disk of its own. Never KVM: nested, it is not to be relied on.
+here can be run there. /disk is a separate disk. KVM is not used: nested, it is not reliable.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run(
 ) -> str | None:
     """Run a command as root in a guest, give each line it writes to /out/results to `take`.
 
-    folder: an empty one; it is /out in the guest. Returns None where the guest ended by itself,
+    folder: an empty one; it is /out in the guest. Returns None if the guest ended by itself,
     else why it was ended.
     """
     out = folder / "out"
@@ -164,7 +164,7 @@ class _Growing:
         self._rest = ""
 
     def poll(self) -> bool:
-        """Take the lines that are new; tell whether there was anything."""
+        """Take the new lines; return whether there were any."""
         if not self._path.exists():
             return False
         with self._path.open("rb") as file:
@@ -192,11 +192,11 @@ class _Clock:
 
 
 def _watch(qemu: subprocess.Popen[bytes], results: _Growing, limits: Limits) -> str | None:
-    # The console does not count: a kernel whose CPUs are stuck says so every 28 s, for ever.
+    # The console does not count: a kernel with stuck CPUs reports them every 28 s, for ever.
     clock = _Clock(qemu.pid)
     began = heard = clock.now()
     while True:
-        ended = qemu.poll() is not None  # before the last look at what it wrote
+        ended = qemu.poll() is not None  # before the last read of its output
         if results.poll():
             heard = clock.now()
         if ended:

@@ -67,12 +67,12 @@ class Results:
         )
         before = self.outcomes.get(outcome.test)
         if before is not None and before.state != "passed":
-            return None  # a set-up or test that failed is not mended by a clean end
+            return None  # a failed set-up or test stays failed despite a clean end
         self.outcomes[outcome.test] = outcome
         return outcome
 
     def problems(self, refused: Collection[str] = ()) -> Iterator[str]:
-        """Say, one by one, why this guest is not a success; nothing where it is one.
+        """Yield the reasons why this guest is not a success; none if it is one.
 
         refused: the probes that this kernel is known to refuse.
         """
@@ -108,7 +108,7 @@ class Results:
 
 
 def hook_row(results: Results) -> dict[str, str]:
-    """Return what was seen of each kind of hook: "yes", or why not in a word or two.
+    """Return the result of each kind of hook: "yes", or a short reason.
 
     A test names the kind that it counts with the property "hook", and with "absent" one that it
     saw refused as it should be. A kind of which any test failed is "failed".
@@ -124,7 +124,7 @@ def hook_row(results: Results) -> dict[str, str]:
 
 
 def probe_rows(results: Results) -> dict[str, dict[str, Any]]:
-    """Return what was seen of each probe whose checks all passed: its fullest run.
+    """Return the run with most rows of each probe whose checks all passed.
 
     A check notes its runs (probes/checking.py) as the property "runs".
     """

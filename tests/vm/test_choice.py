@@ -13,14 +13,14 @@ TRACEPOINT = "tracepoint:syscalls:sys_enter_getpgid"
 EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
-def test_the_preferred_hook_is_taken_where_it_exists(agent: Agent, subject: Subject) -> None:
+def test_the_preferred_hook_is_taken_if_it_exists(agent: Agent, subject: Subject) -> None:
     preferred = "fentry:__x64_sys_getpgid"
     counted = count(agent, subject, preferred, "kprobe:__x64_sys_getpgid", TRACEPOINT)
     assert counted.hooks == [preferred]
     assert counted.hits == CALLS
 
 
-def test_the_fallback_is_taken_where_the_preferred_function_is_missing(
+def test_the_fallback_is_taken_if_the_preferred_function_is_missing(
     agent: Agent, subject: Subject
 ) -> None:
     fallback = "kprobe:__x64_sys_getpgid"
@@ -29,7 +29,7 @@ def test_the_fallback_is_taken_where_the_preferred_function_is_missing(
     assert counted.hits == CALLS
 
 
-def test_the_last_choice_is_taken_where_neither_function_exists(
+def test_the_last_choice_is_taken_if_neither_function_exists(
     agent: Agent, subject: Subject
 ) -> None:
     counted = count(agent, subject, "fentry:no_such_function", "kprobe:nor_this", TRACEPOINT)

@@ -87,7 +87,7 @@ def test_profile_samples_are_in_proportion_to_cpu_time(
     assert 0.5 * 101 * counted.done <= counted.hits <= 1.1 * 101 * counted.done
 
 
-def test_an_interval_ticks_whoever_runs(
+def test_an_interval_ticks_whatever_task_runs(
     agent: Agent, subject: Subject, record_property: Note
 ) -> None:
     record_property("hook", "interval")
@@ -95,7 +95,7 @@ def test_an_interval_ticks_whoever_runs(
     assert 5 <= counted.hits <= 100
 
 
-def test_a_hardware_event_that_the_machine_lacks_is_refused_in_words(
+def test_a_missing_hardware_event_is_reported(
     agent: Agent, subject: Subject, record_property: Note
 ) -> None:
     record_property("hook", "hardware")
@@ -124,7 +124,7 @@ def test_an_iterator_visits_each_thread_once_and_the_run_ends_by_itself(
     ("kind", "function"),
     [("xdp", "count_frame"), ("tcx_ingress", "count_skb"), ("tcx_egress", "count_skb")],
 )
-def test_each_packet_is_counted_once_and_goes_its_way(
+def test_each_packet_is_counted_once_and_still_delivered(
     kind: str, function: str, agent: Agent, subject: Subject, record_property: Note
 ) -> None:
     record_property("hook", kind)
@@ -143,7 +143,7 @@ def series() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def test_a_second_xdp_program_is_told_that_one_is_there(agent: Agent, subject: Subject) -> None:
+def test_a_second_xdp_program_is_refused_with_the_reason(agent: Agent, subject: Subject) -> None:
     with attached(agent, "xdp:lo"), pytest.raises(AttachError, match="which takes one alone"):
         count(agent, subject, "xdp:lo", filters=Filters())
 
@@ -155,23 +155,21 @@ def test_every_kind_of_hook_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("kind", ["kprobe", "kretprobe", "fentry", "fexit"])
-def test_a_misspelt_function_is_answered_with_the_one_meant(
-    kind: str, agent: Agent, subject: Subject
-) -> None:
+def test_a_misspelled_function_gets_a_suggestion(kind: str, agent: Agent, subject: Subject) -> None:
     with pytest.raises(AttachError) as caught:
         count(agent, subject, f"{kind}:vfs_raed")
     assert "vfs_read" in caught.value.details["matches"]
     assert "vfs_read" in str(caught.value)
 
 
-def test_a_function_without_type_information_is_answered_with_its_kprobe(agent: Agent) -> None:
+def test_a_function_without_type_information_gets_its_kprobe_suggested(agent: Agent) -> None:
     spec = "fentry:__x64_sys_getppid"
     reason = agent.check([spec])[spec]
     assert reason is not None
     assert "kprobe:__x64_sys_getppid needs no type information" in reason
 
 
-def test_a_function_that_may_not_be_probed_is_refused_in_words(agent: Agent) -> None:
+def test_a_function_that_cannot_be_probed_is_reported(agent: Agent) -> None:
     reasons = agent.check(["kprobe:asm_exc_int3", "fentry:vfs_read", "kprobe:vfs_read"])
     refused = reasons.pop("kprobe:asm_exc_int3")
     assert refused is not None
@@ -179,7 +177,7 @@ def test_a_function_that_may_not_be_probed_is_refused_in_words(agent: Agent) -> 
     assert reasons == {"fentry:vfs_read": None, "kprobe:vfs_read": None}
 
 
-def test_doctor_finds_what_was_counted(agent: Agent, record_property: Note) -> None:
+def test_doctor_agrees_with_the_counted_hooks(agent: Agent, record_property: Note) -> None:
     found: dict[str, Any] = agent.doctor()
     refused = {kind: reason for kind, reason in found["hooks"].items() if reason}
     without = ["tcx_ingress", "tcx_egress"] if series() < (6, 6) else []

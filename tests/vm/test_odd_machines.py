@@ -25,7 +25,7 @@ LOCKDOWN = Path("/sys/kernel/security/lockdown")
 # --- no BTF, as before 5.5 and on kernels built without it ----------------------------------------
 
 
-def test_without_btf_a_run_says_what_is_missing_and_what_has_it(
+def test_without_btf_a_run_reports_what_is_missing_and_where_it_exists(
     subject: Subject, tmp_path: Path
 ) -> None:
     with agent_where(NO_BTF, tmp_path) as agent, pytest.raises(RequirementError) as caught:
@@ -34,10 +34,10 @@ def test_without_btf_a_run_says_what_is_missing_and_what_has_it(
     assert "CONFIG_DEBUG_INFO_BTF" in str(caught.value)
 
 
-def test_without_btf_the_doctor_names_it_and_what_mends_it() -> None:
+def test_without_btf_the_doctor_reports_it_and_the_fix() -> None:
     found = doctor_where(NO_BTF)
     assert found["BTF"]["state"] == "missing"
-    assert any("stock kernel" in command for command in found["BTF"]["mend"].values())
+    assert any("stock kernel" in command for command in found["BTF"]["fix"].values())
     assert found["hook tracepoint"]["state"] == "ok"
     assert found["hook fentry"]["state"] == "limited"
 
@@ -45,7 +45,7 @@ def test_without_btf_the_doctor_names_it_and_what_mends_it() -> None:
 # --- a container that hides /sys/kernel -----------------------------------------------------------
 
 
-def test_without_sys_kernel_a_run_says_what_is_missing(subject: Subject, tmp_path: Path) -> None:
+def test_without_sys_kernel_a_run_reports_what_is_missing(subject: Subject, tmp_path: Path) -> None:
     with agent_where(NO_SYS_KERNEL, tmp_path) as agent, pytest.raises(RequirementError):
         count(agent, subject, HOOK, defines=FRESH)
 
@@ -61,7 +61,7 @@ def test_without_sys_kernel_the_doctor_names_btf_and_tracefs() -> None:
 
 
 @pytest.mark.parametrize("setting", [0, 2])
-def test_an_unprivileged_user_is_told_of_the_setting(setting: int) -> None:
+def test_an_unprivileged_user_gets_a_hint_about_the_setting(setting: int) -> None:
     change = f"echo {setting} > /proc/sys/kernel/unprivileged_bpf_disabled"
     found = doctor_where(change, NOBODY)
     assert found["privilege"]["state"] == "missing"
@@ -84,13 +84,13 @@ def test_lockdown_for_integrity_lets_probes_run(agent: Agent, subject: Subject) 
     assert doctor_where("true")["lockdown"]["state"] == "ok"
 
 
-def test_lockdown_for_confidentiality_is_named_by_the_refusal_and_the_doctor(
+def test_lockdown_for_confidentiality_is_reported_by_the_error_and_the_doctor(
     agent: Agent, subject: Subject
 ) -> None:
     LOCKDOWN.write_text("confidentiality")  # for good
     found = doctor_where("true")
     assert found["lockdown"]["state"] == "missing"
-    assert "lockdown" in str(found["lockdown"]["mend"])
+    assert "lockdown" in str(found["lockdown"]["fix"])
     with pytest.raises(KernelScopeError) as caught:
         count(agent, subject, "kprobe:__x64_sys_getpgid")
     assert "lockdown" in str(caught.value)
