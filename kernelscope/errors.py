@@ -46,7 +46,12 @@ class KernelScopeError(Exception):
         self.details: dict[str, Any] = details
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+        text = f"{self.message}\n  {self.hint}" if self.hint else self.message
+        if text.replace("\n", "").isprintable():
+            return text
+        from kernelscope.text import printable  # names that a process chose must not act
+
+        return printable(text, keep="\n\t")
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as plain JSON values: class, message, hint and details."""

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelscope.errors import ParameterError, did_you_mean, suggestion
-from kernelscope.probe import catalogue, search
 from kernelscope.text import table
-from kernelscope.ui import help, listing
 from kernelscope.ui.parser import LineParser
 from kernelscope.version import __version__
 
@@ -46,7 +44,7 @@ class Command:
 
 COMMANDS = (
     Command("run", "NAME... [options]", "run one or several probes"),
-    Command("live", "[NAME...] [options]", "show a live view while probes run"),
+    Command("live", "NAME... [options]", "show a live view while probes run"),
     Command("list", "[AREA...] [--json]", "list the probes and whether this kernel can run them"),
     Command("search", "WORD...", "find the probes that answer a question: search slow disk"),
     Command("show", "NAME", "describe a probe: options, columns, hooks, C source"),
@@ -67,23 +65,31 @@ def answer(command: str, words: Sequence[str], place: Place, check: Check) -> ob
     """Serve a subcommand that traces nothing and return what to show; text as `str`.
 
     check: returns for each hook why this kernel cannot run it. Raises ParameterError.
+    Each command imports what it needs: a run needs none of it.
     """
     if {"-h", "--help"} & set(words):
         return usage_of(command, place)
     if command == "version":
         return f"kernelscope {__version__}"
     if command == "search":
+        from kernelscope.probe import search
+
         return search.asked(" ".join(words), prog=f"{place.prog} search")
     if command == "show":
+        from kernelscope.ui import help
+
         probe = help.probe_to_show(words, f"{place.prog} show")
         return help.description(probe, check, where=place.where, prog=place.run)
     areas, as_json = _arguments(command, words, place)
     if command == "list":
+        from kernelscope.probe import catalogue
+        from kernelscope.ui import listing
+
         probes = listing.of_areas(catalogue.catalogue().values(), areas)
         found = listing.listing(probes, check, next_steps(place))
         return found.to_json() if as_json else found
     if command == "doctor":
-        from kernelscope.ui import doctor  # imports the client of the agent
+        from kernelscope.ui import doctor
 
         checkup = doctor.Checkup(doctor.examine())
         return checkup.to_json() if as_json else checkup

@@ -11,7 +11,7 @@ from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.probe import catalogue, resolve
 from kernelscope.probe.model import Plot, Probe
 from kernelscope.probe.parameters import flag_of
-from kernelscope.text import shortened
+from kernelscope.text import printable, shortened
 from kernelscope.tracing import options
 from kernelscope.ui import listing, parser
 from kernelscope.ui.c_source import c_html, c_in_colour
@@ -42,26 +42,28 @@ class Description:
     prog: str = "%ebpf"
 
     def __repr__(self) -> str:
-        return self._text(self.probe.source.rstrip())
+        return self._text(printable(self.probe.source.rstrip(), keep="\n\t"))
 
     def in_colour(self) -> str:
         """Return the text, its C in a terminal's colours."""
-        return self._text(c_in_colour(self.probe.source))
+        return self._text(c_in_colour(printable(self.probe.source, keep="\n\t")))
 
     def _text(self, source: str) -> str:
         page = probe_help(self.probe, where=self.where, prog=self.prog)
-        hooks = hooks_text(self.probe, self.reasons, self.unchecked)
+        hooks = printable(hooks_text(self.probe, self.reasons, self.unchecked), keep="\n")
         return "\n\n".join([page, f"{_HOOKS}:\n{hooks}", f"{self._file}:\n\n{source}"])
 
     def _repr_html_(self) -> str:
         hooks = hooks_text(self.probe, self.reasons, self.unchecked)
         sections = _sections(self.probe, self.where, self.prog, for_html=True)
         page = page_html([*sections, Verbatim(_HOOKS, hooks)])
-        return f"{page}<p><b>{self._file}</b></p>{code_html(c_html(self.probe.source))}"
+        return (
+            f"{page}<p><b>{html.escape(self._file)}</b></p>{code_html(c_html(self.probe.source))}"
+        )
 
     @property
     def _file(self) -> str:
-        return f"{self.probe.path.stem}.c"
+        return printable(f"{self.probe.path.stem}.c")
 
 
 _HOOKS = "Hooks, in order of preference"
@@ -90,7 +92,7 @@ def probe_to_show(words: Sequence[str], prog: str) -> Probe:
 
 def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> str:
     """Return what the probe does, its options, columns, plots, cost and caveats, and an example."""
-    return page_text(_sections(probe, where, prog))
+    return printable(page_text(_sections(probe, where, prog)), keep="\n")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from kernelscope.errors import KernelScopeError, ParameterError, did_you_mean, suggestion
 from kernelscope.probe import resolve
 from kernelscope.probe.model import Probe
-from kernelscope.text import help_width, html_table, table
+from kernelscope.text import help_width, html_table, printable, table
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Listing(Sequence[Entry]):
         lines = [table(("area", "probe", "runs here", "summary"), rows)]
         reasons = [f"{e.name}: {e.why_not}" for e in self.entries if e.why_not]
         below = [textwrap.fill(line, help_width()) for line in [*reasons, *self._footer()]]
-        return "\n".join([*lines, "", *below])
+        return printable("\n".join([*lines, "", *below]), keep="\n")
 
     def _repr_html_(self) -> str:
         """Return a line per area that unfolds to its probes, so that the list fits a screen."""

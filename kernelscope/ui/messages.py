@@ -6,6 +6,7 @@ import html
 import textwrap
 
 from kernelscope.errors import KernelScopeError
+from kernelscope.text import printable
 
 
 def loss_html(what: str, advice: str) -> str:
@@ -19,7 +20,8 @@ def loss_html(what: str, advice: str) -> str:
 
 def loss_text(what: str, advice: str) -> str:
     """Return the same in one or two lines."""
-    return "\n  ".join(part for part in (f"LostEventsWarning: {what}", advice) if part)
+    text = "\n  ".join(part for part in (f"LostEventsWarning: {what}", advice) if part)
+    return printable(text, keep="\n")
 
 
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
@@ -38,7 +40,7 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
         parts.append(textwrap.indent(error.hint, "  "))
     if error.details.get("recorded"):
         parts.append("  (replayed from a recording; not tried on this machine)")
-    return "\n".join(parts)
+    return printable("\n".join(parts), keep="\n\t")
 
 
 def _without_place(message: str, number: int) -> str:

@@ -26,7 +26,7 @@ from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
 from kernelscope.tables.results import Tables
 from kernelscope.tracing.session import Session
-from kernelscope.ui.cli import dataframe_text
+from kernelscope.ui.cli.columns import fit, text_columns
 from tools.record import probe_costs as costs
 from tools.record import probe_records
 from workloads.probes import Load, started
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PICTURES = ROOT / "docs" / "probes"
 ROWS = 12
-WIDTHS = (100, 120, 140, 160)  # an example is as narrow as possible without folded lines
+WIDTHS = (100, 120, 140, 160)  # an example is as narrow as possible without hidden columns
 SETTLE_S = 0.2
 COST_ROUNDS = 3
 LARGEST_PICTURE = 40 << 10
@@ -137,13 +137,11 @@ def example(session: Session, probe: Probe) -> str:
 
 
 def _lines(table: pd.DataFrame) -> list[str]:
-    rows = min(len(table), ROWS)
     for width in WIDTHS:
-        shown = dataframe_text.table(table.head(ROWS), width).splitlines()
-        lines = [line.rstrip() for line in shown if not line.startswith("…")]
-        if len(lines) <= rows + 1:
+        fitted = fit(text_columns(table.head(ROWS)), width)
+        if not fitted.same and not fitted.hidden:
             break
-    return lines
+    return [fitted.heading(), *fitted.lines()]
 
 
 def _with_example(toml: str, text: str) -> str:

@@ -1,71 +1,54 @@
-"""Tables for a terminal, fitted to its width; what is left out is reported."""
+"""Tables for a terminal, fitted to its width; whatever is left out is reported."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from kernelscope.text import shortened
+from kernelscope.text import printable
+from kernelscope.ui.cli.columns import Fitted, fit, text_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 60
-_NARROWEST = 12  # a text is not cut below this many characters
+_COUNTS = ("count", "value")
 
 
-def table(df: pd.DataFrame, width: int) -> str:
-    """Return the first rows of a table as text, at most `width` wide where possible.
+def table(df: pd.DataFrame, width: int, rows: int = MOST_ROWS) -> str:
+    """Return the first rows of a table as text, at most `width` wide.
 
-    Times lose their date if all are of one day. Texts are cut only if the table does not fit, the
-    longest first; a table that is still too wide is folded, some columns below the others.
+    A table without times is sorted by its counts. Long texts are cut, and columns that do not fit
+    are hidden; lines below the table name them.
     """
     if not len(df):
-        return f"no rows (columns: {', '.join(map(str, df.columns))})"
-    shown = df.head(MOST_ROWS).copy()
-    texts = [name for name in shown.columns if shown[name].dtype == "str"]
-    for name in shown.columns:
-        if shown[name].dtype.kind == "M":
-            shown[name] = _times(shown[name])
-    lengths = _lengths(shown, texts, width)
-    for name, length in lengths.items():
-        shown[name] = shown[name].map(partial(shortened, width=length))
-    fits = _width(shown) <= width
-    lines = [shown.to_string(index=False, line_width=None if fits else width)]
+        return f"no rows (columns: {', '.join(printable(str(name)) for name in df.columns)})"
+    shown = largest_first(df).head(rows)
+    fitted = fit(text_columns(shown), width)
+    lines = [fitted.heading(), *fitted.lines()]
     more = len(df) - len(shown)
     if more:
         lines.append(f"… {more:,} more rows; --csv PATH keeps all")
-    if lengths:
+    return "\n".join([*lines, *left_out(fitted, width)])
+
+
+def largest_first(df: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of counts sorted by them; tables of events and of buckets as they are."""
+    names = [str(name) for name in df.columns]
+    ordered = any(df[name].dtype.kind == "M" or "_low" in name for name in names)
+    by = next((n for n in names if n in _COUNTS and df[n].dtype.kind in "iuf"), None)
+    if ordered or by is None:
+        return df
+    return df.sort_values(by, ascending=False, kind="stable")
+
+
+def left_out(fitted: Fitted, width: int) -> list[str]:
+    """Return lines that report hidden columns and cut texts."""
+    lines = []
+    if fitted.same:
+        same = ", ".join(f"{column.name} {column.texts[0] or '(empty)'}" for column in fitted.same)
+        lines.append(f"… the same in every row: {same}")
+    if fitted.hidden:
+        lines.append(f"… hidden to fit: {', '.join(fitted.hidden)}; --csv PATH keeps all")
+    if fitted.cut:
         lines.append(f"… texts are cut to fit {width} columns; --csv PATH keeps all")
-    return "\n".join(lines)
-
-
-def _times(times: pd.Series) -> pd.Series:
-    one_day = times.dropna().dt.date.nunique() <= 1
-    texts: pd.Series = times.dt.strftime(
-        "%H:%M:%S.%fZ" if one_day else "%Y-%m-%d %H:%M:%S.%fZ"
-    ).fillna("")
-    return texts
-
-
-def _lengths(shown: pd.DataFrame, texts: Sequence[str], width: int) -> dict[str, int]:
-    """Return the lengths to which texts must be cut for the table to fit, the longest first."""
-    whole = {name: int(shown[name].str.len().max()) for name in texts}
-    longest = dict(whole)
-    least = {name: max(_NARROWEST, len(name)) for name in texts}
-    over = _width(shown) - width
-    cut: dict[str, int] = {}
-    while over > 0:
-        wide = [name for name in texts if longest[name] > least[name]]
-        if not wide:  # the table is folded: then longer texts fit
-            return {name: width // 2 for name in texts if whole[name] > width // 2}
-        name = max(wide, key=lambda name: longest[name])
-        cut[name] = max(least[name], longest[name] - over)
-        over -= longest[name] - cut[name]
-        longest[name] = cut[name]
-    return cut
-
-
-def _width(shown: pd.DataFrame) -> int:
-    return max(map(len, shown.to_string(index=False).splitlines()))
+    return lines

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
+from kernelscope.text import printable
 from kernelscope.ui import messages
 from kernelscope.ui.progress import in_notebook
 
@@ -34,7 +35,7 @@ def write_files(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, An
 
     written, failed = outputs.write(result, wanted)
     for path in written:
-        print(f"wrote {path}")
+        print(printable(f"wrote {path}"))
     for error in failed:
         print(_text(error), file=sys.stderr)
 

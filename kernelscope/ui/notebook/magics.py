@@ -20,7 +20,13 @@ from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
 from kernelscope.ui import commands, help, parser
 from kernelscope.ui.commands import MAGIC
-from kernelscope.ui.notebook import bpftrace_line, cell_output, completion, replay_notice
+from kernelscope.ui.notebook import (
+    bpftrace_line,
+    cell_output,
+    completion,
+    replay_notice,
+    safe_display,
+)
 from kernelscope.ui.progress import Progress
 
 if TYPE_CHECKING:
@@ -302,6 +308,7 @@ def load(shell: InteractiveShell) -> None:
     configurables[:] = [item for item in configurables if type(item).__name__ != "KernelScope"]
     configurables.append(magics)
     completion.install(shell, magics.session)
+    safe_display.install(shell)
     if replay.folder() is not None:
         replay_notice.install(shell)
         return

@@ -24,7 +24,7 @@ from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.protocol.cell_names import CELL_BEGINS, CELL_ENDS
 from kernelscope.tables.results import Results
-from kernelscope.text import facts_html, shortened
+from kernelscope.text import facts_html, printable, shortened
 from kernelscope.tracing.run_group import Runs
 from kernelscope.ui import listing
 from kernelscope.ui.notebook import cell_summary
@@ -74,7 +74,8 @@ class CellResults(Results):
 
     def __repr__(self) -> str:
         width = max(map(len, self.summary))
-        return "\n".join(f"{name:<{width}}  {fact}" for name, fact in self.summary.items())
+        lines = [f"{name:<{width}}  {fact}" for name, fact in self.summary.items()]
+        return printable("\n".join(lines), keep="\n")
 
     def _repr_html_(self) -> str:
         hint = f"Index it by probe for a table: {', '.join(self)}. .value is the value of the cell."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tables.results import Tables
+from kernelscope.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def _html(result: pd.DataFrame | Tables | Comparison) -> str:
 
 
 def _plain(result: pd.DataFrame | Tables | Comparison, printer: Any, _cycle: bool) -> None:
-    printer.text(f"{result!r}\n{sentence(_receipt(result))}")
+    printer.text(printable(f"{result!r}\n{sentence(_receipt(result))}", keep="\n"))
 
 
 def _receipt(result: pd.DataFrame | Tables | Comparison) -> Mapping[str, Any] | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ from unit.builders.fake_agent import (
 from kernelscope.errors import AgentUnavailableError, CompileError
 from kernelscope.tracing.session import Session
 from kernelscope.ui import commands
-from kernelscope.ui.cli import main
+from kernelscope.ui.cli import main, streaming
 
 
 @pytest.fixture
@@ -34,9 +37,11 @@ def plays(monkeypatch):
     def prepare(*frames, **how):
         channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
         made = session(channel)
+        prepare.channels.append(channel)
         monkeypatch.setattr("kernelscope.tracing.session.default_session", lambda: made)
         return made
 
+    prepare.channels = []
     return prepare
 
 
@@ -56,13 +61,70 @@ def test_prints_csv_to_a_pipe(plays, program, capsys):
     assert made._live._agent.programs[0].name == "my_program"
 
 
-def test_prints_a_table_to_a_terminal(plays, program, capsys, monkeypatch):
-    plays()
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+@pytest.fixture
+def terminal(capsys, monkeypatch):
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+
+
+def test_prints_rows_to_a_terminal_as_they_happen(plays, program, capsys, terminal):
+    plays(attached(EVENTS), events((7, 10)), events((11, 13), (17, 19)), receipt())
 
     assert main.main(["run", program]) == 0
 
-    assert capsys.readouterr().out.split() == ["pid", "size_bytes", "7", "10"]
+    assert capsys.readouterr().out.splitlines() == [
+        "    pid  size_bytes",
+        "      7          10",
+        "     11          13",
+        "     17          19",
+        "… 3 rows",
+    ]
+
+
+def test_prints_the_first_rows_before_the_run_ends(plays, program, terminal, monkeypatch):
+    plays(attached(EVENTS), events((7, 10)), held=True, last=[receipt()])
+    channel = plays.channels[0]
+    stopped_before = []
+    show = streaming._Rows.show
+
+    def stop_after_the_first(rows, df):
+        show(rows, df)
+        stopped_before.append(channel.stopped)
+        channel.stop()
+
+    monkeypatch.setattr(streaming._Rows, "show", stop_after_the_first)
+
+    assert main.main(["run", program, "-d", "inf"]) == 0
+    assert stopped_before == [False]
+
+
+def test_prints_the_maps_after_the_rows(plays, program, capsys, terminal):
+    plays(attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5, 2: 13}), receipt())
+
+    assert main.main(["run", program]) == 0
+
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "# counts",
+        "key  value",
+        "  2     13",
+        "  1      5",
+    ]
+
+
+def test_files_get_the_rows_that_were_printed(plays, program, capsys, terminal, tmp_path):
+    plays()
+
+    assert main.main(["run", program, "--csv", str(tmp_path / "a.csv")]) == 0
+
+    assert (tmp_path / "a.csv").read_text().splitlines()[-1] == "7,10"
+
+
+def test_ctrl_c_stops_a_run_that_prints_rows(plays, program, capsys, terminal):
+    plays(attached(EVENTS), events((7, 10)), held=True, last=[events((11, 13)), receipt()])
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    assert main.main(["run", program]) == 130
+
+    assert "11          13" in capsys.readouterr().out
 
 
 def test_prints_json_lines_with_json_dash(plays, program, capsys):
