@@ -1,7 +1,7 @@
-"""What a table's columns are, kept beside files of text, which cannot say it themselves.
+"""The types of a table's columns, kept next to text files, which have no place for them.
 
-`plain` makes a table that text can hold: categories as their values, durations as numbers, times in
-ISO 8601. `notes` says, as JSON values, what they were, and `restored` makes them that again.
+`plain` converts a table to what text can hold: categories as their values, durations as numbers,
+times in ISO 8601. `notes` describes the types as JSON values, and `restored` converts back.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _ROWS_AT_A_TIME = 65_536
 _CONTROL = r"[\x00-\x1f]"
 
 
-# --- what text cannot say ------------------------------------------------------------------------
+# --- what text has no place for ------------------------------------------------------------------
 
 
 def notes(table: pa.Table) -> dict[str, Any]:
-    """Return a table's types, categories, and where it is infinite, which JSON cannot write.
+    """Return a table's types, categories, and where it is infinite, which JSON lacks.
 
     types: by name, for people. schema: all of it, as Arrow serialises it, in base64.
     """
@@ -114,7 +114,7 @@ def with_categories(
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Return a table as text has it; times to the nanosecond: 2026-11-22T08:39:20.000000001Z."""
+    """Return a table as text holds it; times to the nanosecond: 2026-11-22T08:39:20.000000001Z."""
     for index, field in enumerate(table.schema):
         column = table.column(index).cast(plain_type(field.type))
         if pa.types.is_timestamp(column.type):
@@ -152,7 +152,7 @@ def _as_json(column: pa.Array) -> pa.Array:
         or pc.any(pc.match_substring_regex(column, _CONTROL)).as_py()
     ):
         texts = [
-            json.dumps(value, ensure_ascii=False, default=_said) for value in column.to_pylist()
+            json.dumps(value, ensure_ascii=False, default=_as_text) for value in column.to_pylist()
         ]
         return pa.array(texts, pa.large_string())
     text = column.cast(pa.large_string())
@@ -162,7 +162,7 @@ def _as_json(column: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_join_element_wise(quote, text, quote, nothing), "null")
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, bytes):
-        raise ValueError("bytes are no text")
+        raise ValueError("bytes are not text")
     return str(value)

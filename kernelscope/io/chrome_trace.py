@@ -37,8 +37,8 @@ def to_chrome_trace(
     """Write events as Chrome trace JSON, gzipped where the path ends in .gz. Returns the path.
 
     result: a table with a "time" column, or a mapping of tables (several probes of one run), whose
-    other tables are left out. duration: the column that says how long an event took, found by
-    itself where there is one; an event without is an instant.
+    other tables are left out. duration: the column with the time that an event took,
+    found automatically where there is one; an event without one is an instant.
 
     Raises AnalysisError where no table has times, ExportError.
     """
@@ -50,7 +50,7 @@ def to_chrome_trace(
     if not tables:
         raise AnalysisError(
             "the result has no events with a time",
-            hint="a trace shows single events: biosnoop, opensnoop, execsnoop give some",
+            hint="a trace shows single events: biosnoop, opensnoop, execsnoop have some",
             column="time",
         )
     starts = [table["time"].min() for table in tables.values() if len(table)]
@@ -93,13 +93,13 @@ def _slices(
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose values JSON has: it knows neither what is no number nor infinity."""
+    """Return a table with values that JSON has: no NaN and no infinity."""
     plain = table.astype(object).where(table.notna(), None)
     return plain.replace({math.inf: "inf", -math.inf: "-inf"})
 
 
 def _durations(table: pd.DataFrame, column: str | None) -> list[float] | list[None]:
-    """Return how long each event took, in microseconds; None for tables that do not say."""
+    """Return how long each event took, in microseconds; None for tables without a duration."""
     try:
         measure = measured(table, column)
     except AnalysisError:

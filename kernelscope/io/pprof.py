@@ -31,7 +31,7 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None, title: 
     kinds = stack_tree.stack_columns(df)
     if not kinds:
         raise AnalysisError(
-            "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
+            "the table has no stacks", hint="%ebpf profile has some", column="user_stack"
         )
     df = readings.last(df)
     value = value or stack_tree.value_of(df)
@@ -55,7 +55,7 @@ def _value_type(profile: _Profile, name: str, is_time: bool) -> bytes:
 
 
 class _Profile:
-    """A profile in the making: numbers stand for its texts and functions."""
+    """A profile that is being built; it refers to texts and functions by number."""
 
     def __init__(self) -> None:
         self._out = bytearray()
@@ -89,10 +89,10 @@ class _Profile:
         comments = [text for text in (title, json.dumps(receipt, default=str)) if text]
         comment = b"".join(_field(13, self.text(text)) for text in comments)
         started = receipt.get("started")
-        begun = int(pd.Timestamp(str(started)).value) if started else 0
-        lasted = round(float(receipt.get("duration_s") or 0) * 1e9)
+        start_ns = int(pd.Timestamp(str(started)).value) if started else 0
+        duration_ns = round(float(receipt.get("duration_s") or 0) * 1e9)
         texts = b"".join(_bytes(6, text.encode()) for text in self._texts)
-        return bytes(self._out) + texts + _field(9, begun) + _field(10, lasted) + comment
+        return bytes(self._out) + texts + _field(9, start_ns) + _field(10, duration_ns) + comment
 
 
 def _varint(number: int) -> bytes:

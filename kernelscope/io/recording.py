@@ -1,18 +1,18 @@
-"""A run's frames in a file, to be replayed through the same decoding anywhere.
+"""A run's frames in a file, which can be replayed anywhere through the same decoding.
 
 The format, version 1, all numbers little-endian:
 
     KernelScope recording 1\\n               the magic line
     block, block, ...                       the first holds the recording's header
 
-    block   u32 stored     bytes of the body as it stands in the file
+    block   u32 stored     bytes of the body in the file
             u32 check      CRC-32 of those bytes
             u32 packing    0: the body is plain; 1: zlib
             body           a line of JSON, then raw bytes: a frame as it crosses the boundary to the
                            agent (protocol.py), or, in the first block, the header's line alone
 
-A recording is only ever added to, so one that was cut off is whole up to there. It holds data and
-no code: nothing in it is executed.
+A recording is only appended to, so one that was cut off is whole up to there. It has data and no
+code: nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ PathLike = str | os.PathLike[str]
 class Recorder:
     """Writes a recording; a context manager.
 
-    header: plain JSON values that describe the run. compress: make the file smaller at a cost in
-    time while the run goes on. Raises RecordingError where the file cannot be written.
+    header: plain JSON values that describe the run. compress: make the file smaller, at a cost in
+    time during the run. Raises RecordingError where the file cannot be written.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ def read_header(path: PathLike) -> dict[str, Any]:
 def replay(path: PathLike) -> Iterator[Frame]:
     """Yield a recording's frames, with the headers and payloads that were recorded.
 
-    Where the file is cut off or damaged, what comes before is given and a LostEventsWarning says
-    where it breaks off. Raises RecordingError where it is no recording or nothing in it is whole.
+    Where the file is cut off or damaged, the frames before that are yielded and a LostEventsWarning
+    has the place. Raises RecordingError where it is no recording or has no whole frame.
     """
     with _opened(path) as file:
         _first(file, path)

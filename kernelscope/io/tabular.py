@@ -7,9 +7,9 @@ was written.
 
 CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in
 quotes, numbers plain; an empty text is "" and a missing value nothing at all. Data is never
-changed. A process can choose a name such as `=1+1` that a spreadsheet would take for a formula, so
-where a file goes to one, `to_csv(..., escape_formulas=True)` puts an apostrophe before such texts
-(and `read` takes it off again).
+changed. A process can choose a name such as `=1+1`, which a spreadsheet takes for a formula; for a
+spreadsheet, `to_csv(..., escape_formulas=True)` puts an apostrophe before such texts (and `read`
+removes it again).
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _sidecar_of(path: Path) -> dict[str, Any]:
     if notes.get("version") != _SIDECAR_VERSION:
         raise ExportError(
             f"{beside}: sidecar version {notes.get('version')!r} is not known",
-            hint="it was written by a newer KernelScope; upgrade, or move it away to read the data",
+            hint="a newer KernelScope wrote it; upgrade, or move it away to read the data",
             path=str(beside),
         )
     return dict(notes)
@@ -223,7 +223,7 @@ def _written(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
 
 def _write_sidecar(frame: pd.DataFrame, target: Path, notes: Mapping[str, Any]) -> None:
     if target.exists() and not target.is_file():
-        return  # a pipe or a terminal has no place beside it
+        return  # a pipe or a terminal has no place for a sidecar
     head = {"version": _SIDECAR_VERSION, "file": target.name, "escaped": []}
     whole = {**head, **notes, "receipt": receipt_of(frame)}
     text = json.dumps(whole, indent=2, default=str) + "\n"

@@ -1,7 +1,7 @@
-"""The notebook's end of the boundary: starts the agent, asks it, reads what a run sends.
+"""The client's end of the boundary: starts the agent, sends it requests, reads a run's frames.
 
-Standard library only. `Agent` is a process and a control socket; `Channel` is one run's own
-socket. Both may be used from several threads.
+Standard library only. `Agent` is a process and a control socket; `Channel` is the socket of one
+run. Both may be used from several threads.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ class Channel:
         """Yield frames up to the run's end; blocks in between.
 
         Raises the run's own error (CompileError, AttachError, ...) where it failed, and
-        AgentDiedError where its process went away.
+        AgentDiedError where its process ended early.
         """
         while True:
             try:
                 frame = self._reader.read()
             except TimeoutError:
-                raise _died("it answered nothing for a while") from None
+                raise _died("it did not answer in time") from None
             except (OSError, AgentDiedError, AgentRefusedError) as error:
-                # It ended inside a frame, or a report of its death stands in the middle of one.
+                # It ended inside a frame, or the report of its death cuts a frame short.
                 raise _died(str(error)) from None
             if frame is None:
-                raise _died("it sent no end")
+                raise _died("it stopped before the end of the run")
             if frame.type == "end":
                 return
             if frame.type == "error":
@@ -68,15 +68,15 @@ class Channel:
             yield frame
 
     def stop(self) -> None:
-        """Ask the run to end and send what it has; harmless when it has ended."""
+        """Ask the run to end and to send its last data; harmless when it has ended."""
         self._send({"type": "stop"})
 
     def start(self) -> None:
-        """Have a run that holds attach now."""
+        """Attach a run that was loaded and waits for its group."""
         self._send({"type": "start"})
 
     def until(self, at_ns: int) -> None:
-        """Have the run end at that moment of the monotonic clock, whatever its duration was."""
+        """End the run at that moment of the monotonic clock, whatever its duration was."""
         self._send({"type": "until", "at_ns": at_ns})
 
     def snapshot(self) -> None:
@@ -84,33 +84,33 @@ class Channel:
         self._send({"type": "snapshot"})
 
     def close(self) -> None:
-        """Drop the stream; a run that still goes on ends at once."""
+        """Drop the stream; a run that is still attached ends at once."""
         # shutdown first: it wakes a thread that blocks in recv, which close alone does not. But a
-        # process that the notebook has forked holds a copy, and must not end the notebook's run.
+        # process forked by the notebook has a copy, and must not end the notebook's run.
         if os.getpid() == self._owner:
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
     def _send(self, header: dict[str, Any]) -> None:
-        with self._lock, suppress(OSError):  # a run that has ended says why in its last frames
+        with self._lock, suppress(OSError):  # the last frames of a run that ended have the reason
             self._sock.sendall(encode_header(header))
 
 
 class Agent:
-    """The privileged process. Close it, or let it go with the notebook's process."""
+    """The privileged process. Close it; it also ends with the notebook's process."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
         control: socket.socket,
         command: Sequence[str] = (),
-        said: BinaryIO | None = None,
+        stderr: BinaryIO | None = None,
     ) -> None:
         self._process = process
         self._control = control
         self._command = command
-        self._said = said  # its stderr
+        self._stderr = stderr
         self._greeting: socket.socket | None = None
         self._lock = threading.Lock()
         self._finalizer = weakref.finalize(self, _shut_down, process, control)
@@ -120,8 +120,8 @@ class Agent:
     def start(cls, *, python: str | None = None) -> Agent:
         """Start an agent: directly with privilege, else through `sudo -n`.
 
-        python: the interpreter that has bcc; the distribution's where None.
-        Raises AgentUnavailableError, with what to do, where neither is possible.
+        python: the interpreter that has bcc; None for the distribution's. Raises
+        AgentUnavailableError, with the next step, where neither is possible.
         """
         agent = cls.launch(python=python)
         agent.greet()
@@ -129,26 +129,26 @@ class Agent:
 
     @classmethod
     def launch(cls, *, python: str | None = None) -> Agent:
-        """Start an agent and do not wait for it: it serves, or says why not, at `greet`."""
+        """Start an agent without waiting for it; `greet` waits, and raises what went wrong."""
         command = _command(python or _distribution_python())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        said = os.fdopen(os.memfd_create("kernelscope-agent-stderr"), "rb", buffering=0)
+        stderr = os.fdopen(os.memfd_create("kernelscope-agent-stderr"), "rb", buffering=0)
         try:
             process = subprocess.Popen(
                 command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                stderr=said,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the notebook's side
+                stderr=stderr,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the client
                 cwd="/",
             )
         except OSError as error:
-            said.close()
+            stderr.close()
             ours.close()
             raise _unavailable(command, str(error)) from None
         finally:
             theirs.close()
-        agent = cls(process, ours, command, said)
+        agent = cls(process, ours, command, stderr)
         with suppress(AgentDiedError):
             agent._greeting = agent._request({"type": "hello", "version": VERSION})
         return agent
@@ -164,11 +164,11 @@ class Agent:
         return self._process.pid
 
     def run(self, program: Program) -> Channel:
-        """Start a run. Raises AgentDiedError where the agent is gone."""
+        """Start a run. Raises AgentDiedError where the agent has ended."""
         return Channel(self._request({"type": "run", "program": program.to_json()}))
 
     def check(self, specs: Sequence[str]) -> dict[str, str | None]:
-        """Say for each hook why this kernel cannot run it; None where it can."""
+        """Return for each hook why this kernel cannot run it; None where it can."""
         reply = self._ask({"type": "check", "hooks": list(specs)})
         return dict(reply["hooks"])
 
@@ -178,19 +178,19 @@ class Agent:
         return [str(name) for name in self._ask(request)["names"]]
 
     def doctor(self) -> dict[str, Any]:
-        """Return what the agent found when it tried everything; see agent/server/doctor.py."""
+        """Return what the agent can do on this machine; see agent/server/doctor.py."""
         return dict(self._ask({"type": "doctor"})["findings"])
 
     def dismiss(self) -> None:
-        """Have the agent end, and do not wait for it as `close` does."""
+        """End the agent without waiting for it, as `close` does."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the agent and every run of it."""
         self._finalizer()
-        if self._said is not None:
-            self._said.close()
+        if self._stderr is not None:
+            self._stderr.close()
 
     def __enter__(self) -> Agent:
         return self
@@ -199,25 +199,25 @@ class Agent:
         self.close()
 
     def greet(self) -> None:
-        """Wait until the agent serves. Raises AgentUnavailableError, with what to do."""
+        """Wait until the agent serves. Raises AgentUnavailableError, with the next step."""
         try:
             if self._greeting is None:
                 raise _died("it ended at once")
             self.info = self._answer(self._greeting, START_TIMEOUT_S)
         except (AgentDiedError, TimeoutError) as error:
-            self._finalizer()  # first, so that all is said
-            why = self._last_words() or str(error)
+            self._finalizer()  # first, so that its stderr is complete
+            why = self._error_output() or str(error)
             raise _unavailable(self._command, why) from None
         except BaseException:
             self.close()
             raise
         finally:
-            if self._said is not None:
-                self._said.close()
+            if self._stderr is not None:
+                self._stderr.close()
 
-    def _last_words(self) -> str:
-        said = os.pread(self._said.fileno(), 1 << 16, 0) if self._said is not None else b""
-        return said.decode("utf-8", "replace").strip()
+    def _error_output(self) -> str:
+        text = os.pread(self._stderr.fileno(), 1 << 16, 0) if self._stderr is not None else b""
+        return text.decode("utf-8", "replace").strip()
 
     def _ask(self, request: dict[str, Any], timeout_s: float = REQUEST_TIMEOUT_S) -> dict[str, Any]:
         return self._answer(self._request(request), timeout_s)
@@ -229,10 +229,10 @@ class Agent:
                 return frame.header
         finally:
             sock.close()
-        raise _died("it answered nothing")
+        raise _died("it did not answer")
 
     def _request(self, request: dict[str, Any]) -> socket.socket:
-        # A line's end first: an interrupt may have cut the request before this one short.
+        # A newline first: an interrupt may have cut the request before this one short.
         line = memoryview(b"\n" + encode_header(request))
         if len(line) > MAX_LINE:
             raise AgentRefusedError(
@@ -257,15 +257,15 @@ def _shut_down(process: subprocess.Popen[bytes], control: socket.socket) -> None
     try:
         process.wait(2)
     except subprocess.TimeoutExpired:
-        with suppress(PermissionError):  # through sudo it is not ours to kill
+        with suppress(PermissionError):  # started through sudo, it belongs to root
             process.kill()
             process.wait()
 
 
 def _died(why: str) -> AgentDiedError:
     return AgentDiedError(
-        f"the agent or the run's process went away: {why}",
-        hint="nothing is left attached; run it again and a new agent is started",
+        f"the agent, or the process of the run, ended: {why}",
+        hint="nothing is left attached; run it again, and a new agent is started",
     )
 
 
@@ -274,8 +274,8 @@ def _distribution_python() -> str:
         if os.access(path, os.X_OK):
             return path
     raise AgentUnavailableError(
-        f"no Python of the distribution's was found ({', '.join(_PYTHONS)})",
-        hint="apt install python3-bpfcc (kernelscope doctor has other systems' commands)",
+        f"the distribution's Python was not found ({', '.join(_PYTHONS)})",
+        hint="apt install python3-bpfcc (kernelscope doctor has the commands of other systems)",
         command=[],
         stderr="",
     )
@@ -293,7 +293,7 @@ def _ambient_capabilities() -> int:
 def _command(python: str) -> list[str]:
     if sys.platform != "linux":
         raise AgentUnavailableError(
-            f"this is {sys.platform}; BPF is a part of the Linux kernel",
+            f"BPF is a part of the Linux kernel, and this is {sys.platform}",
             hint="open a recording instead: kernelscope.open(FILE)",
             command=[],
             stderr="",
@@ -319,13 +319,15 @@ def _unprivileged(why: str, command: Sequence[str]) -> AgentUnavailableError:
     )
 
 
-def _unavailable(command: Sequence[str], said: str) -> AgentUnavailableError:
-    if Path(command[0]).name == "sudo" and (said.startswith("sudo:") or "not allowed" in said):
-        return _unprivileged(f"sudo said: {said.splitlines()[0]}", command[3:])
-    last = said.splitlines()[-1] if said else "it said nothing"
+def _unavailable(command: Sequence[str], output: str) -> AgentUnavailableError:
+    """Return the error for an agent that did not start. output: its stderr, or why it ended."""
+    of_sudo = output.startswith("sudo:") or "not allowed" in output
+    if Path(command[0]).name == "sudo" and of_sudo:
+        return _unprivileged(f"sudo reports: {output.splitlines()[0]}", command[3:])
+    last = output.splitlines()[-1] if output else "it printed no error"
     return AgentUnavailableError(
         f"the agent did not start: {last}",
-        hint="kernelscope doctor tells what is missing",
+        hint="kernelscope doctor shows what is missing",
         command=list(command),
-        stderr=said,
+        stderr=output,
     )

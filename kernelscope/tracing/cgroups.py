@@ -1,7 +1,7 @@
 """Finds the cgroup that --cgroup names: by its path, its id, or a container's id.
 
-Cgroups are those of version 2, the only ones that BPF can tell tasks by. A machine may have them
-beside version 1 (then at /sys/fs/cgroup/unified), with every process in the root.
+Only cgroups of version 2: BPF knows no others. A machine may have them next to version 1 (then at
+/sys/fs/cgroup/unified), with every process in the root.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Cgroup:
-    """A cgroup: its id as the kernel counts it, and how far below the root it is (0: the root)."""
+    """A cgroup: its id in the kernel, and how many levels below the root it is (0: the root)."""
 
     id: int
     level: int
@@ -29,7 +29,7 @@ class Cgroup:
 
 
 def mount() -> Path | None:
-    """Return where the cgroups of version 2 are mounted; None where they are not."""
+    """Return where the cgroups of version 2 are mounted; None if they are not."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,14 +40,14 @@ def mount() -> Path | None:
 
 
 def find(value: Any) -> Cgroup:
-    """Return the cgroup of that path, id or container. Raises ValueError with what there is."""
+    """Return the cgroup of that path, id or container. Raises ValueError."""
     if isinstance(value, Cgroup):
         return value
     root = mount()
     if root is None:
         raise ValueError("no cgroups of version 2 are mounted here")
     if Path("/proc/self/ns/cgroup").stat().st_ino != _INITIAL_NAMESPACE:
-        raise ValueError("this process sees only a part of the cgroups (a cgroup namespace)")
+        raise ValueError("this process is in a cgroup namespace and sees only part of the cgroups")
     folder = _folder(str(value).strip(), root)
     relative = folder.relative_to(root)
     return Cgroup(folder.stat().st_ino, len(relative.parts), f"/{relative}".replace("/.", "/"))
@@ -55,7 +55,7 @@ def find(value: Any) -> Cgroup:
 
 def _folder(text: str, root: Path) -> Path:
     if not text:
-        raise ValueError("not a cgroup's path or id")
+        raise ValueError("not the path or id of a cgroup")
     if text.isdigit():
         return _by_id(int(text), root)
     for path in (Path(text), root / text.lstrip("/")):
@@ -82,13 +82,13 @@ def _by_name(text: str, root: Path) -> Path:
     if len(named) == 1:
         return named[0]
     if not named:
-        raise ValueError(f"no cgroup below {root} is called that")
+        raise ValueError(f"no cgroup below {root} has that name")
     shown = ", ".join(f"/{folder.relative_to(root)}" for folder in named[:_MOST_NAMED])
-    raise ValueError(f"{len(named)} cgroups are called that: {shown}")
+    raise ValueError(f"{len(named)} cgroups have that name: {shown}")
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """Yield every cgroup's folder, the root first; those that go away meanwhile are left out."""
+    """Yield every cgroup's folder, the root first; those that are removed meanwhile are skipped."""
     for name, _, _ in os.walk(root):
         yield Path(name)
 

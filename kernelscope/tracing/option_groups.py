@@ -1,7 +1,7 @@
-"""The options of several probes in one run: which are for all of them, and which for one.
+"""The options of several probes in one run: those for all of them, and those for one.
 
-Common options are for all. A probe's own is "--PROBE.OPTION", or "--OPTION" where no other of the
-probes has one of that name. In Python a mapping named as the probe holds its own, too.
+Common options are for all. A probe's own option is "--PROBE.OPTION", or "--OPTION" where no other
+of the probes has one of that name. In Python, a mapping named like the probe has its own options.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe.model import Probe
 from kernelscope.tracing import options
 
-# Options that mean one table or one program, and so are for one of the probes by its name.
+# Options about one table or one program: given for one probe, by its name.
 ONE_BY_ONE = ("table",)
 _NOT_FOR_GROUPS = ("attach", "types")
 
@@ -45,7 +45,7 @@ def _own_names(probe: Probe) -> list[str]:
 def shared_out(
     given: Mapping[str, Any], probes: Sequence[Probe], *, where: str = "api"
 ) -> dict[str, dict[str, Any]]:
-    """Return for each probe's name the options that are its. Raises ParameterError."""
+    """Return each probe's options by its name. Raises ParameterError."""
     shares: dict[str, dict[str, Any]] = {probe.name: {} for probe in probes}
     common = [option.name for option in options.offered(where)]
     for name, value in _flattened(given, shares).items():
@@ -63,7 +63,7 @@ def shared_out(
 
 
 def _flattened(given: Mapping[str, Any], probes: Iterable[str]) -> dict[str, Any]:
-    """Return the options with a probe's mapping taken apart; what is for one probe comes first."""
+    """Return the options with mappings flattened; those for one probe come first."""
     flat: dict[str, Any] = {}
     for name, value in given.items():
         if name in probes and isinstance(value, Mapping):
@@ -78,16 +78,16 @@ def _known(probe: str, shares: Mapping[str, Any]) -> str:
         return probe
     matches = did_you_mean(probe, list(shares))
     hint = f"Did you mean {matches[0]}?" if matches else f"There are: {', '.join(shares)}"
-    raise ParameterError(f"{probe} is none of the probes of this run", hint=hint, name=probe)
+    raise ParameterError(f"{probe} is not one of the probes of this run", hint=hint, name=probe)
 
 
 def _not_for_all(name: str, probes: Sequence[Probe], where: str) -> ParameterError:
     label = name if where == "api" else f"--{name}"
     if name in ONE_BY_ONE:
-        hint = f"say of which: {_dotted(name, [probe.name for probe in probes], where)}"
+        hint = f"name the probe: {_dotted(name, [probe.name for probe in probes], where)}"
     else:
-        hint = "it is for C of your own, which runs alone"
-    return ParameterError(f"{label} does not go with several probes", hint=hint, name=name)
+        hint = "it is for custom C, which runs alone"
+    return ParameterError(f"{label} cannot be combined with several probes", hint=hint, name=name)
 
 
 def _owner(name: str, probes: Sequence[Probe], common: Sequence[str], where: str) -> str:
@@ -98,7 +98,7 @@ def _owner(name: str, probes: Sequence[Probe], common: Sequence[str], where: str
     if having:
         raise ParameterError(
             f"{label} is an option of {' and '.join(having)}",
-            hint=f"say of which: {_dotted(name, having, where)}",
+            hint=f"name the probe: {_dotted(name, having, where)}",
             name=name,
         )
     known = [own for probe in probes for own in _own_names(probe)]

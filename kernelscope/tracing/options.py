@@ -21,7 +21,7 @@ from kernelscope.tracing import cgroups
 class Option:
     """One option: `name` in Python, `flags` on a command line; no metavar means a switch.
 
-    where: "run" (everywhere), "output" (all but the Python API), "notebook" (magics alone).
+    where: "run" (everywhere), "output" (not in the Python API), "notebook" (only in magics).
     """
 
     name: str
@@ -36,35 +36,37 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option("duration", ("-d", "--duration"), "TIME", converters.run_time,
            "How long to trace: 5, 500ms, 2m, 1h, or inf (until stopped)"),
-    Option("pid", ("--pid",), "PID", converters.process_id, "Trace this process alone"),
-    Option("comm", ("--comm",), "NAME", converters.comm, "Trace processes of this name alone"),
-    Option("uid", ("--uid",), "USER", converters.user_id, "Trace this user (name or number) alone"),
+    Option("pid", ("--pid",), "PID", converters.process_id, "Trace only this process"),
+    Option("comm", ("--comm",), "NAME", converters.comm, "Trace only processes of this name"),
+    Option("uid", ("--uid",), "USER", converters.user_id,
+           "Trace only this user (name or number)"),
     Option("cgroup", ("--cgroup",), "CGROUP", cgroups.find,
-           "Trace this cgroup, with those below it, alone: a path, an id or a container's id"),
+           "Trace only this cgroup and those below it: a path, an id or a container's id"),
     Option("tree", ("--tree",), "PID", converters.process_id,
-           "Trace this process, with all that it starts, alone"),
+           "Trace only this process and every process that it starts"),
     Option("attach", ("--attach",), "HOOK=FUNCTION", converters.attachments,
            'Attach a C function: "uprobe:c:malloc=on_malloc" (may be repeated)', repeat=True),
     Option("defines", ("-D",), "NAME=VALUE", converters.macros,
            "Define a macro for the C (may be repeated)", repeat=True),
-    Option("table", ("--table",), "NAME", converters.text, "Give this table alone"),
+    Option("table", ("--table",), "NAME", converters.text, "Return only this table"),
     Option("max_rows", ("--max-rows",), "N", converters.row_limit,
-           "Keep the latest N rows of each table: 10k, 1M (what fits in a quarter of the memory)"),
+           "Keep the latest N rows of each table: 10k, 1M (default: a quarter of the memory)"),
     Option("interval", ("--interval",), "TIME", converters.read_interval,
            "Also read the maps this often while it runs"),
     Option("ring", ("--ring",), "SIZE", converters.ring_size,
-           "Size of each ring buffer (16M); larger loses less in a flood"),
+           "Size of each ring buffer (16M); a larger one loses less in a burst"),
     Option("max_entries", ("--max-entries",), "N", converters.map_entries,
-           "Size of each hash whose size the C does not state"),
-    Option("per_cpu", ("--per-cpu",), "", converters.flag, "Keep per-CPU values apart, unsummed"),
+           "Size of each hash whose size the C does not give"),
+    Option("per_cpu", ("--per-cpu",), "", converters.flag,
+           "Keep per-CPU values apart instead of adding them up"),
     Option("offsets", ("--offsets",), "", converters.flag, "Show offsets in stack frames"),
     Option("types", ("--type",), "COLUMN=KIND", converters.pairs,
-           "Read a cell's column as ipv4, errno, syscall, duration, ... (may be repeated)",
+           "Decode a column of custom C as ipv4, errno, syscall, duration, ... (may be repeated)",
            repeat=True),
     Option("exclude_self", ("--exclude-self",), "", converters.flag,
-           "Leave this process itself out"),
+           "Leave out this process itself"),
     Option("record", ("--record",), "FILE", converters.file_path,
-           "Keep the raw data too; kernelscope.open(FILE) replays it"),
+           "Also write the raw data to a file; kernelscope.open(FILE) replays it"),
     Option("csv", ("--csv",), "PATH", converters.output_path, "Write the result as CSV", "output"),
     Option("parquet", ("--parquet",), "PATH", converters.file_path,
            "Write the result as Parquet", "output"),
@@ -73,13 +75,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("arrow", ("--arrow",), "PATH", converters.file_path,
            "Write the result as Arrow (Feather)", "output"),
     Option("save", ("--save",), "FILE", suffixes.files,
-           "Write the kind of file that its name ends in: .csv .arrow .trace.json .pb.gz .html"
+           "Write a file; its extension picks the format: .csv .arrow .trace.json .pb.gz .html"
            " .folded .speedscope.json .png (may be repeated)", "output", repeat=True),
     Option("quiet", ("--quiet",), "", converters.flag, "Show no progress", "output"),
     Option("out", ("-o", "--out"), "NAME", converters.identifier,
-           "Bind the result to this name too", "notebook"),
+           "Bind the result to this variable too", "notebook"),
     Option("bg", ("--bg",), "", converters.flag,
-           "Run in the background: gives a Run to poll, stop and read", "notebook"),
+           "Run in the background: returns a Run to poll, stop and read", "notebook"),
 )  # fmt: skip
 
 # The options that name files for the result.
@@ -88,7 +90,7 @@ FILTERS = ("pid", "comm", "uid", "cgroup", "tree")
 
 
 def offered(where: str) -> list[Option]:
-    """Return the options there are in "api", "cli" or "magic"."""
+    """Return the options of "api", "cli" or "magic"."""
     shown = {"api": {"run"}, "cli": {"run", "output"}, "magic": {"run", "output", "notebook"}}
     return [option for option in OPTIONS if option.where in shown[where]]
 

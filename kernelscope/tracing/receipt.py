@@ -1,6 +1,6 @@
 """The receipt of a run: what was measured, where, at what cost, and what was lost.
 
-It is plain JSON, so that it can ride on `df.attrs["kernelscope"]` and in every export.
+It is plain JSON, so that it fits into `df.attrs["kernelscope"]` and into every export.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build(
 
     attached, ended: the agent's "attached" and "receipt" frames (the latter empty while it runs).
     rows: how many rows each table of the result has. events: records that arrived, kept or not;
-    None where all tables are maps, which do not tell how many events made them.
+    None where all tables are maps, which do not count events.
     """
     duration = float(ended.get("duration_s", elapsed_s))
     plots = {} if request.plots is None else {"plots": request.plots_json()}
@@ -69,7 +69,7 @@ def build(
 def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Sum up the receipts of probes that ran together, as plain JSON values.
 
-    skew_ms: between the first one's start and the last one's.
+    skew_ms: between the first start and the last.
     """
     first = min(receipts.values(), key=lambda each: each["started"])
     shares = [each["cpu_share"] for each in receipts.values() if each["cpu_share"] is not None]
@@ -90,12 +90,12 @@ def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _started(attached: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
-    """Return the start in UTC, ISO 8601: the monotonic clock's moved to the wall's."""
+    """Return the start in UTC, ISO 8601: the monotonic time converted to the wall clock."""
     clock = attached.get("clock")
     if not clock:
         return ""
-    begun = ended.get("started_ns", clock["monotonic_ns"])
-    wall_ns = clock["realtime_ns"] - (clock["monotonic_ns"] - begun)
+    start_ns = ended.get("started_ns", clock["monotonic_ns"])
+    wall_ns = clock["realtime_ns"] - (clock["monotonic_ns"] - start_ns)
     return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
@@ -108,7 +108,7 @@ def _ns_per_run(runs: Mapping[str, Any]) -> float | None:
 
 
 def _cpu_share(runs: Mapping[str, Any]) -> float | None:
-    """Return the share of one CPU that the programs took while that was measured."""
+    """Return the share of one CPU that the programs took while statistics were on."""
     shares = [p.get("cpu_share") for p in runs.get("programs", {}).values()]
     known = [share for share in shares if share is not None]
     return round(sum(known), 6) if known else None

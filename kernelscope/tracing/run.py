@@ -1,4 +1,4 @@
-"""Run: the handle on one attached program."""
+"""Run: the handle of one attached program."""
 
 from __future__ import annotations
 
@@ -76,21 +76,21 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
 
     @property
     def lost(self) -> dict[str, int]:
-        """What was lost so far, by cause."""
+        """Lost events so far, by cause."""
         return self._stream.lost
 
     @property
     def receipt(self) -> dict[str, Any]:
-        """What was measured and at what cost, as plain JSON; so far, while it runs."""
+        """What was measured and what it cost, as plain JSON; so far, while it runs."""
         return self._receipt({})
 
     @property
     def loss(self) -> tuple[str, str] | None:
-        """What was lost, and what would help ("" where nothing would); None for no loss."""
+        """What was lost, and what helps against it ("" if nothing does); None for no loss."""
         return losses.loss(self.receipt)
 
     def wait_attached(self) -> Self:
-        """Wait until the program is attached. Raises what kept it from that.
+        """Wait until the program is attached. Raises the error if it cannot be.
 
         Ctrl-C ends the run as soon as it is attached; a second one drops it.
         """
@@ -103,22 +103,22 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         return self
 
     def wait_loaded(self) -> None:
-        """Wait until a program that holds is in the kernel. Raises what kept it from that."""
+        """Wait until a program of a group is loaded. Raises the error if it cannot be."""
         self._stream.loaded.wait()
         if self._stream.error is not None and not self._stream.attached:
             raise self._stream.error
 
     def begin(self) -> None:
-        """Have a program that holds attach."""
+        """Attach a program of a group."""
         self._stream.start()
 
     @property
     def began_ns(self) -> int:
-        """When it was attached, by CLOCK_MONOTONIC; 0 where that is not known."""
+        """When it was attached, on CLOCK_MONOTONIC; 0 if that is not known."""
         return int(self._stream.attached.get("began_ns", 0))
 
     def end_at(self, at_ns: int) -> None:
-        """Have the run end at that moment of CLOCK_MONOTONIC, whatever its duration was."""
+        """End the run at that moment of CLOCK_MONOTONIC, whatever its duration was."""
         self._stream.until(at_ns)
 
     def live(self, **options: Any) -> Any:
@@ -140,7 +140,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         return self._result
 
     def peek(self) -> pd.DataFrame | Tables:
-        """Return what there is so far, without ending the run; also after it failed."""
+        """Return the rows so far, without ending the run; also after it failed."""
         self._stream.refresh()
         return self._decode()
 
@@ -160,7 +160,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         return facts_html(f"{self.name}, in the background", self._facts(), self._next_step())
 
     def _facts(self) -> dict[str, str]:
-        """Say how the run fares, by what it is about."""
+        """Return the run's state as text, by topic."""
         traced = f"{self.elapsed_s:.1f} s"
         if self.running and math.isfinite(self.request.duration_s):
             traced += f" of {self.request.duration_s:g} s"
@@ -173,13 +173,13 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
 
     def _next_step(self) -> str:
         if self.state == "failed":
-            return "result() raises what went wrong, peek() gives what there is."
+            return "result() raises the error; peek() returns the rows that arrived."
         if not self.running:
-            return "result() gives what it found."
-        return "peek() reads it now, stop() ends it, result() waits for its end and gives all."
+            return "result() returns the result."
+        return "peek() returns the rows so far, stop() ends it, result() waits for its end."
 
     def _decode(self) -> pd.DataFrame | Tables:
-        from kernelscope import accessor  # brings pandas, which a run that goes on can do without
+        from kernelscope import accessor  # imports pandas, which tracing does not need
 
         accessor.register()
         chosen = self.request.table
@@ -216,7 +216,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
 
 
 def _callers_level() -> int:
-    """Return the stack level at which a warning names the user's line, not one in here."""
+    """Return the stack level of the user's line, for a warning to name it."""
     package = str(PACKAGE)
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):

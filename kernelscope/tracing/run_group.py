@@ -1,4 +1,4 @@
-"""Runs: several probes that begin together, end together, and whose results belong together."""
+"""Runs: several probes that start together, end together, and have one result."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Runs(Mapping[str, Run], RunHandle[Results]):
         return min(run.duration_s for run in self.values())
 
     def begin(self) -> Self:
-        """Wait until all are loaded, then attach them. Where one cannot be, none stays.
+        """Wait until all are loaded, then attach them. If one cannot be, all are closed.
 
-        Raises what kept it from that, with the probe's name. Ctrl-C ends them when all are there.
+        Raises its error, with the probe's name. Ctrl-C ends them once all are attached.
         """
         try:
             self._each(Run.wait_loaded)
@@ -78,7 +78,7 @@ class Runs(Mapping[str, Run], RunHandle[Results]):
                 raise with_probe(error, name) from error.__cause__
 
     def _set_end(self) -> None:
-        """Have all end at one moment: the duration after the last one began."""
+        """End all at one moment: the duration after the last one was attached."""
         began = {name: run.began_ns for name, run in self.items()}
         first, last = min(began.values()), max(began.values())
         if math.isfinite(self.duration_s) and first:
@@ -93,7 +93,7 @@ class Runs(Mapping[str, Run], RunHandle[Results]):
 
     @property
     def lost(self) -> dict[str, dict[str, int]]:
-        """What was lost so far, by probe and cause; only probes that lost something."""
+        """Lost events so far, by probe and cause; only probes that lost some."""
         return {name: run.lost for name, run in self.items() if run.lost}
 
     @property
@@ -112,7 +112,7 @@ class Runs(Mapping[str, Run], RunHandle[Results]):
         return self._result
 
     def peek(self) -> Results:
-        """Return what there is so far, without ending the runs; also after one failed."""
+        """Return the rows so far, without ending the runs; also after one failed."""
         return self._results(Run.peek)
 
     def _results(self, read: Callable[[Run], Any]) -> Results:

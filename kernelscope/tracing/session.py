@@ -1,4 +1,4 @@
-"""Runs of programs: a Session holds the agent and the defaults, a Run is one attached program."""
+"""A Session has the agent and the defaults of its runs; a Run is one attached program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Run", "Runs", "Session", "default_session", "open", "run", "start"]
 
 
 def _brief(function: Callable[P, T]) -> Callable[P, T]:
-    """Leave out of an error's traceback what lies below: it says itself what is wrong and where."""
+    """Cut an error's traceback below the caller: the message has the cause and the place."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -102,12 +102,12 @@ class Session:
     ) -> pd.DataFrame | Tables | Results:
         """Trace for the duration and return the result.
 
-        probe: a built-in probe's name, or a list of names, which run together and give a mapping of
-        results; or source: BPF C in BCC's dialect. options: as the command
+        probe: a built-in probe's name, or a list of names, which run together and return a mapping
+        of results; or source: BPF C in BCC's dialect. options: as the command
         line has them (duration, pid, comm, uid, attach, defines, table, max_rows, interval, ring,
         max_entries, per_cpu, offsets, types, exclude_self, record), and the probe's own (of several
         probes: `syscount={"by": "syscall"}`, or by=... where only one of them has it).
-        Ctrl-C ends it early and returns what there is. Raises KernelScopeError's subclasses.
+        Ctrl-C ends it early and returns the rows so far. Raises KernelScopeError's subclasses.
         """
         run = self.start(probe, source=source, **options)
         try:
@@ -145,11 +145,11 @@ class Session:
         cell_thread: int | None = None,
         max_bytes: int | None = None,
     ) -> Plan:
-        """Check everything that can be checked without the agent. Raises ParameterError, ....
+        """Check everything that can be checked without the agent.
 
         probe: one, or a list of those that run together; or source: C, with a name for it. where:
         "api", "cli" or "magic", for the options there are and how errors name them. cell_thread,
-        max_bytes: as in Placement.
+        max_bytes: as in Placement. Raises ParameterError, TargetError, ProbeNotFoundError.
         """
         if (probe is None) == (source is None):
             raise ParameterError(
@@ -270,9 +270,9 @@ def start(
 
 @_brief
 def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
-    """Return the result of a recording (made with --record), decoded as it was live.
+    """Return the result of a recording (of --record), decoded as a live run is.
 
-    The receipt says `recorded: true`. Raises RecordingError; of a run that was refused, its error.
+    The receipt has `recorded: true`. Raises RecordingError, and the error of a run that failed.
     """
     recorded = replay.Replay(Path(path))
     return Run(recorded, recorded.request, recorded=True).result()

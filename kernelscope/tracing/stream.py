@@ -1,7 +1,7 @@
-"""Reads what a run sends, in a thread of its own, and keeps it until it is asked for.
+"""Reads a run's frames in a thread of its own, and keeps them until the result is read.
 
-A Stream knows nothing of the Run in front of it, so that a Run nobody holds any more can be
-collected, which closes the stream and with it the run.
+A Stream has no reference to its Run, so that a Run that is no longer referenced is collected, which
+closes the stream and with it the run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from kernelscope.probe.model import Column
     from kernelscope.tables.collector import Collector
 
-_RECENT_BYTES = 64 << 20  # for an iteration that begins late
-_RECENT_BYTES_WITH_FEED = 4 << 20  # where there is one: memory that is used again soon is quick
+_RECENT_BYTES = 64 << 20  # for an iteration that starts late
+_RECENT_BYTES_WITH_FEED = 4 << 20  # with an iteration: memory that is reused soon is fast
 
 
 class Source(Protocol):
@@ -42,10 +42,10 @@ class Source(Protocol):
         """Ask the run to end."""
 
     def start(self) -> None:
-        """Have a run that holds attach."""
+        """Attach a run that waits for its group."""
 
     def until(self, at_ns: int) -> None:
-        """Have the run end at that moment of the monotonic clock."""
+        """End the run at that moment of the monotonic clock."""
 
     def snapshot(self) -> None:
         """Ask for a reading of the maps."""
@@ -64,7 +64,7 @@ class Stream:
         self.attached: dict[str, Any] = {}
         self.layouts: tuple[Layout, ...] = ()
         self.receipt: dict[str, Any] = {}
-        self.status: dict[str, Any] = {}  # the agent's latest word on a run that goes on
+        self.status: dict[str, Any] = {}  # the agent's latest status frame
         self.error: BaseException | None = None
         self.loaded = threading.Event()
         self.ready = threading.Event()
@@ -86,15 +86,15 @@ class Stream:
         self._thread = threading.Thread(target=self._read, name="kernelscope-run", daemon=True)
 
     def begin(self) -> None:
-        """Start to read in the background."""
+        """Start reading in the background."""
         self._thread.start()
 
     def start(self) -> None:
-        """Have a run that holds attach."""
+        """Attach a run that waits for its group."""
         self._source.start()
 
     def until(self, at_ns: int) -> None:
-        """Have the run end at that moment of the monotonic clock."""
+        """End the run at that moment of the monotonic clock."""
         self._source.until(at_ns)
 
     def stop(self) -> None:
@@ -104,20 +104,20 @@ class Stream:
             self._source.stop()
 
     def close(self) -> None:
-        """Drop the run at once and forget what it would still send."""
+        """Drop the run at once, without its last data."""
         self._closed = True
         self._source.close()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(1)
 
     def release_feeds(self) -> None:
-        """Let the reader go on however slow an iteration is."""
+        """Let the reader continue even if an iteration is slow."""
         with self._lock:
             for feed in self._feeds:
                 feed.unbind()
 
     def now_ns(self) -> int:
-        """The wall's time in nanoseconds; of a recording that goes on, that of then."""
+        """The wall clock in nanoseconds; of a recording that plays, the recorded one."""
         source: Any = self._source
         return int(source.now_ns()) if hasattr(source, "now_ns") else time.time_ns()
 
@@ -160,7 +160,7 @@ class Stream:
 
     @property
     def lost(self) -> dict[str, int]:
-        """What was lost so far, by cause; only causes that lost something."""
+        """Lost events so far, by cause; only causes that lost some."""
         collector = self.collector
         if collector is None:
             return {}
@@ -168,10 +168,10 @@ class Stream:
         return {cause: int(number) for cause, number in lost.items() if number}
 
     def tables(self, only: str | None = None) -> dict[str, pd.DataFrame]:
-        """Decode what is there; a map read at intervals has a row for each reading and key.
+        """Decode the tables; a map read at intervals has a row for each reading and key.
 
-        A map whose rows have a time of their own holds things, not counts: its last reading stays.
-        only: that table alone, where there is one of that name.
+        A map whose rows have a time of their own has things, not counts: only its last reading is
+        kept. only: the name of the one table to decode, if there is one of that name.
         """
         collector = self.collector
         if collector is None:
@@ -185,12 +185,12 @@ class Stream:
         return {**tables, **{name: collector.history(name) for name in counted}}
 
     def snapshot(self) -> None:
-        """Have the maps read now; the reading comes as batches do."""
+        """Read the maps now; the reading arrives as batches do."""
         if not self.done.is_set():
             self._source.snapshot()
 
     def refresh(self, timeout_s: float = 2.0) -> None:
-        """Have the maps read now and wait for that, at most `timeout_s`."""
+        """Read the maps now and wait for the reading, at most `timeout_s`."""
         self._wait_for_collector()
         maps = sum(self.is_map(name) for name in self._shown.values())
         if not maps or self.done.is_set():
@@ -205,7 +205,7 @@ class Stream:
     def batches(self) -> Iterator[Batch]:
         """Yield the latest batches, then each as it arrives.
 
-        The latest are up to 64 MiB of them; 4 MiB while another iteration goes on.
+        The latest are up to 64 MiB of them; 4 MiB while another iteration is active.
         """
         with self._lock:
             feed = Feed(self._recent)
@@ -217,7 +217,7 @@ class Stream:
 
     @property
     def names(self) -> list[str]:
-        """The tables of the result; of a run that could not be attached, none."""
+        """The tables of the result; none of a run that could not be attached."""
         self._wait_for_collector()
         return self.collector.names if self.collector is not None else []
 
@@ -228,7 +228,7 @@ class Stream:
 
     @property
     def _shown(self) -> dict[str, str]:
-        """The tables of the result by their names in the C; a probe's own maps are left out."""
+        """The tables of the result by their names in the C, without a probe's internal maps."""
         specs = self.request.tables
         return {spec.map: spec.name for spec in specs} or {t.table: t.table for t in self.layouts}
 
@@ -244,13 +244,13 @@ class Stream:
             pass
 
     def _collector(self) -> Collector:
-        # What the result needs is imported now, while the run goes on: pandas takes 0.3 s.
+        # Imports for the result happen now, while the program traces: pandas takes 0.3 s.
         from kernelscope import accessor
         from kernelscope.tables.collector import Collector
         from kernelscope.tables.store import available_bytes
 
         accessor.register()
-        self.request.digest()  # kept; a first peek need not wait for it
+        self.request.digest()  # cached, so that a first peek is quick
         request, max_bytes = self.request, self.request.max_bytes
         if max_bytes is None and request.max_rows is None and request.sharing > 1:
             max_bytes = available_bytes() // 4 // request.sharing
@@ -271,17 +271,17 @@ class Stream:
         except KernelScopeError as error:
             self.error = None if self._closed else error
             self._record_refusal(error)
-        except Exception as error:  # a defect must reach the waiting side, not end a thread unseen
+        except Exception as error:  # a defect must reach the caller, not end a thread silently
             self.error = error
         finally:
             self._finish()
 
     def _record_refusal(self, error: KernelScopeError) -> None:
-        """Keep what kept the program from being attached: a replay of the run raises it again."""
+        """Record the error of a program that was not attached; a replay raises it again."""
         if self.attached or self._closed:
             return
         for recorder in self._recorders:
-            with suppress(RecordingError):  # the run's own error is what has to be told
+            with suppress(RecordingError):  # the run's own error is the one to report
                 recorder.add(Frame({"type": "error", "error": error.to_json()}))
 
     def _finish(self) -> None:
@@ -328,7 +328,7 @@ class Stream:
         return Batch(name, at_ns, tuple(frames), partial(self.collector.decode, name))
 
     def _share(self, frame: Frame) -> None:
-        """Make a batch of the frames of one look into a ring, or of a map's reading."""
+        """Make a batch of the frames of one reading of a ring or a map, and pass it on."""
         table = str(frame.header["table"])
         frames = [*self._parts.pop(table, []), frame]
         if frame.header.get("more") or not frame.header.get("last", True):

@@ -157,6 +157,6 @@ def test_where_sudo_refuses_the_error_quotes_it_and_gives_the_rule(
     notebook = Notebook(table, *rule.split("\n"))
     notebook.close()
     assert notebook.began["error"] == "AgentUnavailableError"
-    assert "sudo said: " in notebook.began["message"]
+    assert "sudo reports: " in notebook.began["message"]
     assert why in notebook.began["message"]
     assert f"NOPASSWD: {AGENT}" in notebook.began["hint"]

@@ -117,7 +117,7 @@ class FakeChannel:
         if self._error is not None:
             raise self._error
         if self.closed and not self.stopped:
-            raise AgentDiedError("it sent no end")
+            raise AgentDiedError("it stopped before the end of the run")
 
     def start(self) -> None:
         self.started = True

@@ -122,7 +122,7 @@ def with_agent(script: str) -> Agent:
 def test_an_agent_that_answers_nothing_is_reported_after_a_while() -> None:
     agent = with_agent("import time; time.sleep(60)")
     with agent:
-        with pytest.raises(AgentDiedError, match="answered nothing"):
+        with pytest.raises(AgentDiedError, match="did not answer"):
             agent._ask({"type": "doctor"}, timeout_s=0.05)
         agent._process.kill()
 
@@ -194,7 +194,7 @@ def test_without_privilege_and_sudo_the_error_says_what_to_do(
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("sudo: a password is required", "sudo said: sudo: a password is required"),
+        ("sudo: a password is required", "sudo reports: sudo: a password is required"),
         ("Sorry, user u is not allowed to execute x as root on h.", "not allowed to execute"),
         ("Traceback\nImportError: no bcc", "did not start: ImportError: no bcc"),
         ("", "did not start"),

@@ -53,10 +53,10 @@ def test_the_root_is_a_cgroup_too(tree: Path) -> None:
         ("/nowhere", "no such cgroup below"),
         ("/user.slice/../..", "no such cgroup below"),
         ("/etc", "no such cgroup below"),
-        ("nosuch", "is called that"),
-        ("b", r"2 cgroups are called that: /twin/a/b, /twin/c/b"),
+        ("nosuch", "has that name"),
+        ("b", r"2 cgroups have that name: /twin/a/b, /twin/c/b"),
         ("1", "has that id"),
-        ("", "not a cgroup's path or id"),
+        ("", "not the path or id of a cgroup"),
     ],
 )
 def test_what_is_not_there_is_an_error(tree: Path, text: str, why: str) -> None:

@@ -87,10 +87,10 @@ def test_a_common_option_can_be_given_to_one_probe_alone() -> None:
 
 BAD_LINES = [
     ("runqlat syscount --by pid", "--by is an option of runqlat and syscount", "--syscount.by"),
-    ("runqlat syscount --table calls", "--table does not go with", "--syscount.table"),
+    ("runqlat syscount --table calls", "--table cannot be combined with", "--syscount.table"),
     ("runqlat syscount --hz 9", "there is no option --hz", None),
     ("runqlat syscount --opensnoop.failed", "there is no option --opensnoop.failed", None),
-    ("runqlat syscount --attach uprobe:c:f=g", "--attach does not go with", "C of your own"),
+    ("runqlat syscount --attach uprobe:c:f=g", "--attach cannot be combined with", "custom C"),
     ("runqlat runqlat", "runqlat is named twice", None),
 ]  # fmt: skip
 

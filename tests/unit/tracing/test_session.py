@@ -392,4 +392,4 @@ def test_a_run_that_is_over_says_so_and_what_is_left_to_do():
 
     assert "cell, done" in repr(run)
     assert "1 row>" in repr(run)
-    assert "result() gives" in run._repr_html_()
+    assert "result() returns" in run._repr_html_()
