@@ -20,6 +20,7 @@ KernelScopeError
 └── ExportError                 a result could not be written
 
 LostEventsWarning               how many events were lost, out of how many, and what would help
+ProgramWarning                  a part of a program may not do what it seems to
 
 Errors cross the process boundary as JSON: `to_json` in the agent, `from_json` in the client.
 Standard library only: both processes import this module.
@@ -141,6 +142,10 @@ class ExportError(KernelScopeError):
 
 class LostEventsWarning(UserWarning):
     """Events were lost: how many, out of how many, and what would help."""
+
+
+class ProgramWarning(UserWarning):
+    """A program runs, but a part of it may not do what it seems to: the part, and how to fix it."""
 
 
 def _subclasses(base: type[KernelScopeError]) -> dict[str, type[KernelScopeError]]:

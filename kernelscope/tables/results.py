@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_NOTHING_TO_READ = "the program has no map, ring or bpf_trace_printk to read"
+
 Found = TypeVar("Found", bound="pd.DataFrame | Tables", covariant=True)
 
 
@@ -43,7 +45,8 @@ class _TableMapping(Mapping[str, Found]):
     def __repr__(self) -> str:
         tables = self.flat()
         if not tables:
-            return "no tables: the program has no map, ring or bpf_trace_printk to read"
+            notes = "; ".join(self.receipt.get("warnings", ()))
+            return f"no tables: {notes or _NOTHING_TO_READ}"
         return "\n\n".join(f"{_title(name, table)}\n{table!r}" for name, table in tables.items())
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from kernelscope.errors import LostEventsWarning
+from kernelscope.errors import LostEventsWarning, ProgramWarning
 from kernelscope.protocol.probe_folder import PACKAGE
 from kernelscope.tables.attrs import KEY, receipt_of
 from kernelscope.tables.results import Tables
@@ -44,6 +44,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         self.beside: dict[str, Any] = {}  # of a run in a group: its receipt's "beside"
         self._recorded = recorded
         self._warned = False
+        self._noted = False
         self._result: pd.DataFrame | Tables | None = None
         self._stream = Stream(source, asked, recorders)
         self._finalizer = weakref.finalize(self, self._stream.close)
@@ -213,6 +214,9 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         if message is not None and not self._warned:
             self._warned = True
             warnings.warn(message, LostEventsWarning, stacklevel=_callers_level())
+        for note in self.receipt["warnings"] if not self._noted else ():
+            warnings.warn(note, ProgramWarning, stacklevel=_callers_level())
+        self._noted = True
 
 
 def _callers_level() -> int:

@@ -24,6 +24,11 @@ def loss_text(what: str, advice: str) -> str:
     return printable(text, keep="\n")
 
 
+def warning_text(note: str) -> str:
+    """Return a warning about a program in one line."""
+    return f"ProgramWarning: {note}"
+
+
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
     """Return an error in a few lines: what failed, the line of C with a caret, what to do.
 

@@ -97,7 +97,7 @@ def _result(
 
 
 def _report_loss(run: Run, *, streamed: bool = False) -> None:
-    """Report lost events. Rows that were printed are not lost, though they are not kept."""
+    """Report lost events and warnings. Rows that were printed are not lost, though not kept."""
     from kernelscope.protocol.losses import Loss
     from kernelscope.tracing import losses
 
@@ -108,6 +108,8 @@ def _report_loss(run: Run, *, streamed: bool = False) -> None:
     loss = losses.loss(receipt)
     if loss is not None:
         print(messages.loss_text(*loss), file=sys.stderr)
+    for note in receipt["warnings"]:
+        print(messages.warning_text(note), file=sys.stderr)
 
 
 def _each(started: Run | Runs) -> list[Run]:

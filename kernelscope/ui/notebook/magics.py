@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from kernelscope.probe import catalogue
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
-from kernelscope.ui import commands, help, parser
+from kernelscope.ui import commands, help, messages, parser
 from kernelscope.ui.commands import MAGIC
 from kernelscope.ui.notebook import (
     bpftrace_line,
@@ -243,6 +244,8 @@ class KernelScope(Magics):
         runs = list(run.values()) if isinstance(run, Runs) else [run]
         self._deliver(plan.output, result, [each.loss for each in runs])
         for each in runs:
+            for note in each.receipt["warnings"]:
+                print(messages.warning_text(note), file=sys.stderr)
             if each.loss is None and each.rows == 0:
                 print(f"{each.name}: no events in {each.elapsed_s:.1f} s")
         return result
