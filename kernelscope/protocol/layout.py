@@ -33,7 +33,8 @@ class Layout:
 
     table: the map's name in the C text.
     kind: "ring" and "perf" (records), "printk" (trace_printk lines, perf records), "stack_trace",
-        or a map: "hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array".
+        or a map: "hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array",
+        "lpm_trie".
     key, value: for maps; record (in `value`) for rings. `*_size` are bytes.
     histogram: "", "log2" (BPF_HISTOGRAM fed by bpf_log2l), "linear" (BPF_HISTOGRAM fed otherwise)
         or "log_linear" (KS_HISTOGRAM); the slot is the key's last field.

@@ -8,6 +8,7 @@ are, and an integer with "stack" in its name is a stack id.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 from kernelscope.errors import ParameterError, did_you_mean, suggestion
@@ -15,13 +16,17 @@ from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.protocol.layout import Field, Layout
 
-_LARGEST_SPREAD = 32  # an array of numbers with more elements than this is shown as bytes
+_LARGEST_SPREAD = 512  # an array of numbers with more elements than this is shown as bytes
+# Arrays of unsigned chars with such names are text, others are bytes: addresses, digests.
+_TEXT_NAME = re.compile(
+    r"(?:.*_)?(?:comm|\w*name|path|file|text|str|string|msg|cmd\w*|arg\w*|disk)\Z"
+)
 
 
 def columns(layout: Layout) -> tuple[Column, ...]:
     """Return the columns of a layout, a map's keys first, each with a different name."""
-    keys = [column for field in layout.key for column in _of_field(field, "key")]
-    values = [column for field in layout.value for column in _of_field(field, "value")]
+    keys = _of_fields(layout.key, "key")
+    values = _of_fields(layout.value, "value")
     if not layout.key:  # a ring's record: fields are named without "value."
         return tuple(
             dataclasses.replace(column, field=column.field.removeprefix("value."))
@@ -40,8 +45,16 @@ def _renamed(column: Column, taken: set[str]) -> Column:
     return column
 
 
-def _of_field(field: Field, part: str) -> list[Column]:
-    scalar = field.name in ("", part)
+def _of_fields(fields: Sequence[Field], part: str) -> list[Column]:
+    alone = len(fields) == 1  # in a struct, "value" and "key" are members like others
+    return [
+        column
+        for field in fields
+        for column in _of_field(field, part, scalar=alone and field.name in ("", part))
+    ]
+
+
+def _of_field(field: Field, part: str, *, scalar: bool) -> list[Column]:
     name = part if scalar else field.name
     where = part if scalar else f"{part}.{field.name}"
     kind = _kind(field)
@@ -54,7 +67,7 @@ def _of_field(field: Field, part: str) -> list[Column]:
 
 
 def _kind(field: Field) -> str:
-    if field.type == "char" and field.count != 1:
+    if field.count != 1 and (field.type == "char" or _is_text(field)):
         return "text"
     if field.count != 1:
         return "bytes"
@@ -65,6 +78,11 @@ def _kind(field: Field) -> str:
     if "stack" in name and field.size in (4, 8):
         return "user_stack" if "user" in name or name.startswith("ustack") else "kernel_stack"
     return "integer"
+
+
+def _is_text(field: Field) -> bool:
+    name = field.name.rpartition(".")[2].lower()
+    return field.type in ("u8", "s8") and bool(_TEXT_NAME.match(name.partition("[")[0]))
 
 
 def check_types(types: Mapping[str, str], known: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from kernelscope.protocol.layout import Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import infer
 
-MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array")
+MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array", "lpm_trie")
 RECORDS = ("ring", "perf", "printk")
 PRINTK = "printk"  # the table of what the program printed
 

@@ -87,8 +87,8 @@ def span(fields: Sequence[Field], size: int = 0) -> int:
 
 
 def is_flexible(fields: Sequence[Field]) -> bool:
-    """Whether the last field is a char array without a size (`char text[]`)."""
-    return bool(fields) and fields[-1].type == "char" and not fields[-1].size
+    """Whether the last field is an array without a size (`char text[]`)."""
+    return bool(fields) and fields[-1].type in ("char", "u8") and not fields[-1].size
 
 
 def fitted(fields: Sequence[Field], longest: int) -> tuple[Field, ...]:

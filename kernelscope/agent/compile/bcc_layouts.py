@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -40,6 +40,10 @@ _SCALARS: dict[str, tuple[str, int]] = {
 _PADDING = re.compile(r"__pad_?(?:\d+|end)\Z")
 _MOST_FIELDS = 1024
 
+ElementSizes = Mapping[tuple[str, str], int]
+"""The size of an element of an array of arrays, by the names of its struct and member."""
+_NO_ARRAYS: ElementSizes = {}
+
 
 class Placed(NamedTuple):
     """A type's fields from offset 0, its size and its alignment."""
@@ -49,11 +53,14 @@ class Placed(NamedTuple):
     align: int
 
 
-def fields_of(description: str, size: int, name: str, *, grids: bool = False) -> tuple[Field, ...]:
+def fields_of(
+    description: str, size: int, name: str, *, arrays: ElementSizes | None = _NO_ARRAYS
+) -> tuple[Field, ...]:
     """Return the fields of a type that BCC describes and that is `size` bytes large.
 
     name: what a scalar's one field is called.
-    grids: the program has arrays of arrays, so with bit fields the size could agree by chance.
+    arrays: the size of an element of each array of arrays, by struct and member; None if there
+        are some of unknown size: then with bit fields the size could agree by chance.
 
     A description that cannot be read or does not fit gives one field of raw bytes.
     """
@@ -62,9 +69,9 @@ def fields_of(description: str, size: int, name: str, *, grids: bool = False) ->
         if isinstance(described, str):
             return _scalar_array(described, size, name)
         for bit_fields_packed in (False, True):
-            placed = _place(described, "", bit_fields_packed)
+            placed = _Placer(bit_fields_packed, arrays or {}).place(described, "")
             fields = _fitted(placed, size)
-            if fields and not (grids and '"struct"' in description):
+            if fields and not (arrays is None and '"struct"' in description):
                 return fields
     except (ValueError, KeyError, TypeError, IndexError):
         pass
@@ -112,48 +119,74 @@ def _inside(field: Field, size: int) -> Field:
 # --- placing -------------------------------------------------------------------------------------
 
 
-def _place(described: Any, name: str, packed: bool) -> Placed:
-    if isinstance(described, str):
-        kind, size = _SCALARS[described]
-        return Placed((Field(name, kind, 0, size),), size, size)
-    _, members, kind = described
-    placed = [(member, _place_member(member, name, packed)) for member in members]
-    if kind == "union":
-        whole = _union([item for _, item in placed])
-    elif kind == "struct_packed":
-        whole = _with_explicit_padding([item for _, item in placed])
-    else:
-        whole = _with_bit_fields(placed, packed)
-    only_padding = all(_PADDING.match(f.name.rpartition(".")[2]) for f in whole.fields)
-    if only_padding and name:  # a kernel struct of which the program names no member
-        return whole._replace(fields=raw_bytes(whole.size, name))
-    return whole
+class _Placer:
+    """Places the members of described types."""
+
+    def __init__(self, packed: bool, arrays: ElementSizes) -> None:
+        self._packed = packed
+        self._arrays = arrays
+
+    def place(self, described: Any, name: str) -> Placed:
+        if isinstance(described, str):
+            kind, size = _SCALARS[described]
+            return Placed((Field(name, kind, 0, size),), size, size)
+        struct, members, kind = described
+        placed = [(member, self._member(struct, member, name)) for member in members]
+        if kind == "union":
+            whole = _union([item for _, item in placed])
+        elif kind == "struct_packed":
+            whole = _with_explicit_padding([item for _, item in placed])
+        else:
+            whole = _with_bit_fields(placed, self._packed)
+        only_padding = all(_PADDING.match(f.name.rpartition(".")[2]) for f in whole.fields)
+        if only_padding and name:  # a kernel struct of which the program names no member
+            return whole._replace(fields=raw_bytes(whole.size, name))
+        return whole
+
+    def _member(self, struct: str, member: Any, outer: str) -> Placed:
+        own, described = member[0], member[1]
+        last = member[2] if len(member) == 3 else None
+        name = ".".join(part for part in (outer, own) if part)
+        if isinstance(last, str):  # a struct without a member's name around it
+            return self.place(member, name)
+        if isinstance(last, list):
+            size = self._arrays.get((struct, own), 0)
+            if size:
+                return self._array_of_arrays(described, last[0], name, size)
+            return self._array(described, last[0], name)
+        return self.place(described, name)
+
+    def _array_of_arrays(self, described: Any, length: int, name: str, size: int) -> Placed:
+        """Place an array whose elements are arrays of `size` bytes."""
+        each = self.place(described, name)
+        if size % each.size:
+            raise ValueError("the size is not a multiple of the element's")
+        inner = [self._array(described, size // each.size, f"{name}[{i}]") for i in range(length)]
+        fields = tuple(
+            replace(field, offset=field.offset + i * size)
+            for i, placed in enumerate(inner)
+            for field in placed.fields
+        )
+        return Placed(_few(fields), size * length, each.align)
+
+    def _array(self, described: Any, length: int, name: str) -> Placed:
+        element = self.place(described, name)
+        if isinstance(described, str):
+            field = replace(element.fields[0], size=element.size * length, count=length)
+            return Placed((field,), field.size, element.align)
+        _few(element.fields * length)
+        fields = tuple(
+            replace(field, offset=field.offset + i * element.size)
+            for i in range(length)
+            for field in self.place(described, f"{name}[{i}]").fields
+        )
+        return Placed(fields, element.size * length, element.align)
 
 
-def _place_member(member: Any, outer: str, packed: bool) -> Placed:
-    own, described = member[0], member[1]
-    last = member[2] if len(member) == 3 else None
-    name = ".".join(part for part in (outer, own) if part)
-    if isinstance(last, str):  # a struct without a member's name around it: [name, members, kind]
-        return _place(member, name, packed)
-    if isinstance(last, list):
-        return _array(described, last[0], name, packed)
-    return _place(described, name, packed)
-
-
-def _array(described: Any, length: int, name: str, packed: bool) -> Placed:
-    element = _place(described, name, packed)
-    if isinstance(described, str):
-        field = replace(element.fields[0], size=element.size * length, count=length)
-        return Placed((field,), field.size, element.align)
-    if len(element.fields) * length > _MOST_FIELDS:
+def _few(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    if len(fields) > _MOST_FIELDS:
         raise ValueError("too many fields")
-    fields = tuple(
-        replace(field, offset=field.offset + i * element.size)
-        for i in range(length)
-        for field in _place(described, f"{name}[{i}]", packed).fields
-    )
-    return Placed(fields, element.size * length, element.align)
+    return fields
 
 
 def _with_explicit_padding(members: Sequence[Placed]) -> Placed:

@@ -17,6 +17,7 @@ LAYOUT_KINDS = {
     syscalls.MAP_TYPE_PERCPU_ARRAY: "percpu_array",
     syscalls.MAP_TYPE_LRU_HASH: "lru_hash",
     syscalls.MAP_TYPE_LRU_PERCPU_HASH: "lru_percpu_hash",
+    syscalls.MAP_TYPE_LPM_TRIE: "lpm_trie",
     syscalls.MAP_TYPE_STACK_TRACE: "stack_trace",
     syscalls.MAP_TYPE_RINGBUF: "ring",
     syscalls.MAP_TYPE_PERF_EVENT_ARRAY: "perf",

@@ -119,7 +119,7 @@ class Compiler:
         obj = built.obj
         obj.header = built.header
         obj.timings.update(timings)
-        obj.warnings = clang_errors.warnings(built.output, program.source)
+        obj.warnings = [*clang_errors.warnings(built.output, program.source), *obj.warnings]
         return obj
 
     def _build(

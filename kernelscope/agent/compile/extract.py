@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 from kernelscope.agent.compile import libbcc
-from kernelscope.agent.compile.bcc_layouts import fields_of, raw_bytes
+from kernelscope.agent.compile.bcc_layouts import ElementSizes, fields_of, raw_bytes
 from kernelscope.agent.compile.bpf_object import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.kernel import syscalls
 from kernelscope.agent.source import rewriter
+from kernelscope.agent.source.record_types import TEXT
 from kernelscope.protocol.layout import Field, Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
@@ -22,15 +25,19 @@ _DEVICE_MAPS = frozenset((14, 25))
 _RDONLY_PROG = 1 << 7
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
-# A record of unknown type and length, shown as text.
-_UNKNOWN = (Field("value", "char", 0, 0, count=0),)
+# Records of any length.
+_TEXT = (Field("value", "char", 0, 0, count=0),)
+_BYTES = (Field("value", "u8", 0, 0, count=0),)
+# Macros of maps that hold data and that the agent does not read.
+_NOT_SHOWN = frozenset(("BPF_QUEUE", "BPF_STACK", "BPF_HASH_OF_MAPS", "BPF_ARRAY_OF_MAPS"))
+_Described = dict[str, tuple[MapSpec, str, str]]
 
 
 def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
     """Return a module's contents as plain data, without the added layout arrays."""
     by_fd: dict[int, str] = {}
     specs: list[MapSpec] = []
-    described: dict[str, tuple[MapSpec, str, str]] = {}
+    described: _Described = {}
     fds: dict[str, int] = {}
     for name, fd, key, leaf in module.tables():
         info = syscalls.map_info(fd)
@@ -64,7 +71,14 @@ def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
         printk_formats=rewritten.printk_formats,
         counts_losses=rewritten.counts_losses,
         map_fds=fds,
+        warnings=[*rewritten.warnings, *_hidden_maps(rewritten)],
     )
+
+
+def _hidden_maps(rewritten: rewriter.Rewritten) -> Iterator[str]:
+    for name, table in rewritten.tables.items():
+        if table.macro in _NOT_SHOWN:
+            yield f"{name}: a {table.macro} is not shown in the result"
 
 
 def _map_uses(code: bytes, names: dict[int, str]) -> tuple[tuple[int, str], ...]:
@@ -80,9 +94,8 @@ def _map_uses(code: bytes, names: dict[int, str]) -> tuple[tuple[int, str], ...]
     return tuple(found)
 
 
-def _layouts(
-    described: dict[str, tuple[MapSpec, str, str]], rewritten: rewriter.Rewritten
-) -> Iterator[Layout]:
+def _layouts(described: _Described, rewritten: rewriter.Rewritten) -> Iterator[Layout]:
+    read = partial(fields_of, arrays=_element_sizes(described, rewritten))
     for name, (spec, key, leaf) in described.items():
         kind = LAYOUT_KINDS.get(spec.type)
         table = rewritten.tables.get(name)
@@ -93,13 +106,16 @@ def _layouts(
                 yield _record_layout(name, kind, spec, described, rewritten)
             continue
         stacks = kind == "stack_trace"
+        keys = read(key, spec.key_size, "key")
+        if name in rewritten.stack_keys and [f.name for f in keys] == ["key"]:
+            keys = (replace(keys[0], name="stack_id"),)
         yield Layout(
             table=name,
             kind=kind,
-            key=fields_of(key, spec.key_size, "key", grids=rewritten.grids),
+            key=keys,
             value=raw_bytes(spec.value_size, "value")
             if stacks
-            else fields_of(leaf, spec.value_size, "value", grids=rewritten.grids),
+            else read(leaf, spec.value_size, "value"),
             key_size=spec.key_size,
             value_size=spec.value_size,
             histogram=rewritten.histograms.get(name, ""),
@@ -108,22 +124,35 @@ def _layouts(
         )
 
 
+def _element_sizes(described: _Described, rewritten: rewriter.Rewritten) -> ElementSizes | None:
+    """Return the sizes of the elements of arrays of arrays, None if they are not all known."""
+    found: dict[tuple[str, str], int] = {}
+    for table, member in rewritten.array_members.items():
+        size = described[table][0].value_size
+        if found.setdefault((member.struct, member.member), size) != size:
+            return None
+    return None if rewritten.arrays_of_arrays and not found else found
+
+
 def _record_layout(
     name: str,
     kind: str,
     spec: MapSpec,
-    described: dict[str, tuple[MapSpec, str, str]],
+    described: _Described,
     rewritten: rewriter.Rewritten,
 ) -> Layout:
     found = described.get(f"{rewriter.LAYOUT_PREFIX}{name}")
     if found is None:
-        return Layout(table=name, kind=kind, value=_UNKNOWN, max_entries=spec.max_entries)
+        is_text = rewritten.records[name].type == TEXT if name in rewritten.records else False
+        value = _TEXT if is_text else _BYTES
+        return Layout(table=name, kind=kind, value=value, max_entries=spec.max_entries)
     shape, _, leaf = found
+    sizes = _element_sizes(described, rewritten)
     return Layout(
         table=name,
         kind=kind,
-        value=fields_of(leaf, shape.value_size, "value", grids=rewritten.grids),
+        value=fields_of(leaf, shape.value_size, "value", arrays=sizes),
         value_size=shape.value_size,
         max_entries=spec.max_entries,
-        record_size=shape.value_size if rewritten.records[name][1] else 0,
+        record_size=shape.value_size if rewritten.records[name].fixed else 0,
     )

@@ -96,6 +96,9 @@ def stored_types(tokens: Sequence[Token]) -> set[str]:
             split = arguments(tokens, i + 1)
             for part in split[0] if split else ():
                 found |= _by_value(part)
+        elif token.text == "typedef":
+            end = next((j for j in range(i, len(tokens)) if tokens[j].text in (";", "{")), i)
+            found |= _by_value(tokens[i:end])
         elif token.text in ("struct", "union"):
             opening = next((j for j in (i + 1, i + 2) if _is(tokens, j, "{")), None)
             if opening is not None:

@@ -13,20 +13,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kernelscope.agent.source import printk, table_macros
+from kernelscope.agent.source.array_members import ArrayMember, array_members
 from kernelscope.agent.source.functions import functions, return_edits
+from kernelscope.agent.source.key_origins import Key, is_log2, is_stack_id, unclear_function
 from kernelscope.agent.source.prelude_trim import needed
-from kernelscope.agent.source.record_types import record_type
-from kernelscope.agent.source.table_declarations import Table, declared_tables, function_around
+from kernelscope.agent.source.record_types import TEXT, RecordType, record_type
+from kernelscope.agent.source.table_declarations import Table, declared_tables
 from kernelscope.protocol.c_tokens import Token, arguments, names, scan
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
 MAX_RINGS = 62  # ks_lost has 64 slots: one is for full maps, one for printk
 LAYOUT_PREFIX = "ks_layout_"
+TYPE_PREFIX = "ks_type_"
 FIRST_LINE = 1_000_001  # number of the user's first line in clang's messages, see _line_marks
 
 _KEPT_INCLUDES = re.compile(r"bcc/")
@@ -50,10 +53,12 @@ class Rewritten:
     rings: ring buffer tables, in the order of their slots in `ks_lost` (from 1).
     substituted: the rings that the source declares with BPF_PERF_OUTPUT.
     params: the index of each KS_PARAM.
-    records: for each table that takes records, their C type ("" if unknown), and whether all
-        have its size.
+    records: the type of the records of each table that takes records.
     histograms: the scale of each histogram's slots (see protocol.Layout).
-    grids: there is an array of arrays.
+    stack_keys: tables whose keys are ids of stacks.
+    array_members: arrays of arrays in structs, each by the name of its hidden map.
+    arrays_of_arrays: the text has any.
+    warnings: what the text does not make clear.
     printk_formats: formats of the bpf_trace_printk calls that write to a ring buffer, by site.
     printk: they use the kernel's channel instead.
     """
@@ -64,9 +69,12 @@ class Rewritten:
     rings: tuple[str, ...]
     substituted: tuple[str, ...]
     params: dict[str, int]
-    records: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    records: dict[str, RecordType] = field(default_factory=dict)
     histograms: dict[str, str] = field(default_factory=dict)
-    grids: bool = False
+    stack_keys: frozenset[str] = frozenset()
+    array_members: dict[str, ArrayMember] = field(default_factory=dict)
+    arrays_of_arrays: bool = False
+    warnings: tuple[str, ...] = ()
     printk: bool = False
     printk_formats: tuple[str, ...] = ()
     counts_losses: bool = True
@@ -75,7 +83,8 @@ class Rewritten:
     def forget_records(self) -> None:
         """Continue without the types of records, which are then raw bytes."""
         self.suffix = ""
-        self.records = dict.fromkeys(self.records, ("", False))
+        self.array_members = {}
+        self.records = dict.fromkeys(self.records, RecordType("", False))
 
 
 @dataclass
@@ -124,12 +133,13 @@ def rewrite(
     if lines:
         edits, formats = edits + lines[0], lines[1]
         rings = [*rings, PRINTK_TABLE]
-        records[PRINTK_TABLE] = (printk.RECORD, True)
+        records[PRINTK_TABLE] = RecordType(printk.RECORD, True)
     edits += return_edits(tokens)
     if line_marks:
         edits += _line_marks(body, tokens)
         prefix += f"# {FIRST_LINE}\n"
-    return Rewritten(
+    members = _hidden_arrays(tokens, records)
+    rewritten = Rewritten(
         text=prefix + _apply(body, edits),
         prefix_lines=prefix.count("\n"),
         tables=tables,
@@ -138,12 +148,16 @@ def rewrite(
         params=params,
         records=records,
         histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
-        grids=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
+        stack_keys=frozenset(n for n, t in tables.items() if is_stack_id(tokens, _keys(tokens, t))),
+        array_members=members,
+        arrays_of_arrays=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
         printk=not lines and bool(names(tokens) & set(printk.FUNCTIONS)),
         printk_formats=tuple(formats),
         counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
-        suffix=_suffix(records),
+        suffix=_suffix(records, members),
     )
+    rewritten.warnings = tuple(_doubts(tokens, rewritten))
+    return rewritten
 
 
 def blank_includes(text: str) -> str:
@@ -177,13 +191,27 @@ def _prefix(prelude: str, params: dict[str, int]) -> str:
     return _LOST + "".join(lines) + text + ("" if not text or text.endswith("\n") else "\n")
 
 
-def _suffix(records: dict[str, tuple[str, bool]]) -> str:
-    """Declare a hidden array of each record type, so that BCC describes its layout."""
-    lines = [
-        f"BPF_ARRAY({LAYOUT_PREFIX}{name}, {kind}, 1);\n"
-        for name, (kind, _) in records.items()
-        if kind
-    ]
+def _hidden_arrays(
+    tokens: list[Token], records: Mapping[str, RecordType]
+) -> dict[str, ArrayMember]:
+    definitions = {f"{TYPE_PREFIX}{name}": record.type for name, record in records.items()}
+    found = array_members(tokens, definitions)
+    return {f"{LAYOUT_PREFIX}{number}": member for number, member in enumerate(found)}
+
+
+def _suffix(records: Mapping[str, RecordType], members: Mapping[str, ArrayMember]) -> str:
+    """Declare hidden arrays of records' types, so that BCC describes the layouts."""
+    lines = []
+    for name, record in records.items():
+        if record.type and record.type != TEXT:
+            base, _, dimensions = record.type.partition(" [")
+            if "{" in record.type:  # brackets in a definition are its members'
+                base, dimensions = record.type, ""
+            dimensions = f" [{dimensions}" if dimensions else ""
+            lines.append(f"typedef {base} {TYPE_PREFIX}{name}{dimensions};\n")
+            lines.append(f"BPF_ARRAY({LAYOUT_PREFIX}{name}, {TYPE_PREFIX}{name}, 1);\n")
+    for table, member in members.items():
+        lines.append(f"BPF_ARRAY({table}, {member.element}, 1);\n")
     return "\n" + "".join(lines) if lines else ""
 
 
@@ -282,13 +310,16 @@ def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
     if not use.wrappable:
         return None
     call = body[use.start : use.end]
+    if use.method == "ringbuf_output" and use.arguments and use.arguments[0]:
+        start, end = use.arguments[0][0].start, use.arguments[0][-1].end
+        call = body[use.start : start] + _pointer(body[start:end]) + body[end : use.end]
     if use.method == "perf_submit":
         data, size = (body[part[0].start : part[-1].end] for part in use.arguments[1:])
         gap = body[use.start : use.arguments[1][0].start].count("\n")
         rest = body[use.arguments[1][-1].end : use.arguments[2][0].start].count("\n")
         tail = body[use.arguments[2][-1].end : use.end].count("\n")
         call = (
-            f"{use.table}.ringbuf_output({'' if not gap else chr(10) * gap}{data},"
+            f"{use.table}.ringbuf_output({'' if not gap else chr(10) * gap}{_pointer(data)},"
             f"{chr(10) * rest} {size}, 0{chr(10) * tail})"
         )
     if use.method in ("perf_submit", "ringbuf_output"):
@@ -298,6 +329,11 @@ def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
     else:
         return None
     return use.start, use.end, counted
+
+
+def _pointer(data: str) -> str:
+    """Return an expression as a pointer: BCC crashes at the name of an array in ringbuf_output."""
+    return f"({data}) + 0"
 
 
 def _line_marks(body: str, tokens: list[Token]) -> list[tuple[int, int, str]]:
@@ -320,32 +356,43 @@ def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
     return text
 
 
+# --- what the tables hold ------------------------------------------------------------------------
+
+
+def _keys(tokens: list[Token], table: Table) -> list[Key]:
+    """Return the keys in the calls of a table's methods: their first arguments."""
+    uses, _ = _uses(tokens, {table.name: table})
+    return [(use.at, use.arguments[0]) for use in uses if use.arguments]
+
+
 def histogram_kind(tokens: list[Token], table: Table) -> str:
     """Return the scale of a histogram's slots: log2, linear, log_linear ("" for other tables)."""
     if table.macro == "KS_HISTOGRAM":
         return "log_linear"
     if table.macro != "BPF_HISTOGRAM":
         return ""
-    uses, _ = _uses(tokens, {table.name: table})
-    for use in uses:
-        key = use.arguments[0] if use.arguments else []
-        if _uses_log2(names(key), tokens, use.at):
-            return "log2"
-    return "linear"
+    return "log2" if is_log2(tokens, _keys(tokens, table)) else "linear"
 
 
-def _uses_log2(key: set[str], tokens: list[Token], at: int) -> bool:
-    """Return whether a key comes from bpf_log2l, directly or through a local variable."""
-    log2 = {"bpf_log2l", "bpf_log2"}
-    if key & log2:
-        return True
-    statement: list[Token] = []
-    for token in function_around(tokens, at):
-        if token.text == ";":
-            seen = names(statement)
-            if seen & log2 and seen & key:
-                return True
-            statement = []
-        else:
-            statement.append(token)
-    return False
+def _doubts(tokens: list[Token], rewritten: Rewritten) -> list[str]:
+    """Return warnings of what the text does not make clear."""
+    found = []
+    for name, kind in rewritten.histograms.items():
+        function = unclear_function(tokens, _keys(tokens, rewritten.tables[name]))
+        if kind == "linear" and function:
+            found.append(
+                f"{name}: its slots, which {function}() computes, are read as plain numbers; if"
+                " they are powers of two, let the function's name contain log2"
+            )
+    for name, record in rewritten.records.items():
+        if len(record.several) > 1:
+            found.append(
+                f"{name}: its records have several types ({', '.join(record.several)}), so they"
+                " are shown as bytes; give each type its own output"
+            )
+        elif record.sent and not record.type:
+            found.append(
+                f"{name}: the type of its records is not clear, so they are shown as bytes; send a"
+                " variable of a struct, with sizeof of it"
+            )
+    return found

@@ -99,3 +99,34 @@ def test_a_stored_kernel_struct_has_all_its_members(source: str, fields: list[st
 def test_knows_inline_functions_of_the_kernels_headers(call_of_it: str) -> None:
     source = f"struct c {{ u64 a; }};\nint f(struct c *ctx) {{ return {call_of_it}; }}"
     assert call("compile_cases", "value_fields", source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        (
+            "struct e { u32 pid; char argv[4][16]; u32 m[2][3]; };\nBPF_PERF_OUTPUT(events);\n"
+            "int f(void *c) { struct e e = {}; events.perf_submit(c, &e, sizeof(e)); return 0; }",
+            ["pid", "argv[0]", "argv[1]", "argv[2]", "argv[3]", "m[0]", "m[1]"],
+        ),
+        (
+            "BPF_PERF_OUTPUT(events);\nint f(void *ctx) { struct { u64 a; u32 b, c[2][2]; } e = {};"
+            " events.perf_submit(ctx, &e, sizeof(e)); return 0; }",
+            ["a", "b", "c[0]", "c[1]"],
+        ),
+        (
+            "BPF_PERF_OUTPUT(events);\nint f(void *ctx) { struct iphdr i = {};"
+            " events.perf_submit(ctx, &i, 20); return 0; }",
+            ["ihl", "version", "tos", "tot_len", "id", "frag_off", "ttl", "protocol", "check",
+             "saddr", "daddr"],
+        ),
+        (
+            "BPF_PERF_OUTPUT(events);\nint f(void *ctx) { u64 v[3] = {};"
+            " events.perf_submit(ctx, v, sizeof(v)); return 0; }",
+            ["value"],
+        ),
+    ],
+    ids=["arrays of arrays", "an anonymous struct", "a kernel struct", "an array"],
+)  # fmt: skip
+def test_decodes_records(source: str, fields: list[str]) -> None:
+    assert call("compile_cases", "value_fields", source) == fields

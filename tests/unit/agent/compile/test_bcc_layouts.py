@@ -84,4 +84,17 @@ def test_a_description_that_does_not_fit_gives_raw_bytes(description: str, size:
 def test_does_not_trust_bit_fields_beside_arrays_of_arrays() -> None:
     description = '["d", [["names","char", [2]], ["f","int", 3] ], "struct"]'
     assert len(fields_of(description, 4, "value")) == 2
-    assert len(fields_of(description, 4, "value", grids=True)) == 1
+    assert len(fields_of(description, 4, "value", arrays=None)) == 1
+
+
+def test_places_arrays_of_arrays_by_the_size_of_their_elements() -> None:
+    description = '["e", [["pid","unsigned int"], ["argv","char", [2]], ["m","unsigned int", [2]] ], "struct_packed"]'
+    sizes = {("e", "argv"): 16, ("e", "m"): 12}
+    found = fields_of(description, 60, "value", arrays=sizes)
+    assert [(f.name, f.type, f.offset, f.count) for f in found] == [
+        ("pid", "u32", 0, 1),
+        ("argv[0]", "char", 4, 16),
+        ("argv[1]", "char", 20, 16),
+        ("m[0]", "u32", 36, 3),
+        ("m[1]", "u32", 48, 3),
+    ]

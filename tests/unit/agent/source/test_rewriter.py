@@ -30,7 +30,7 @@ def test_a_perf_buffer_becomes_a_ring_that_counts_losses() -> None:
     )
     done = rewrite(source)
     assert "BPF_RINGBUF_OUTPUT(events, 1)" in done.text
-    assert "events.ringbuf_output(&d, sizeof(d), 0); if (_ks) ks_lost_add(1)" in done.text
+    assert "events.ringbuf_output((&d) + 0, sizeof(d), 0); if (_ks) ks_lost_add(1)" in done.text
     assert done.rings == done.substituted == ("events",)
     assert done.counts_losses
 
@@ -50,7 +50,10 @@ def test_keeps_arguments_with_commas_and_brackets() -> None:
         RECORD + "int f(void *ctx) { struct data_t d[2];\n"
         " events.perf_submit(ctx, &d[g(1, 2)], MIN(sizeof(d[0]), h(3))); return 0; }\n"
     )
-    assert "events.ringbuf_output(&d[g(1, 2)], MIN(sizeof(d[0]), h(3)), 0)" in rewrite(source).text
+    assert (
+        "events.ringbuf_output((&d[g(1, 2)]) + 0, MIN(sizeof(d[0]), h(3)), 0)"
+        in rewrite(source).text
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,15 +132,35 @@ def test_a_macros_own_definition_is_not_a_parameter() -> None:
         ("struct data_t *p = x; events.perf_submit(ctx, p, sizeof(*p));", ("struct data_t", True)),
         ("events.perf_submit(ctx, &d, n);", ("struct data_t", False)),
         ("events.perf_submit(ctx, buffer, 64);", ("", False)),
+        ("char line[64]; events.perf_submit(ctx, line, 64);", ("char", False)),
+        ("u64 v[3]; events.perf_submit(ctx, &v, sizeof(v));", ("u64 [3]", True)),
+        ("struct iphdr i; events.perf_submit(ctx, &i, sizeof(i));", ("struct iphdr", True)),
         (
-            "u64 v; events.perf_submit(ctx, &d, 16); events.perf_submit(ctx, &v, sizeof(v));",
-            ("", False),
+            "struct { u64 a; u32 b, c; } e; events.perf_submit(ctx, &e, sizeof(e));",
+            ("struct { u64 a ; u32 b , c ; }", True),
+        ),
+        (
+            "struct in_t { u64 a; }; struct in_t e; events.perf_submit(ctx, &e, sizeof(e));",
+            ("struct { u64 a ; }", True),
         ),
     ],
 )
 def test_finds_the_type_of_records(use: str, kind: tuple[str, bool]) -> None:
     done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
-    assert done.records["events"] == kind
+    assert done.records["events"][:2] == kind
+
+
+def test_warns_of_records_of_several_types() -> None:
+    use = "u64 v; events.perf_submit(ctx, &d, 16); events.perf_submit(ctx, &v, sizeof(v));"
+    done = rewrite(RECORD + "int f(void *ctx) { struct data_t d; " + use + " return 0; }\n")
+    assert done.records["events"].several == ("struct data_t", "u64")
+    assert "events: its records have several types (struct data_t, u64)" in done.warnings[0]
+
+
+def test_warns_of_records_whose_type_is_not_clear() -> None:
+    use = "events.perf_submit(ctx, buffer, 64);"
+    done = rewrite(RECORD + "int f(void *ctx) { " + use + " return 0; }\n")
+    assert "the type of its records is not clear" in done.warnings[0]
 
 
 def test_finds_the_type_of_a_record_passed_as_a_parameter() -> None:
@@ -145,7 +168,7 @@ def test_finds_the_type_of_a_record_passed_as_a_parameter() -> None:
         RECORD + "static int send(void *ctx, struct data_t *d) {\n"
         " return events.perf_submit(ctx, d, sizeof(*d)); }\n"
     )
-    assert rewrite(source).records["events"] == ("struct data_t", True)
+    assert rewrite(source).records["events"][:2] == ("struct data_t", True)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +184,63 @@ def test_finds_the_type_of_a_record_passed_as_a_parameter() -> None:
             "BPF_HISTOGRAM(h); int g() { u32 x = bpf_log2l(1); } int f() { h.increment(x); }",
             "linear",
         ),
+        (
+            "BPF_HISTOGRAM(d); BPF_HISTOGRAM(h); int f() { u64 n; d.increment(bpf_log2l(n / 2));"
+            " h.increment(n / 2); }",
+            "linear",
+        ),
+        (
+            "BPF_HISTOGRAM(h); int f() { int c = 3; int s = bpf_log2l(c); h.increment(c); }",
+            "linear",
+        ),
+        (
+            "BPF_HISTOGRAM(h); int f() { u32 s = bpf_log2l(9); u64 t = (u64)s; h.increment(t); }",
+            "log2",
+        ),
+        (
+            "BPF_HISTOGRAM(h); static u64 slot(u64 v) { return bpf_log2l(v); }"
+            " int f() { h.increment(slot(300)); }",
+            "log2",
+        ),
+        (
+            "#define SLOT(v) bpf_log2l(v)\nBPF_HISTOGRAM(h); int f() { h.increment(SLOT(3)); }",
+            "log2",
+        ),
+        ("BPF_HISTOGRAM(h); int f() { h.increment(my_log2(3)); }", "log2"),
+        (
+            "BPF_HISTOGRAM(h, k_t); int f() { k_t k = {.a = 1, .slot = bpf_log2(v)};"
+            " h.increment(k); }",
+            "log2",
+        ),
         ("KS_HISTOGRAM(h);", "log_linear"),
         ("BPF_HASH(h);", ""),
     ],
 )
 def test_recognizes_the_scale_of_a_histogram(source: str, kind: str) -> None:
     assert rewrite(source).histograms["h"] == kind
+
+
+def test_warns_of_a_histogram_whose_slots_another_function_computes() -> None:
+    source = (
+        "BPF_HISTOGRAM(h); static u64 slot(u64 v) { return v / 3; }"
+        " int f() { h.increment(slot(9)); }"
+    )
+    (warning,) = rewrite(source).warnings
+    assert "h: its slots, which slot() computes, are read as plain numbers" in warning
+
+
+@pytest.mark.parametrize(
+    ("use", "is_stack"),
+    [
+        ("int k = st.get_stackid(ctx, 0); calls.increment(k);", True),
+        ("u32 k = 3; calls.increment(k); int s = st.get_stackid(ctx, 0);", False),
+    ],
+)
+def test_recognizes_keys_that_are_stack_ids(use: str, is_stack: bool) -> None:
+    source = (
+        f"BPF_STACK_TRACE(st, 64); BPF_HASH(calls, int); int f(void *ctx) {{ {use} return 0; }}"
+    )
+    assert ("calls" in rewrite(source).stack_keys) is is_stack
 
 
 @pytest.mark.parametrize(
