@@ -15,6 +15,7 @@ import re
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
@@ -79,6 +80,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_SLAVE = 1 << 19
 
+_ATTEMPTS = 20
 _CLONE_NEWNS = 0x20000
 _PR_SET_PDEATHSIG = 1
 _NUMBERS = {  # machine -> (bpf, perf_event_open)
@@ -132,6 +134,26 @@ def bpf(command: int, attr: Buffer) -> int:
     return _call(_number(0), command, address(attr), memoryview(attr).nbytes)
 
 
+def _create(command: int, attr: Buffer) -> int:
+    """Call bpf(2) for something new, again if a signal interrupts it."""
+    return _repeated(lambda: bpf(command, attr))
+
+
+def _repeated(call: Callable[[], int]) -> int:
+    """Make a call again if a signal interrupts it, as libbpf does.
+
+    The verifier gives up with EAGAIN when a signal is pending (kernel/bpf/verifier.c): SIGSTOP and
+    SIGCONT suffice, and so does the freezer of a suspended machine.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return call()
+        except OSError as error:  # noqa: PERF203 - the loop is for the errors
+            if error.errno not in (errno.EAGAIN, errno.EINTR):
+                raise
+    return call()
+
+
 def map_create(
     map_type: int,
     key_size: int,
@@ -143,12 +165,12 @@ def map_create(
 ) -> int:
     """Create a map and return its fd. types: a BTF object, and the ids of key and value in it."""
     numbers = (map_type, key_size, value_size, max_entries, flags, 0, 0)
-    return bpf(MAP_CREATE, struct.pack("=7I16s4I", *numbers, _object_name(name), 0, *types))
+    return _create(MAP_CREATE, struct.pack("=7I16s4I", *numbers, _object_name(name), 0, *types))
 
 
 def btf_load(data: bytes) -> int:
     """Load descriptions of types into the kernel and return their fd."""
-    return bpf(BTF_LOAD, struct.pack("=QQIII4x", address(data), 0, len(data), 0, 0))
+    return _create(BTF_LOAD, struct.pack("=QQIII4x", address(data), 0, len(data), 0, 0))
 
 
 def _object_name(name: str) -> bytes:
@@ -190,7 +212,7 @@ def prog_load(
         attach_btf_id,
     )
     try:
-        fd = bpf(PROG_LOAD, attr)
+        fd = _create(PROG_LOAD, attr)
     except OSError as error:
         refused = ProgramLoadError(error.errno, error.strerror)
         refused.log = _text(log)
@@ -210,7 +232,9 @@ def _text(buffer: Buffer) -> str:
 def raw_tracepoint_open(prog_fd: int, name: str | None = None) -> int:
     """Attach a raw tracepoint program by name, or a tracing program to its BTF target; an fd."""
     text = None if name is None else name.encode() + b"\0"
-    return bpf(RAW_TRACEPOINT_OPEN, struct.pack("=QII", address(text) if text else 0, prog_fd, 0))
+    return _create(
+        RAW_TRACEPOINT_OPEN, struct.pack("=QII", address(text) if text else 0, prog_fd, 0)
+    )
 
 
 def link_create(prog_fd: int, target: int, attach_type: int, flags: int = 0) -> int:
@@ -218,7 +242,7 @@ def link_create(prog_fd: int, target: int, attach_type: int, flags: int = 0) -> 
 
     target: an fd, or an interface's number.
     """
-    return bpf(LINK_CREATE, struct.pack("=IIIIQQ", prog_fd, target, attach_type, flags, 0, 0))
+    return _create(LINK_CREATE, struct.pack("=IIIIQQ", prog_fd, target, attach_type, flags, 0, 0))
 
 
 def perf_link(prog_fd: int, event_fd: int) -> int:
@@ -228,12 +252,12 @@ def perf_link(prog_fd: int, event_fd: int) -> int:
 
 def iter_create(link_fd: int) -> int:
     """Return an fd; reading it runs an iterator's program for every object."""
-    return bpf(ITER_CREATE, struct.pack("=II", link_fd, 0))
+    return _create(ITER_CREATE, struct.pack("=II", link_fd, 0))
 
 
 def enable_stats() -> int:
     """Have the kernel count and time every program's runs until the returned fd is closed."""
-    return bpf(ENABLE_STATS, bytes(4))
+    return _create(ENABLE_STATS, bytes(4))
 
 
 @dataclass(frozen=True)
@@ -307,7 +331,7 @@ def perf_event_open(
     attr: bytes, pid: int, cpu: int, group: int = -1, flags: int = PERF_FLAG_FD_CLOEXEC
 ) -> int:
     """Open a perf event and return its fd."""
-    return _call(_number(1), address(attr), pid, cpu, group, flags)
+    return _repeated(lambda: _call(_number(1), address(attr), pid, cpu, group, flags))
 
 
 # --- the process and the machine -----------------------------------------------------------------

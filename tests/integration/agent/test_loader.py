@@ -10,6 +10,10 @@ from kernelscope.errors import RunError, VerifierError
 pytestmark = pytest.mark.kernel
 
 
+def test_a_program_loads_in_a_process_that_is_stopped_and_continued() -> None:
+    assert ask("attach_cases", "load_while_stopped", loads=43) == []
+
+
 def test_a_refused_program_comes_with_the_verifiers_words() -> None:
     with pytest.raises(VerifierError, match="R8 !read_ok") as caught:
         ask("attach_cases", "refused_program")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import mmap
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -416,6 +418,30 @@ def swapped_file(looked_up: str, other: str, link: str) -> list[int]:
         counts.append(read_hits(loaded.map_fds["hits"]) - before)
     attach.detach(attached).join()
     return counts
+
+
+def load_while_stopped(loads: int) -> list[str]:
+    """Load a program that takes long to verify in a process that is stopped and continued."""
+    again = op(0x07, R0, imm=1) + op(0xA5, R0, off=-2, imm=9_999)  # r0 += 1; while r0 < 9999
+    code = mov(R0, 0) + again + end()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        failed = []
+        for _ in range(loads):
+            try:
+                os.close(syscalls.prog_load(syscalls.PROG_TYPE_RAW_TRACEPOINT, code)[0])
+            except OSError as error:
+                failed.append(str(error))
+        os.write(write, json.dumps(failed).encode())
+        os._exit(0)
+    os.close(write)
+    while not select.select([read], [], [], 0.02)[0]:
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGCONT)
+    failures: list[str] = json.loads(os.read(read, 1 << 16))
+    os.waitpid(pid, 0)
+    return failures
 
 
 def refused_program() -> None:
