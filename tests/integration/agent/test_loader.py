@@ -11,7 +11,7 @@ pytestmark = pytest.mark.kernel
 
 
 def test_a_program_loads_in_a_process_that_is_stopped_and_continued() -> None:
-    assert ask("attach_cases", "load_while_stopped", loads=43) == []
+    assert ask("attach_cases", "load_while_stopped", loads=307) == []
 
 
 def test_a_refused_program_comes_with_the_verifiers_words() -> None:

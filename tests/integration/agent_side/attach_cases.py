@@ -422,7 +422,7 @@ def swapped_file(looked_up: str, other: str, link: str) -> list[int]:
 
 def load_while_stopped(loads: int) -> list[str]:
     """Load a program that takes long to verify in a process that is stopped and continued."""
-    again = op(0x07, R0, imm=1) + op(0xA5, R0, off=-2, imm=9_999)  # r0 += 1; while r0 < 9999
+    again = op(0x07, R0, imm=1) + op(0xA5, R0, off=-2, imm=3_001)  # r0 += 1; while r0 < 3001
     code = mov(R0, 0) + again + end()
     read, write = os.pipe()
     pid = os.fork()
@@ -436,7 +436,7 @@ def load_while_stopped(loads: int) -> list[str]:
         os.write(write, json.dumps(failed).encode())
         os._exit(0)
     os.close(write)
-    while not select.select([read], [], [], 0.02)[0]:
+    while not select.select([read], [], [], 0.05)[0]:
         os.kill(pid, signal.SIGSTOP)
         os.kill(pid, signal.SIGCONT)
     failures: list[str] = json.loads(os.read(read, 1 << 16))
