@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from capture import READS, see_tracepoints
+from capture import READS, see_tracepoints  # type: ignore[import-not-found]
 
 
 def main() -> None:

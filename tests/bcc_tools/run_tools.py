@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tool_loads
+import tool_loads  # type: ignore[import-not-found]
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"

@@ -46,7 +46,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     with opened(folder, list(CELLS.values()), viewport={"width": 1000, "height": 1400}) as made:
         made.run(NUMBERS["load"])
-        made.folder = folder
+        made.folder = folder  # type: ignore[attr-defined]
         yield made
 
 
@@ -115,7 +115,7 @@ def test_buttons_respond_and_tables_are_kept_while_a_cell_runs(lab: Lab):
     lab.ended(NUMBERS["busy"])
 
     assert lab.run(NUMBERS["kept"]).inner_text().strip() == f"{OPENS} {{'{NAME}'}}"
-    (written,) = lab.folder.glob("opensnoop-opens-*.csv")
+    (written,) = lab.folder.glob("opensnoop-opens-*.csv")  # type: ignore[attr-defined]
     assert written.read_text().count(NAME) == OPENS
 
 

@@ -18,7 +18,7 @@ MARK = "not measured on this machine"
 
 
 def run(folder: Path) -> Any:
-    notebook, failed = make_notebooks.execute(folder, NOTEBOOK)
+    notebook, failed = make_notebooks.execute(folder, NOTEBOOK)  # type: ignore[attr-defined]
     assert failed is None, failed
     return notebook
 
@@ -61,7 +61,7 @@ def test_it_shows_recordings_without_a_kernel(
 
 
 def test_the_stored_notebook_is_from_a_live_run() -> None:
-    notebook = make_notebooks.nbformat.read(NOTEBOOK, as_version=4)
+    notebook = make_notebooks.nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[attr-defined]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in outputs)
     assert stored(notebook) == len(VIEWS) + 2

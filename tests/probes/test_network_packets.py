@@ -195,7 +195,7 @@ def snapshot(**options: Any) -> pd.DataFrame:
     """Return the current result of sockstat; its run ends by itself."""
     found = kernelscope.run("sockstat", duration=60, **options)
     checking.measurements.append(checking.measurement(found.attrs["kernelscope"], found))
-    return found
+    return found  # type: ignore[return-value]
 
 
 def test_sockstat_shows_each_socket_as_python_has_it() -> None:

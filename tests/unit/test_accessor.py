@@ -44,7 +44,7 @@ def test_plot_takes_a_kind_and_its_options(df: pd.DataFrame) -> None:
     figure = df.ks.plot("bars", x="comm", value="latency_us", title="Who waited")
 
     assert figure.get_suptitle() == "Who waited"
-    assert df.ks.plot().get_suptitle() == "Latency"
+    assert df.ks.plot().get_suptitle() == "Latency"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

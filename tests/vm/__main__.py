@@ -247,7 +247,7 @@ def write_record(path: Path, guests: Sequence[Guest]) -> None:
     }
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for part, found in seen.items():  # a kernel that was not run now keeps what it had
-        record[part] = dict(sorted({**record.get(part, {}), **found}.items(), key=_by_series))
+        record[part] = dict(sorted({**record.get(part, {}), **found}.items(), key=_by_series))  # type: ignore[dict-item]
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{path.relative_to(ROOT)}  was written.")

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op
+from bpf_programs import FP, R0, R1, R2, call, copy, end, load_map, mov, op  # type: ignore[import-not-found]
 
 from kernelscope.agent.attach import attach, bytecode, hook_availability, loader
 from kernelscope.agent.attach import usdt_arguments as usdt

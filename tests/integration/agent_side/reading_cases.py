@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import bpf_programs as programs
+import bpf_programs as programs  # type: ignore[import-not-found]
 
 from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
 from kernelscope.agent.run import bpf_stats

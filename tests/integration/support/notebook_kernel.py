@@ -58,7 +58,7 @@ class Notebook:
 
         Raises queue.Empty where nothing is heard of it for `patience_s`.
         """
-        shown, status, before = [], "", ""
+        shown, status, before = [], "", ""  # type: ignore[var-annotated]
         while True:
             message = self.client.get_iopub_msg(timeout=patience_s)
             content = message["content"]

@@ -99,7 +99,7 @@ def test_an_error_stands_at_the_scripts_own_line(
     with pytest.raises(error, match=said) as caught:
         bpftrace.run(script, duration=1)
 
-    assert caught.value.details["line"] == line
+    assert caught.value.details["line"] == line  # type: ignore[attr-defined]
 
 
 def test_a_script_that_can_attach_nothing_is_an_error() -> None:

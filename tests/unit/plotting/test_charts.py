@@ -48,13 +48,13 @@ def test_histogram_draws_every_event(buckets: pd.DataFrame) -> None:
     axes = charts.histogram(buckets).axes[0]
 
     [stairs] = axes.patches
-    assert stairs.get_data().values.sum() == pytest.approx(35)
+    assert stairs.get_data().values.sum() == pytest.approx(35)  # type: ignore[attr-defined]
 
 
 def test_histogram_draws_a_line_per_group_the_largest_first(buckets: pd.DataFrame) -> None:
     drawn = charts.histogram(buckets, by="disk")
 
-    sums = [patch.get_data().values.sum() for patch in drawn.axes[0].patches]
+    sums = [patch.get_data().values.sum() for patch in drawn.axes[0].patches]  # type: ignore[attr-defined]
     assert sums == [pytest.approx(20), pytest.approx(15)]
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["vdb", "vda"]
 
@@ -66,7 +66,7 @@ def test_histogram_of_one_group_writes_percentiles(buckets: pd.DataFrame) -> Non
 def test_histogram_counts_single_events(events: pd.DataFrame) -> None:
     [stairs] = charts.histogram(events).axes[0].patches
 
-    assert stairs.get_data().values.sum() == pytest.approx(50)
+    assert stairs.get_data().values.sum() == pytest.approx(50)  # type: ignore[attr-defined]
 
 
 def test_heatmap_holds_every_event(events: pd.DataFrame) -> None:
@@ -99,7 +99,7 @@ def test_bars_draw_the_largest_groups_and_sum_up_the_rest(events: pd.DataFrame) 
 
     drawn = charts.bars(events, "comm", top=2)
 
-    assert [bar.get_width() for bar in drawn.axes[0].patches] == [30, 15]
+    assert [bar.get_width() for bar in drawn.axes[0].patches] == [30, 15]  # type: ignore[attr-defined]
     assert "and 5 (10%) in other groups" in texts(drawn)
 
 
@@ -186,7 +186,7 @@ def test_flame_graph_adds_up_from_the_leaves(stacks: pd.DataFrame) -> None:
     app = root.child("comm", "app")
     assert (root.count, app.count) == (12, 7)
     assert app.child("user_stack", "main").child("kernel_stack", "read").count == 4
-    widths = {box.get_width() for box in charts.flamegraph(stacks).axes[0].patches}
+    widths = {box.get_width() for box in charts.flamegraph(stacks).axes[0].patches}  # type: ignore[attr-defined]
     assert widths == {12, 7, 5, 4, 3}
     assert "all: 12 samples" in texts(charts.flamegraph(stacks))
 
@@ -199,7 +199,7 @@ def test_flame_graph_colours_kernel_code_of_any_stack() -> None:
     table = pd.DataFrame({"kernel_stack": ["read"], "waker_kernel_stack": ["write"], "count": [1]})
 
     boxes = charts.flamegraph(table).axes[0].patches
-    blue = [box for box in boxes if box.get_facecolor()[0] < box.get_facecolor()[2]]
+    blue = [box for box in boxes if box.get_facecolor()[0] < box.get_facecolor()[2]]  # type: ignore[misc]
 
     assert len(boxes) == 3
     assert not blue

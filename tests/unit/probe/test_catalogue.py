@@ -60,9 +60,9 @@ def load(folder: Path, text: str, source: str = "int x;") -> object:
 def test_a_probe_is_read_from_its_two_files(tmp_path: Path):
     probe = load(tmp_path, GOOD)
 
-    assert (probe.name, probe.area, probe.source) == ("thing", "block", "int x;")
-    assert probe.tables[0].columns[0].names == {0: "read", 1: "write"}
-    assert probe.hooks[0].specs(probe.defaults()) == ("profile:hz:99",)
+    assert (probe.name, probe.area, probe.source) == ("thing", "block", "int x;")  # type: ignore[attr-defined]
+    assert probe.tables[0].columns[0].names == {0: "read", 1: "write"}  # type: ignore[attr-defined]
+    assert probe.hooks[0].specs(probe.defaults()) == ("profile:hz:99",)  # type: ignore[attr-defined]
 
 
 BAD = [

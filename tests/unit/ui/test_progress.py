@@ -50,7 +50,7 @@ def test_a_run_that_is_soon_over_shows_nothing(monkeypatch):
 
 def test_updates_are_limited_and_the_display_is_cleared(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]
     shower = Shower()
     made = progress.Progress(shower)
     for _ in range(20):  # two seconds
@@ -73,6 +73,6 @@ def test_a_terminals_line_is_overwritten_and_erased():
 
 
 def test_a_pipe_gets_no_progress(monkeypatch):
-    monkeypatch.setattr(progress.sys, "stderr", io.StringIO())
+    monkeypatch.setattr(progress.sys, "stderr", io.StringIO())  # type: ignore[attr-defined]
 
     assert progress._default_display() is None

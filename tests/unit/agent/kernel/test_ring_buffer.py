@@ -65,7 +65,7 @@ def payloads(chunks: list[Chunk]) -> Iterator[bytes]:
             assert not (chunk.stride and header & DISCARDED)
             if not header & DISCARDED:
                 count += 1
-                yield chunk.data[at + 8 : at + 8 + length]
+                yield chunk.data[at + 8 : at + 8 + length]  # type: ignore[misc]
             at += length + 15 & ~7
         assert at == len(chunk.data)
         assert count == chunk.records

@@ -37,11 +37,11 @@ def plays(monkeypatch):
     def prepare(*frames, **how):
         channel = FakeChannel(frames or [attached(EVENTS), events((7, 10)), receipt()], **how)
         made = session(channel)
-        prepare.channels.append(channel)
+        prepare.channels.append(channel)  # type: ignore[attr-defined]
         monkeypatch.setattr("kernelscope.tracing.session.default_session", lambda: made)
         return made
 
-    prepare.channels = []
+    prepare.channels = []  # type: ignore[attr-defined]
     return prepare
 
 

@@ -66,7 +66,7 @@ def test_sends_all_frames_to_a_page_that_answers_again():
 
 class TestLoop:
     def test_reports_a_failed_frame_and_continues(self):
-        errors, reported = [], threading.Event()
+        errors, reported = [], threading.Event()  # type: ignore[var-annotated]
 
         def draw(_now: float) -> bool:
             raise ValueError("no such colour")
@@ -101,7 +101,7 @@ class TestLoop:
         drawn, reported = [], threading.Semaphore(0)
         loop = DrawLoop(
             FramePacer(30),
-            lambda now: bool(drawn.append(now)),
+            lambda now: bool(drawn.append(now)),  # type: ignore[func-returns-value]
             lambda _now: reported.release(),
             lambda _error: None,
         )

@@ -127,8 +127,8 @@ def test_draws_the_largest_groups_first_and_sums_up_the_rest():
     made = PICTURES["bars"](aggregate, "t", top=2)
     made.update(aggregate, 60, 0.0)
 
-    assert made.names[0].text == "python"
-    assert [label.text for label in made.amounts] == ["800", "200"]
+    assert made.names[0].text == "python"  # type: ignore[attr-defined]
+    assert [label.text for label in made.amounts] == ["800", "200"]  # type: ignore[attr-defined]
     assert made.note.text == "1,047 events in the window, 47 of them in other groups"
 
 
