@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from unit.builders.fake_agent import EVENTS, FakeAgent, FakeChannel, attached, events, receipt
 
@@ -16,8 +15,8 @@ import kernelscope
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tracing.session import Run, Session
-from kernelscope.ui import commands, listing
-from kernelscope.ui.notebook import completion, magics
+from kernelscope.ui import listing
+from kernelscope.ui.notebook import magics
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
 
@@ -244,76 +243,6 @@ def test_a_wrong_default_is_an_error_when_set(notebook: Notebook, caplog):
 
     assert "not a duration" in caplog.text
     assert notebook.magics.duration is None
-
-
-def completions(notebook: Notebook, line: str) -> list[str]:
-    symbol = line
-    for delimiter in " :=,\"'":
-        symbol = symbol.rpartition(delimiter)[2]
-    return completion.at_cursor(line, symbol, notebook.magics.session)
-
-
-def test_completion_offers_probes_options_and_choices(notebook: Notebook):
-    assert completions(notebook, "%ebpf sysc") == ["syscount"]
-    assert set(completions(notebook, "%ebpf ")) == {*catalogue.names(), *commands.NAMES}
-    assert completions(notebook, "%ebpf live runql") == ["runqlat", "runqlen"]
-    assert completions(notebook, "%ebpf show sysc") == ["syscount"]
-    assert all(name.startswith("/") for name in completions(notebook, "%ebpf syscount --cgroup "))
-    assert completions(notebook, "%ebpf syscount --dur") == ["--duration"]
-    assert "--by" in completions(notebook, "%ebpf syscount --")
-    assert completions(notebook, "%ebpf syscount --by pro") == ["process"]
-    assert completions(notebook, "%ebpf biolatency --table ") == ["latency"]
-
-
-def test_completion_of_a_probe_cell(notebook: Notebook):
-    assert completions(notebook, "%%probe sysc") == ["syscount"]
-    assert completions(notebook, "%%probe syscount offc") == ["offcputime"]
-    assert completions(notebook, "%%probe live") == []
-    assert "--failed" in completions(notebook, "%%probe syscount --f")
-
-
-def test_completion_offers_hooks_of_the_agent(notebook: Notebook):
-    notebook.agent.names = ["block:block_rq_issue", "block:block_rq_complete"]
-
-    assert completions(notebook, "%%ebpf --attach tracep") == ["tracepoint:"]
-    assert completions(notebook, "%%ebpf --attach tracepoint:block:block_rq_i") == [
-        "block_rq_issue"
-    ]
-    assert completions(notebook, '%%ebpf --attach "tracepoint:block:block_rq_i') == [
-        "block_rq_issue"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("%ebpf sysc", "syscount"),
-        ("%ebpf syscount --dur", "--duration"),
-        ("%ebpf syscount --by pro", "process"),
-        ("%%ebpf --attach tracepoint:block:block_rq_i", "block_rq_issue"),
-        ('%%ebpf --attach "tracepoint:block:block_rq_i', "block_rq_issue"),
-    ],
-)
-def test_completion_works_through_ipython(notebook: Notebook, line: str, expected: str):
-    notebook.agent.names = ["block:block_rq_issue"]
-    completion.install(notebook.shell, notebook.magics.session)
-
-    with provisionalcompleter():
-        found = list(notebook.shell.Completer.completions(line, len(line)))
-
-    assert {line[: item.start] + item.text for item in found} & {
-        line[: line.rindex(expected[:3])] + expected
-    }
-
-
-def test_completion_offers_further_probes_and_the_options_of_each(notebook: Notebook):
-    assert completions(notebook, "%ebpf runqlat sysc") == ["syscount"]
-    assert "runqlat" not in completions(notebook, "%ebpf runqlat ")
-    assert completions(notebook, "%ebpf runqlat syscount --syscount.b") == ["--syscount.by"]
-    assert completions(notebook, "%ebpf runqlat syscount --fai") == ["--failed"]
-    assert completions(notebook, "%ebpf runqlat syscount --b") == ["--bg"]  # --by is of both
-    assert completions(notebook, "%ebpf runqlat syscount --syscount.by s") == ["syscall"]
-    assert completions(notebook, "%ebpf runqlat syscount --syscount.table c") == ["calls"]
 
 
 def test_search_and_show_run_nothing(notebook: Notebook):
