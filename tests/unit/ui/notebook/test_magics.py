@@ -224,7 +224,7 @@ def test_help_shows_options_columns_cost_and_caveats(notebook: Notebook, capsys)
 def test_help_of_the_magic_lists_the_options(notebook: Notebook, capsys):
     notebook.run("%ebpf --help")
     assert "--max-rows N" in capsys.readouterr().out
-    assert "--max-rows N" in (notebook.magics.ebpf.__doc__ or "")
+    assert "--max-rows N" in (notebook.magics.ebpf.__doc__ or "")  # type: ignore[misc]
 
 
 def test_config_sets_defaults_for_a_line(notebook: Notebook):
