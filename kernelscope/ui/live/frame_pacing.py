@@ -20,6 +20,7 @@ class FramePacer:
         self.frames = 0
         self.dropped = 0
         self.seen_at: float | None = None
+        self._beats = 0
         self._answered = 0
         self._next = 0.0
         self._drawn_at: deque[float] = deque()
@@ -27,7 +28,7 @@ class FramePacer:
     @property
     def group(self) -> int:
         """The number that the page sends back when it has received this frame."""
-        return self.frames // GROUP
+        return self.frames // GROUP + self._beats
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until the next frame is due."""
@@ -55,6 +56,10 @@ class FramePacer:
     def skipped(self, now: float) -> None:
         """Record that there was nothing to draw."""
         self._next = now + 1 / self.wanted
+
+    def beat(self) -> None:
+        """Ask the page for an answer without a frame."""
+        self._beats += 1
 
     def answered(self, group: int, now: float) -> None:
         """Record that the page has received a group's frames."""

@@ -65,9 +65,9 @@ _lock = threading.Lock()
 class LiveView:
     """A live view. The last line of a cell shows it; `stop` and `close` end it."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Panel, execution: object = None) -> None:
         self.panel = panel
-        self._shown = True
+        self._execution = execution  # of the cell that created and displayed it
 
     @property
     def runs(self) -> list[Run]:
@@ -89,8 +89,7 @@ class LiveView:
 
     def _ipython_display_(self) -> None:
         """Show it, but not a second time below the cell that created it."""
-        if self._shown:
-            self._shown = False
+        if self._execution is not None and self._execution == _execution():
             return
         from IPython.display import display
 
@@ -244,7 +243,7 @@ def _show(tracks: list[Track], how: ViewOptions, session: Session, columns: int 
         busy=_cell_is_running,
         bind=_bind,
     )
-    view = LiveView(panel)
+    view = LiveView(panel, _execution())
     watch(_shell())
     _replace_view_of_cell(view)
     panel.start()
@@ -289,6 +288,13 @@ def _cell() -> str:
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     metadata = parent.get("metadata", {})
     return str(metadata.get("cellId") or "")
+
+
+def _execution() -> object:
+    """Return what identifies this execution of the running cell; None where nothing does."""
+    shell = _shell()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return parent.get("header", {}).get("msg_id") or getattr(shell, "execution_count", None)
 
 
 def _bind(name: str, value: Any) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.errors import KernelScopeError
+from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.tracing.run import Run
 from kernelscope.ui import messages
@@ -26,6 +27,15 @@ KEPT_BYTES = 64 << 20  # of raw data, for the table of the latest rows and for f
 _ALL = 1 << 30
 _READ_EVERY_S = 0.1
 _SLOWEST_S = 2.0
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be started."""
+
+    name: str
+    options: dict[str, Any]
+    open_run: Callable[[], Run] | None
 
 
 class Tracer:
@@ -53,6 +63,8 @@ class Tracer:
         self.run: Run | None = None
         self.counter: RunCounter | None = None
         self.error = ""
+        self.pending = ""  # the probe that is starting while another one still runs
+        self.changed: list[Callable[[], None]] = []  # called when a run starts or fails to
         self.baseline: dict[str, pd.DataFrame] = {}  # the maps when the view was reset
         self._starting = False
         self._ended = threading.Event()
@@ -87,13 +99,21 @@ class Tracer:
     @property
     def state(self) -> str:
         """One of "starting", "running", "stopped", "ended" (its duration is over), "failed"."""
+        run = self.run
+        if run is not None and run.running and not self._ended.is_set():
+            return "running"
         if self._starting:
             return "starting"
-        if self.error or (self.run is not None and self.run.state == "failed"):
+        if self.error or (run is not None and run.state == "failed"):
             return "failed"
-        if self.run is None or self._ended.is_set():
-            return "stopped"
-        return "running" if self.run.running else "ended"
+        return "stopped" if run is None or self._ended.is_set() else "ended"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing changes any more until somebody acts: all events are counted."""
+        if self._starting or (self.run is not None and self.run.running):
+            return False
+        return self.counter is None or self.counter.done
 
     @property
     def problem(self) -> str:
@@ -108,23 +128,42 @@ class Tracer:
     # --- actions --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Compile and attach in the background; the current run is ended first."""
+        """Compile and attach in the background. A run that is attached ends when the new one is."""
+        self._launch(_Wanted(self.name, self.options, self.open_run))
+
+    def change(self, name: str, options: Mapping[str, Any]) -> None:
+        """Start another probe, or the same one with other options, in the background.
+
+        The current run continues under its own name until the new one is attached, and where that
+        fails. Raises ParameterError and ProbeNotFoundError, and then nothing changes at all.
+        """
+        self.session.plan(name, {"duration": "inf", **options})
+        self._launch(_Wanted(name, dict(options), None))
+
+    def forget_error(self) -> None:
+        """Forget that a change failed."""
+        self.error = ""
+
+    def _launch(self, wanted: _Wanted) -> None:
         with self._lock:
             self._number += 1
             number, self._starting, self.error = self._number, True, ""
+            self.pending = wanted.name
         threading.Thread(
-            target=self._start, args=(number,), name="kernelscope-start", daemon=True
+            target=self._start, args=(number, wanted), name="kernelscope-start", daemon=True
         ).start()
+        self._tell()
 
     def stop(self) -> None:
         """End the run; its counts stay."""
         with self._lock:
             self._number += 1
-            self._starting = False
+            self._starting, self.pending = False, ""
             self._ended.set()
             run = self.run
         if run is not None:
             run.stop()
+        self._tell()
 
     def close(self) -> None:
         """End the run at once, without its result."""
@@ -151,31 +190,53 @@ class Tracer:
         if self.counter is not None:
             self.counter.resize(window_s)
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int, wanted: _Wanted) -> None:
+        before = self.run
         try:
-            if self.run is not None:
-                self.run.close()
-            run = self._submit() if self.open_run is None else self.open_run().wait_attached()
+            run = self._attach(wanted, before)
         except Exception as error:  # the view shows it: a thread cannot raise to anybody
-            self._fail(number, error)
+            with self._lock:
+                if number == self._number:
+                    self._starting, self.pending, self.error = False, "", _text_of(error)
+            self._tell()
             return
         with self._lock:
             if number != self._number:  # stopped or started again meanwhile
                 run.close()
                 return
-            self._starting = False
-        self._follow(run)
+            self.name, self.options, self.open_run = wanted.name, wanted.options, wanted.open_run
+            self._follow(run)
+            self._starting, self.pending = False, ""
+        if before is not None:
+            before.close()
+        self._tell()
 
-    def _submit(self) -> Run:
-        given = {"duration": "inf", **self.options}
-        run = self.session.begin(self.session.plan(self.name, given, max_bytes=KEPT_BYTES))
+    def _attach(self, wanted: _Wanted, before: Run | None) -> Run:
+        """Return the run that is wanted, attached."""
+        try:
+            return self._open(wanted)
+        except AttachError:
+            if before is None or not before.running or wanted.name != self.name:
+                raise
+        # Some hooks take one program only, such as XDP: the current run has to end first.
+        before.close()
+        try:
+            return self._open(wanted)
+        except Exception:
+            self._follow(self._open(_Wanted(self.name, self.options, self.open_run)))
+            raise
+
+    def _open(self, wanted: _Wanted) -> Run:
+        if wanted.open_run is not None:
+            return wanted.open_run().wait_attached()
+        given = {"duration": "inf", **wanted.options}
+        run = self.session.begin(self.session.plan(wanted.name, given, max_bytes=KEPT_BYTES))
         assert isinstance(run, Run)  # of one probe
         return run
 
-    def _fail(self, number: int, error: Exception) -> None:
-        with self._lock:
-            if number == self._number:
-                self._starting, self.error = False, _text_of(error)
+    def _tell(self) -> None:
+        for call in self.changed:
+            call()
 
     def _follow(self, run: Run) -> None:
         counter = RunCounter(run, self.plots, self.window_s)

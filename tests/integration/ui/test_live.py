@@ -131,12 +131,26 @@ def test_writes_nothing_into_other_cells(notebook: Notebook):
     ends(notebook, "seen.stop()", WAITS)
 
 
-def test_shows_an_error_in_the_view(notebook: Notebook):
-    start(notebook, "runqlat")
-    notebook.do("tracer.options = {'by': 'colour'}\ntracer.start()")
-    wait_until(notebook, "'--by colour' in seen.panel.tracks[0].message.value")
+def test_continues_with_the_old_probe_where_the_new_one_is_refused(
+    notebook: Notebook, opener: Opener
+):
+    start(notebook, f"opensnoop --pid {opener.pid}")
+    notebook.do("tracer.change('funccount', {'function': 'uprobe:c:no_such_function'})")
+    wait_until(notebook, "'no_such_function' in seen.panel.tracks[0].message.value")
 
-    assert notebook.do("print(tracer.state)") == "failed\n"
+    assert notebook.do("print(tracer.name, tracer.state)") == "opensnoop running\n"
+    opener.open_all()
+    wait_until(notebook, f"tracer.counter.counted == {CALLS}")
+    notebook.do("seen.close()")
+
+
+def test_detaches_the_old_probe_once_the_new_one_runs(notebook: Notebook):
+    start(notebook, "opensnoop")
+    notebook.do("old = tracer.run\nseen.panel.tracks[0].picker.value = 'runqlat'")
+    wait_until(notebook, "tracer.name == 'runqlat' and not old.running")
+
+    assert notebook.do("print(tracer.state)") == "running\n"
+    wait_until(notebook, "seen.panel.tracks[0].chosen.kind == 'distribution'")
     notebook.do("seen.close()")
 
 

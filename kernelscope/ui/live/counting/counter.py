@@ -53,6 +53,11 @@ class RunCounter:
         """Wait until everything that the run sent is counted; also before `start`."""
         self._done.wait(timeout)
 
+    @property
+    def done(self) -> bool:
+        """Whether everything that the run sent is counted."""
+        return self._done.is_set()
+
     def take(self, batch: Batch) -> None:
         """Count one batch."""
         aggregate = self.aggregates[batch.table]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ WINDOWS = {"10 s": 10, "30 s": 30, "1 min": 60, "2 min": 120, "5 min": 300, "10 
 RATES = {"10 per second": 10, "5 per second": 5, "2 per second": 2, "1 per second": 1}
 _SILENT_S = 60.0  # without an answer, the page is taken for closed; a sleeping one needs as long
 _CLOSED_S = 10.0
+_ASK_EVERY_S = 10.0
 _BUTTONS_WAIT = "buttons wait until the running cell ends (this page has no subshells)"
 
 
@@ -69,7 +70,11 @@ class Panel:
         self.widget = widgets.VBox([*bars, self._screens, self._status])
         self.widget._view_count = 0  # the page reports how often it shows this
         self.widget.observe(self._looked_at, "_view_count")
-        self.loop = DrawLoop(self.pacer, self._draw, self._report, self._failed)
+        self.loop = DrawLoop(self.pacer, self._draw, self._report, self._failed, self._is_idle)
+        self._sent_at = self._status_at = 0.0
+        self._status_shown: tuple[tuple[str, ...], bool] | None = None
+        for track in self.tracks:
+            self._connect(track)
         self._arrange()
         comm_routing.answer_in_subshell(self.widget, self._seen)
         for track in self.tracks:
@@ -95,6 +100,7 @@ class Panel:
             track.tracer.stop()
         if why:
             self._show_message(why)
+        self._show_status(time.monotonic())  # the kernel may end before the loop reports again
 
     def close(self) -> None:
         """End everything at once."""
@@ -106,6 +112,16 @@ class Panel:
     def running(self) -> bool:
         """Whether any probe is attached or about to be."""
         return any(track.tracer.state in ("running", "starting") for track in self.tracks)
+
+    def _connect(self, track: Track) -> None:
+        """Have the loop woken where something changes in a track."""
+        track.acted = self.loop.wake
+        if self.loop.wake not in track.tracer.changed:  # tiles share tracers
+            track.tracer.changed.append(self.loop.wake)
+
+    def _is_idle(self) -> bool:
+        """Return whether nothing changes any more until somebody acts."""
+        return all(track.tracer.settled for track in self.tracks)
 
     # --- widgets ---------------------------------------------------------------------------------
 
@@ -220,24 +236,29 @@ class Panel:
     def _clear(self) -> None:
         for track in self.tracks:
             track.tracer.clear()
+        self.loop.wake()
 
     def _add_track(self) -> None:
         if self._add is not None:
             self.tracks.append(self._add())
+            self._connect(self.tracks[-1])
             self._arrange()
 
     def _paused(self, change: dict[str, Any]) -> None:
         self.loop.paused = bool(change["new"])
+        self.loop.wake()
 
     def _resized(self, change: dict[str, Any]) -> None:
         for track in self.tracks:
             track.tracer.resize(float(change["new"]))
+        self.loop.wake()
 
     def _paced(self, change: dict[str, Any]) -> None:
         self.pacer.wanted = float(change["new"])
 
     def _themed(self, change: dict[str, Any]) -> None:
         self.theme = THEMES["dark" if change["new"] else "light"]
+        self.loop.wake()
 
     def _opened(self, change: dict[str, Any]) -> None:
         self._save_bar.layout.display = None if change["new"] else "none"
@@ -273,20 +294,28 @@ class Panel:
 
     def _show_code(self) -> None:
         shown = [track for track in self.tracks if track.tracer.name]
-        kinds = {id(track): track.chosen.kind if track.chosen else "" for track in shown}
-        self._show_message("\n\n".join(save.code(t.tracer, kinds[id(t)]) for t in shown))
+        kinds = [track.chosen.kind if track.chosen else "" for track in shown]
+        tracers = [track.tracer for track in shown]
+        self._show_message(save.code(tracers, kinds, float(self._window.value)))
 
     # --- called by the draw loop -----------------------------------------------------------------
 
     def _draw(self, now: float) -> bool:
         drawn = [track.draw(self.theme, now) for track in self.tracks]
-        if any(drawn) and self.pacer.group != self._sent.value:
-            self._sent.value = self.pacer.group
+        if self.running and now - self._sent_at > _ASK_EVERY_S:
+            self.pacer.beat()  # so that a closed page is noticed where nothing changes
+        if self.pacer.group != self._sent.value:
+            self._sent.value, self._sent_at = self.pacer.group, now
         return any(drawn)
 
     def _report(self, now: float) -> None:
         for track in self.tracks:
             track.report()
+        self._show_status(now)
+        self._stop_unseen(now)
+
+    def _show_status(self, now: float) -> None:
+        """Show how the runs are; a running view sends this often enough for the page to notice."""
         self._show_state()
         tracers = dict.fromkeys(t.tracer for t in self.tracks if t.tracer.name)
         found = [status.facts(tracer) for tracer in tracers]
@@ -295,10 +324,16 @@ class Panel:
             frames = status.frames_text(self.pacer.rate(now), self.pacer.wanted, self.pacer.dropped)
         note = _BUTTONS_WAIT if self._in_main else ""
         lines = status.text(found, paused=self.loop.paused, frames=frames, note=note)
-        shown = _status_html(lines, lost=any(each.lost for each in found))
-        if shown != self._status.value:
-            self._status.value = shown
-        self._stop_unseen(now)
+        shown = (tuple(lines), self.running)
+        if shown == self._status_shown and not self.running:
+            return
+        if shown == self._status_shown and now - self._status_at < status.HEARTBEAT_S:
+            return
+        self._status_shown, self._status_at = shown, now
+        lost = any(each.lost for each in found)
+        self._status.value = status.as_html(
+            lines, lost=lost, running=self.running, at=datetime.now()
+        )
 
     def _show_state(self) -> None:
         word = "stop" if self.running else "start"
@@ -342,13 +377,3 @@ class Panel:
 def _with(known: Mapping[str, float], value: float, unit: str) -> list[tuple[str, float]]:
     shown = known if value in known.values() else {**known, f"{value:g} {unit}": value}
     return sorted(shown.items(), key=lambda item: item[1])
-
-
-def _status_html(lines: Sequence[str], *, lost: bool) -> str:
-    body = "<br>".join(html.escape(line) for line in lines)
-    if lost:
-        body = body.replace(" LOST", " <b>LOST</b>")
-        style = "border-left:4px solid #e6a700;padding-left:8px"
-    else:
-        style = "padding-left:12px"
-    return f'<div class="kernelscope-status" style="{style};line-height:1.4">{body}</div>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from kernelscope.probe.parameters import flag_of
 from kernelscope.tracing import options
 from kernelscope.ui.live.tracer import Tracer
 from kernelscope.ui.live.widgets.row_table import kept
+
+_WINDOW_S = 60.0  # of a view without --window
 
 
 def file_name(tracer: Tracer, kind: str, suffix: str) -> str:
@@ -37,18 +39,27 @@ def write_picture(tracer: Tracer, kind: str, png: bytes, folder: Path) -> Path:
     return path
 
 
-def code(tracer: Tracer, view: str = "") -> str:
-    """Return the lines that show the same view again, and that measure the same."""
-    words = _words(tracer, tracer.options)
-    arguments = [repr(tracer.name), *(f"{k}={_plain(v)!r}" for k, v in tracer.options.items())]
-    kind = f" --view {view}" if view else ""
-    return "\n".join(
-        [
-            " ".join(["%ebpf live", tracer.name, *words]) + kind,
-            " ".join(["%ebpf", tracer.name, *words]),
-            f"kernelscope.run({', '.join(arguments)})",
-        ]
-    )
+def code(tracers: Sequence[Tracer], kinds: Sequence[str] = (), window_s: float = 60) -> str:
+    """Return the lines that show the same view again, and that measure the same.
+
+    kinds: of each tracer's view. Probes without options of their own share one line.
+    """
+    shown = [*dict.fromkeys(tracers)]
+    window = f" --window {window_s:g}s" if window_s != _WINDOW_S else ""
+    view = f" --view {kinds[0]}" if kinds and kinds[0] and len(set(kinds)) == 1 else ""
+    together = len(shown) == 1 or not any(tracer.options for tracer in shown)
+    groups = [shown] if together else [[tracer] for tracer in shown]
+    lines = [
+        " ".join(["%ebpf live", *(w for t in group for w in (t.name, *_words(t, t.options)))])
+        + window
+        + view
+        for group in groups
+    ]
+    for tracer in shown:
+        arguments = [repr(tracer.name), *(f"{k}={_plain(v)!r}" for k, v in tracer.options.items())]
+        lines.append(" ".join(["%ebpf", tracer.name, *_words(tracer, tracer.options)]))
+        lines.append(f"kernelscope.run({', '.join(arguments)})")
+    return "\n".join(lines)
 
 
 def _words(tracer: Tracer, chosen: Mapping[str, Any]) -> list[str]:

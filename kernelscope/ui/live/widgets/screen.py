@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -28,13 +29,23 @@ _BLANK = bytes.fromhex(  # one transparent pixel, until there is a picture
 
 
 class Screen:
-    """Shows a tracer's view; bare: without the controls of the table. One thread calls `draw`."""
+    """Shows a tracer's view; bare: without the controls of the table. One thread calls `draw`.
 
-    def __init__(self, tracer: Tracer, size: tuple[int, int], *, bare: bool = False) -> None:
+    acted: called when the user sorts or filters the table.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        size: tuple[int, int],
+        *,
+        bare: bool = False,
+        acted: Callable[[], None] = lambda: None,
+    ) -> None:
         self.tracer = tracer
         self._bare = bare
         self.size = size
-        self.png = b""
+        self.png = b""  # the picture that is shown; empty where the view is no picture
         self._fixed = {"width": f"{size[0]}px", "height": f"{size[1]}px"}
         self._image = widgets.Image(
             value=_BLANK,
@@ -56,14 +67,18 @@ class Screen:
         self.widget = widgets.VBox([self._image], layout=layout)
         self.widget.layout.min_width = self._fixed["width"]
         comm_routing.answer_in_subshell(self._sort, self._down, self._words)
+        for control in (self._sort, self._down, self._words):
+            control.observe(self._rearranged, "value")
+        self._acted = acted
+        self.stale = False  # the user sorted or filtered the rows
         self._drawn: tuple[int, View, str] | None = None
         self._picture: Picture | None = None
         self._next = 0.0
 
     def draw(
         self, counter: RunCounter, view: View, theme: Theme, window_s: float, now: float
-    ) -> None:
-        """Draw the current counts, and send them to the page."""
+    ) -> bool:
+        """Draw the current counts, and send them to the page; return whether they changed."""
         drawn = (id(counter), view, theme.name)
         if drawn != self._drawn:
             self._build(counter, view, theme)
@@ -72,17 +87,29 @@ class Screen:
             with counter.lock:
                 self._picture.update(counter.aggregates[view.table], window_s, now)
             self.png = self._picture.png()
-            self._image.value = self.png
-        elif now >= self._next:
-            if view.kind == "table":
-                self._draw_rows(view, theme)
-                self._next = now + _ROWS_EVERY_S
-            else:
-                self._draw_flames(view, theme)
-                self._next = now + _FLAMES_EVERY_S
+            return self._show(self._image, self.png)
+        if now < self._next and not self.stale:
+            return False
+        self.stale = False
+        if view.kind == "table":
+            self._next = now + _ROWS_EVERY_S
+            return self._draw_rows(view, theme)
+        self._next = now + _FLAMES_EVERY_S
+        return self._draw_flames(view, theme)
+
+    def _show(self, widget: Any, value: Any) -> bool:
+        """Send a widget's value where it changed; return whether it did."""
+        if widget.value == value:
+            return False
+        widget.value = value
+        return True
+
+    def _rearranged(self, _: object) -> None:
+        self.stale = True
+        self._acted()
 
     def _build(self, counter: RunCounter, view: View, theme: Theme) -> None:
-        self._picture = None
+        self._picture, self.png = None, b""
         if view.kind in PICTURES:
             aggregate = counter.aggregates[view.table]
             make = PICTURES[view.kind]
@@ -98,14 +125,14 @@ class Screen:
             children = [self._flames, self._samples]
         self.widget.children = children
 
-    def _draw_rows(self, view: View, theme: Theme) -> None:
+    def _draw_rows(self, view: View, theme: Theme) -> bool:
         sort = "" if self._sort.value in (None, _NEWEST_FIRST) else str(self._sort.value)
         if sort and self._down.value:
             sort = f"-{sort}"
         frame = row_table.arranged(
             row_table.latest(self.tracer, view.table), sort, self._words.value
         )
-        self._rows.value = row_table.as_html(frame, theme, self.size, view.title)
+        return self._show(self._rows, row_table.as_html(frame, theme, self.size, view.title))
 
     # The page is loaded once and reads new samples from a hidden element beside it, so that its
     # zoom, its search and the box under the mouse stay while samples arrive.
@@ -121,10 +148,10 @@ class Screen:
             f'border:0;background:{theme.face}" title="{html.escape(view.title)}"></iframe>'
         )
 
-    def _draw_flames(self, view: View, theme: Theme) -> None:
+    def _draw_flames(self, view: View, theme: Theme) -> bool:
         collector = self.tracer.run.stream.collector if self.tracer.run is not None else None
         if collector is None:
-            return
+            return False
         frame = row_table.since(
             collector.latest(view.table, 1 << 30),
             self.tracer.baseline.get(view.table),
@@ -133,10 +160,9 @@ class Screen:
         try:
             text = flamegraph_page.data(stack_tree.tree(frame, self._value(view)))
         except AnalysisError:
-            return
+            return False
         shown = f'<div hidden id="{self._id}" data-theme="{theme.name}">{html.escape(text)}</div>'
-        if shown != self._samples.value:
-            self._samples.value = shown
+        return self._show(self._samples, shown)
 
     def _value(self, view: View) -> str:
         plots: list[Any] = [plot for plot in self.tracer.plots if plot.kind == "flamegraph"]

@@ -8,9 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kernelscope.errors import ParameterError
+from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.plotting.theme import Theme
 from kernelscope.probe import catalogue, search
+from kernelscope.ui import messages
 from kernelscope.ui.live.tracer import Tracer
 from kernelscope.ui.live.views import View, chosen
 from kernelscope.ui.live.widgets import comm_routing, status
@@ -22,7 +23,6 @@ class Track:
     """A tracer with its widgets.
 
     kind, label: the view to start with; None and "" for the probe's own. bare: without controls.
-    acted: called after each action that the whole panel must know of.
     """
 
     def __init__(
@@ -33,17 +33,18 @@ class Track:
         kind: str | None = None,
         label: str = "",
         bare: bool = False,
-        acted: Callable[[], None] = lambda: None,
     ) -> None:
         self.tracer = tracer
-        self.screen = Screen(tracer, size, bare=bare)
+        self.acted: Callable[[], None] = lambda: None  # called when the screen must be drawn again
+        self.screen = Screen(tracer, size, bare=bare, acted=lambda: self.acted())
         self._kind = kind
         self._label = label
-        self._acted = acted
         self._views: list[View] = []
         self._chosen: View | None = None
         self._drawn_last: tuple[int, View | None, str, float] | None = None
-        self._filling = self._wrong = False
+        self._filling = False
+        self._name = tracer.name  # the probe that the controls are for
+        self._problem = ""
         self._controls: Controls | None = None
         self.picker = widgets.Combobox(
             value=tracer.name,
@@ -79,29 +80,34 @@ class Track:
         return self._chosen
 
     def draw(self, theme: Theme, now: float) -> bool:
-        """Draw the screen; return False where nothing can have changed."""
+        """Draw the screen; return whether the page was sent anything."""
+        self._follow_tracer()
         counter = self.tracer.counter
         if counter is None or not self._list_views():
             return False
         view = self.chosen
-        running = self.tracer.state == "running"
+        settled = self.tracer.settled
         shown = (id(counter), view, theme.name, counter.window_s)
-        if view is None or (not running and shown == self._drawn_last and view.kind != "table"):
+        if view is None or (settled and shown == self._drawn_last and not self.screen.stale):
             return False
-        if running:
+        if self.tracer.state == "running":
             counter.advance()
-        self.screen.draw(counter, view, theme, counter.window_s, now)
-        self._drawn_last = None if running else shown
-        return True
+        if settled:
+            self.screen.stale = True  # the last counts, however short ago the rows were drawn
+        sent = self.screen.draw(counter, view, theme, counter.window_s, now)
+        self._drawn_last = shown if settled else None
+        return sent
 
     def report(self) -> None:
-        """Show the tracer's error, if there is one."""
+        """Show the tracer's error, if there is a new one, and the probe that it traces."""
+        self._follow_tracer()
         problem = self.tracer.problem
-        if problem:
-            self.show_message(problem, wrong=True)
-            self._wrong = True
-        elif self._wrong:
-            self._wrong, self.message.value = False, ""
+        if problem == self._problem:
+            return
+        self._problem = problem
+        self.show_message(problem, wrong=True)
+        if problem and self.picker.value != self.tracer.name:
+            self.picker.value = self.tracer.name  # the change failed
 
     def show_message(self, text: str, *, wrong: bool = False) -> None:
         """Show a message above the picture."""
@@ -113,9 +119,11 @@ class Track:
 
     def _picked(self, change: dict[str, Any]) -> None:
         name = str(change["new"]).strip()
+        if name in (self.tracer.name, self.tracer.pending):
+            return
         if name in catalogue.names():
             self.picker.options = catalogue.names()
-            self._become(name)
+            self._change(name, {})
             return
         if not name:
             self.picker.options = catalogue.names()
@@ -127,24 +135,32 @@ class Track:
             or "no probe fits these words"
         )
 
-    def _become(self, name: str) -> None:
-        if name == self.tracer.name:
+    def _change(self, name: str, options: dict[str, Any]) -> None:
+        """Start a probe, or the same one with other options; say what is wrong with them."""
+        try:
+            self.tracer.change(name, options)
+        except KernelScopeError as error:
+            self.show_message(messages.error_text(error), wrong=True)
+            self.picker.value = self.tracer.name
+
+    def _follow_tracer(self) -> None:
+        """Show the controls of the probe that the tracer has changed to."""
+        if self.tracer.name == self._name:
             return
-        self.tracer.stop()
-        self.tracer.name, self.tracer.options, self.tracer.open_run = name, {}, None
+        self._name = self.tracer.name
         self._kind, self._label, self._controls = None, "", None
         self._views, self._chosen = [], None
         self.message.value = ""
+        self.picker.value = self._name
         if self.open.value:
             self._fill_options()
-        self.tracer.start()
-        self._acted()
 
     def _chose(self, change: dict[str, Any]) -> None:
         place = change["new"]
         if not self._filling and place is not None:
             self._chosen = self._views[place]
             self._kind, self._label = self._chosen.kind, self._chosen.label
+            self.acted()
 
     def _opened(self, change: dict[str, Any]) -> None:
         if change["new"]:
@@ -166,12 +182,14 @@ class Track:
         self._options.children = [summary, self._controls.widget]
 
     def _changed(self) -> None:
-        if self._controls is None or self._controls.options == self.tracer.options:
+        if self._controls is None:
             return
-        self.tracer.options = self._controls.options
-        if self.tracer.state in ("running", "starting", "failed"):
-            self.tracer.start()
-        self._acted()
+        if self._controls.options == self.tracer.options:
+            self.tracer.forget_error()
+        elif self.tracer.state in ("running", "starting", "failed"):
+            self._change(self.tracer.name, self._controls.options)
+        else:
+            self.tracer.options = self._controls.options
 
     # --- the list of views ------------------------------------------------------------------------
 

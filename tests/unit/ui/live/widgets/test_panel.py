@@ -151,10 +151,21 @@ class TestCode:
     def test_returns_code_for_the_same_view(self):
         tracer = Tracer(session(), "syscount", {"by": "process", "failed": True, "pid": "17"})
 
-        assert save.code(tracer, "bars").splitlines() == [
-            "%ebpf live syscount --by process --failed --pid 17 --view bars",
+        assert save.code([tracer], ["bars"], 300).splitlines() == [
+            "%ebpf live syscount --by process --failed --pid 17 --window 300s --view bars",
             "%ebpf syscount --by process --failed --pid 17",
             "kernelscope.run('syscount', by='process', failed=True, pid=17)",
+        ]
+
+    def test_returns_one_view_for_several_probes(self):
+        tracers = [Tracer(session(), name) for name in ("runqlat", "biolatency")]
+
+        assert save.code(tracers, ["heatmap", "bars"]).splitlines() == [
+            "%ebpf live runqlat biolatency",
+            "%ebpf runqlat",
+            "kernelscope.run('runqlat')",
+            "%ebpf biolatency",
+            "kernelscope.run('biolatency')",
         ]
 
 
