@@ -34,7 +34,10 @@ def _split(value: Any) -> tuple[float, str]:
     match = _NUMBER.match(str(value).strip())
     if not match:
         raise ValueError("not a number with a unit")
-    return float(match[1].replace("_", "")), match[2]
+    number = float(match[1].replace("_", ""))
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number, match[2]
 
 
 def duration(value: Any) -> float:
@@ -209,7 +212,12 @@ def output_path(value: Any) -> Path | None:
     """Return a file's path; its folder must be there. "-" (None) is standard output."""
     if str(value) == "-":
         return None
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:  # "~name" of a user that does not exist
+        raise ValueError("names the home directory of an unknown user") from None
+    if "\0" in str(path):
+        raise ValueError("is not a path: it has a NUL byte")
     if path.is_dir():
         raise ValueError("is a folder, not a file")
     if not path.parent.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,4 +124,6 @@ def unknown_column(df: pd.DataFrame, column: str) -> AnalysisError:
 
 def lost_events(df: pd.DataFrame) -> int:
     """Return how many events the run lost, by the table's receipt; 0 where it has none."""
-    return sum(int(number) for number in (receipt_of(df).get("lost") or {}).values())
+    lost = receipt_of(df).get("lost")
+    counts = lost.values() if isinstance(lost, Mapping) else ()
+    return sum(int(count) for count in counts if isinstance(count, int | float))

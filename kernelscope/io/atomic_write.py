@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from kernelscope.errors import ExportError
+from kernelscope.errors import ExportError, KernelScopeError
 
 PathLike = str | os.PathLike[str]
 
@@ -68,6 +68,8 @@ def explained(
     """Turn an OSError into an ExportError with a next step; other `errors` get the hint."""
     try:
         yield
+    except KernelScopeError:
+        raise
     except OSError as error:
         why, step = _CAUSES.get(error.errno or 0, (error.strerror or str(error), None))
         raise ExportError(f"cannot {action} {path}: {why}", hint=step, path=str(path)) from error

@@ -21,7 +21,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -37,6 +37,9 @@ _BLOCK = struct.Struct("<III")
 _PLAIN, _ZLIB = 0, 1
 _LAST = ("receipt", "error", "end")  # one of these is in every recording of a run that ended
 _LARGEST = MAX_LINE + MAX_PAYLOAD
+# Unpacked, a recording may be this many times its size, and a fixed amount: a few bytes of zlib
+# could otherwise fill the memory. Recorded runs shrink to a fifth, arrays of zeros to a fiftieth.
+_GROWTH, _ALLOWANCE = 100, 64 << 20
 
 PathLike = str | os.PathLike[str]
 
@@ -110,19 +113,23 @@ def read_header(path: PathLike) -> dict[str, Any]:
         return _first(file, path)
 
 
-def replay(path: PathLike) -> Iterator[Frame]:
+def replay(path: PathLike, check: Callable[[Frame], None] | None = None) -> Iterator[Frame]:
     """Yield a recording's frames, with the headers and payloads that were recorded.
 
+    check: raises ValueError for a frame that no agent sends; anybody can write a recording.
+
     Where the file is cut off or damaged, the frames before that are yielded and a LostEventsWarning
-    has the place. Raises RecordingError where it is no recording or has no whole frame.
+    has the place. Raises RecordingError where it is no recording, has no whole frame, or where a
+    frame does not pass the check.
     """
     with _opened(path) as file:
         _first(file, path)
         began = ended = False
+        unpacked = 0
         while True:
             offset = file.tell()
             try:
-                body = _body(file)
+                body = _body(file, _room(file, unpacked))
                 if body is None and not ended:
                     raise _DamageError("the run's end is not in it")
                 if body is None:
@@ -137,8 +144,32 @@ def replay(path: PathLike) -> Iterator[Frame]:
                     stacklevel=2,
                 )
                 return
+            unpacked += len(body)
+            if check is not None:
+                _checked(frame, check, path, offset)
             began, ended = True, ended or frame.type in _LAST
             yield frame
+
+
+def _room(file: IO[bytes], unpacked: int) -> int:
+    """Return how many bytes the next block may have when it is unpacked."""
+    return max(0, min(_LARGEST, _GROWTH * _size(file) + _ALLOWANCE - unpacked))
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _checked(frame: Frame, check: Callable[[Frame], None], path: PathLike, offset: int) -> None:
+    try:
+        check(frame)
+    except ValueError as error:
+        raise RecordingError(
+            f"{path}: the {frame.type or 'frame'} at byte {offset} is not valid: {error}",
+            hint="record the run again; this file was not written by KernelScope, or was changed",
+            path=str(path),
+            offset=offset,
+        ) from None
 
 
 class _DamageError(Exception):
@@ -170,7 +201,7 @@ def _first(file: IO[bytes], path: PathLike) -> dict[str, Any]:
             offset=0,
         )
     try:
-        body = _body(file)
+        body = _body(file, _LARGEST)
         if body is None:
             raise _DamageError("it ends before its header")
         return _frame(body).header
@@ -187,8 +218,8 @@ def _nothing_whole(path: PathLike, damage: Exception, offset: int) -> RecordingE
     )
 
 
-def _body(file: IO[bytes]) -> bytes | None:
-    """Read one block; None at the file's end."""
+def _body(file: IO[bytes], most: int) -> bytes | None:
+    """Read one block, of at most so many bytes when unpacked; None at the file's end."""
     head = file.read(_BLOCK.size)
     if not head:
         return None
@@ -197,22 +228,22 @@ def _body(file: IO[bytes]) -> bytes | None:
     stored, check, packing = _BLOCK.unpack(head)
     if stored > _LARGEST or packing not in (_PLAIN, _ZLIB):
         raise _DamageError("a block's head makes no sense")
-    body = file.read(stored)
+    body = file.read(min(stored, _size(file)))
     if len(body) < stored:
         raise _DamageError("a block is cut off")
     if zlib.crc32(body) != check:
         raise _DamageError("a block's checksum does not match")
-    return _unpacked(body) if packing == _ZLIB else body
+    return _unpacked(body, most) if packing == _ZLIB else body
 
 
-def _unpacked(body: bytes) -> bytes:
+def _unpacked(body: bytes, most: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        plain = unpacker.decompress(body, _LARGEST)
+        plain = unpacker.decompress(body, most + 1)
     except zlib.error as error:
         raise _DamageError(f"a block cannot be unpacked ({error})") from None
-    if not unpacker.eof:
-        raise _DamageError("a block is larger than any frame")
+    if not unpacker.eof or len(plain) > most:
+        raise _DamageError("a block unpacks to more than a recording of this size can hold")
     return plain
 
 

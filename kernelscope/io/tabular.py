@@ -33,6 +33,9 @@ from kernelscope.errors import ExportError
 from kernelscope.io import arrow_types
 from kernelscope.io.atomic_write import PathLike, explained, write_whole
 from kernelscope.tables.attrs import KEY, receipt_of
+from kernelscope.tables.store import available_bytes
+from kernelscope.tables.untrusted import check_receipt
+from kernelscope.units import bytes_text
 
 _CATEGORIES = b"kernelscope.categories"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -109,7 +112,9 @@ def sidecar(path: PathLike) -> Path:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet file, with its receipt. Raises ExportError."""
     with _reading(path), path.open("rb") as file:
-        return _frame_with_receipt(pyarrow.parquet.read_table(file))
+        parquet = pyarrow.parquet.ParquetFile(file)
+        _check_size(parquet.metadata.num_rows, parquet.schema_arrow, path)
+        return _frame_with_receipt(parquet.read())
 
 
 def read_arrow(path: Path) -> pd.DataFrame:
@@ -121,6 +126,7 @@ def read_arrow(path: Path) -> pd.DataFrame:
 def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
     metadata = table.schema.metadata or {}
     receipt, known = (metadata.get(key) for key in (KEY.encode(), _CATEGORIES))
+    table.validate(full=True)  # pyarrow trusts an Arrow file's offsets and would read anywhere
     frame = table.to_pandas()
     if known:
         frame = arrow_types.with_categories(frame, table.schema, json.loads(known))
@@ -139,6 +145,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         )
         parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
         table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
+        table.validate(full=True)  # text that is not UTF-8 would fail later, when it is shown
         frame = arrow_types.restored(table, notes)
         for name in notes.get("escaped", []):
             frame[name] = frame[name].str.removeprefix("'")
@@ -155,12 +162,14 @@ def read_json(path: Path) -> pd.DataFrame:
             table = pyarrow.json.read_json(path, parse_options=parse)
         else:
             table = schema.empty_table()
+        table.validate(full=True)
         return _described(arrow_types.restored(table, notes), notes.get("receipt", {}))
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:
-    hint = "check that the file is what its extension says"
-    return explained(path, "read", pa.ArrowException, ValueError, hint=hint)
+    # A file from outside can make pyarrow and pandas fail in any way.
+    hint = "check that the file is what its extension says, and that nobody changed it"
+    return explained(path, "read", Exception, hint=hint)
 
 
 def _sidecar_of(path: Path) -> dict[str, Any]:
@@ -168,6 +177,8 @@ def _sidecar_of(path: Path) -> dict[str, Any]:
     if not beside.exists():
         return {}
     notes = json.loads(beside.read_text("utf-8"))
+    if not isinstance(notes, dict):
+        raise ValueError(f"{beside.name} is not a sidecar")
     if notes.get("version") != _SIDECAR_VERSION:
         raise ExportError(
             f"{beside}: sidecar version {notes.get('version')!r} is not known",
@@ -179,8 +190,27 @@ def _sidecar_of(path: Path) -> dict[str, Any]:
 
 def _described(frame: pd.DataFrame, receipt: Any) -> pd.DataFrame:
     if receipt:
-        frame.attrs[KEY] = receipt
+        frame.attrs[KEY] = check_receipt(receipt)
     return frame
+
+
+def _check_size(rows: int, schema: pa.Schema, path: Path) -> None:
+    """Raise ExportError for a file whose rows do not fit the memory: a few bytes can claim many."""
+    needed = rows * sum(_width(field.type) for field in schema)
+    available = available_bytes()
+    if needed > available:
+        raise ExportError(
+            f"cannot read {path}: its {rows:,} rows take {bytes_text(needed)}",
+            hint=f"{bytes_text(available)} of memory are available; read a part with pyarrow",
+            path=str(path),
+        )
+
+
+def _width(kind: pa.DataType) -> int:
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:
+        return 8  # text: at least its offset
 
 
 # --- types ---------------------------------------------------------------------------------------

@@ -85,7 +85,10 @@ class _Keys:
         return value
 
     def number(self, key: str, default: Any = ...) -> Any:
-        return self.take(key, (int, float), default)
+        value = self.take(key, (int, float), default)
+        if value is not None and not -1e15 <= value <= 1e15:  # TOML has nan and inf
+            self.refuse(key, "must be a number up to 10^15")
+        return value
 
     def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
         value = self.take(key, list, default)

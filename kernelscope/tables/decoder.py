@@ -55,7 +55,7 @@ class Decoder:
                 raw = self._per_cpu(raw, is_key, column.kind, cpus)
             source = decoders.Source(raw, column, self.context, self._sibling(rows, cpus))
             group = first if column.kind == "time" else keys if is_key else values
-            group.update(decoders.decode(source))
+            group.update(_decoded(self.plan, column, source))
         if cpus and self.per_cpu:
             count = len(next(iter({**first, **keys, **values}.values()), ()))
             keys["cpu"] = np.tile(np.arange(cpus, dtype=np.int32), count // cpus)
@@ -78,6 +78,18 @@ class Decoder:
         if self.per_cpu:
             return raw.reshape((-1, *raw.shape[2:]))
         return combined(raw, kind)
+
+
+def _decoded(plan: Plan, column: Column, source: decoders.Source) -> dict[str, Any]:
+    try:
+        return decoders.decode(source)
+    except Exception as error:  # a kind that does not fit the field can fail in any way
+        raise ProbeSpecError(
+            f"column {column.name} of table {plan.name}: {plan.layout.table}'s field"
+            f" {column.field or column.name!r} cannot be read as {column.kind}: {error}",
+            hint="give the column a kind that fits the field's type",
+            key=f"table.{plan.name}.column.{column.name}",
+        ) from error
 
 
 def _no_field(plan: Plan, column: Column) -> ProbeSpecError:

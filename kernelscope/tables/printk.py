@@ -68,8 +68,12 @@ def ring_columns(
         "cpu": cpu,
         "pid": (task >> np.uint64(32)).astype(np.uint32),
         "tid": task.astype(np.uint32),
-        "message": spell(lines, lambda raw: printers[raw[0]](raw)),
+        "message": spell(lines, lambda raw: _line(printers, raw)),
     }
+
+
+def _line(printers: Sequence[_Printer], raw: bytes) -> str:
+    return printers[raw[0]](raw) if raw[0] < len(printers) else ""
 
 
 def _bytes_of(values: Array) -> Array:

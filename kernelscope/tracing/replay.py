@@ -19,6 +19,7 @@ from pathlib import Path
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.io import recording
 from kernelscope.protocol.frames import Frame
+from kernelscope.tables.untrusted import FrameChecker
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
 
@@ -37,7 +38,7 @@ class Replay:
 
         Raises the error of the kernel or the compiler where the run was refused.
         """
-        for frame in recording.replay(self.path):
+        for frame in recording.replay(self.path, FrameChecker().check):
             if frame.type == "error":
                 raise _refusal(frame)
             yield frame

@@ -103,7 +103,7 @@ def test_any_bytes_after_the_magic_are_survived(tmp_path_factory, junk):
 def test_a_block_that_unpacks_to_more_than_a_frame_is_refused(tmp_path, monkeypatch):
     path = made(tmp_path / "run", compress=True)
     monkeypatch.setattr(recording, "_LARGEST", 1000)
-    with pytest.warns(LostEventsWarning, match="larger than any frame"):
+    with pytest.warns(LostEventsWarning, match="more than a recording of this size"):
         assert len(replayed(path)) == 1
 
 

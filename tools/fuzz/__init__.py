@@ -1,0 +1,1 @@
+"""Feeds damaged and forged inputs to everything that reads data from outside: script/fuzz."""
