@@ -34,7 +34,7 @@ def join(
     direction: str = "nearest",
     suffix: str = "",
 ) -> pd.DataFrame:
-    """Return every row of `df` with its row of `other`, or <NA> where there is none.
+    """Return every row of `df` with its row of `other`, or <NA> if there is none.
 
     on: columns that must be equal ("pid", ["pid", "tid"]); None for the time alone. within: how
     far apart in time the two may be. direction: "nearest", "backward" (the other came before, or

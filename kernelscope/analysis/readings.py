@@ -31,7 +31,7 @@ def last(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def increments(df: pd.DataFrame) -> pd.DataFrame:
-    """Return what each reading added, beside when its interval began; other tables as they are.
+    """Return what each reading added, with the start of its interval; other tables unchanged.
 
     Columns: as the table's, "time" being the reading before (or the run's start); the columns that
     grow hold what was added, and rows that added nothing are left out. Columns of a least or most

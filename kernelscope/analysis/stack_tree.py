@@ -32,7 +32,7 @@ class Node:
     rates: tuple[float, float] | None = None  # of a difference: per second, before and after
 
     def child(self, kind: str, name: str) -> Node:
-        """Return the child of that name, made where there is none."""
+        """Return the child of that name, created if there is none."""
         return self.children.setdefault((kind, name), Node(name, kind))
 
 

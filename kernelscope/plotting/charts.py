@@ -29,7 +29,7 @@ from kernelscope.plotting.bins import TIME_BINS, Numbers
 from kernelscope.plotting.figure import INK, PALETTE, Figure
 from kernelscope.plotting.timeseries import label_time, times_of
 
-_NAME = 44  # characters of a name beside a bar
+_NAME = 44  # characters of a bar's name
 _CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)  # in percent
 
 

@@ -26,7 +26,7 @@ __all__ = ["GREY", "INK", "PALETTE", "WARNING", "Figure"]
 
 _CAPTION_CHARACTERS = 13  # per inch
 _TITLE_CHARACTERS = 8  # per inch
-_NAME = 60  # characters of a name in the caption or beside an axis
+_NAME = 60  # characters of a name in the caption or next to an axis
 
 
 class Figure(matplotlib.figure.Figure):
@@ -115,7 +115,7 @@ def style(theme: Theme) -> Any:
 
 
 def legend(figure: Figure, **options: Any) -> None:
-    """Put the legend beside the axes, where it hides nothing."""
+    """Put the legend next to the axes, where it hides nothing."""
     options = {"loc": "outside right upper", "frameon": False, "fontsize": 10, **options}
     names = options.pop("labels", None)
     if names is None:

@@ -2,7 +2,7 @@
 
 c:malloc                     a library's function, in every process (uprobe:c:malloc)
 /path/to/file:f, pid:42:f    a function of any program or library, or of one process
-vfs_read                     a function of the kernel (fentry, or kprobe where there is none)
+vfs_read                     a function of the kernel (fentry, or kprobe if there is none)
 tracepoint:sched:sched_switch, usdt:..., uprobe:...   any hook, by its full name
 c:mem*, kprobe:vfs_*         all that match; ? stands for one character
 c:malloc,c:free              several
@@ -37,7 +37,7 @@ class Hooks:
             yield Hook(function, specs, fields=tuple(fields) if record else ())
 
     def returns(self, function: str) -> Iterator[Hook]:
-        """Yield the hooks at the same functions' ends. Raises ValueError where there are none."""
+        """Yield the hooks at the same functions' ends. Raises ValueError if there are none."""
         for specs in self.each:
             kinds = [hook_spec.split_kind(spec) for spec in specs]
             if any(not hook_kinds.KINDS[kind].returns for kind, _ in kinds):

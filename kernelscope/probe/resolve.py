@@ -64,7 +64,7 @@ def _with_columns(table: TableSpec, parameters: Mapping[str, Any]) -> TableSpec:
 
 
 def applies(when: Mapping[str, list[str]], parameters: Mapping[str, Any]) -> bool:
-    """Tell whether every parameter has one of its choices; a format, one of its traits."""
+    """Return whether every parameter has one of its choices; a format, one of its traits."""
     return all(_has(parameters.get(name), choices) for name, choices in when.items())
 
 

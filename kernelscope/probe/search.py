@@ -1,8 +1,7 @@
 """Finds probes by what people ask: "slow disk", "who opens files", "which process uses network".
 
 A word counts by how few probes have it and by where they have it: a keyword says more than a
-remark in the description. Words are compared by their stems, and those that mean the same for this
-purpose stand in for each other at a discount.
+remark in the description. Words are compared by their stems, and synonyms count at a discount.
 """
 
 from __future__ import annotations
@@ -191,7 +190,7 @@ class _Page:
         return (_WEIGHTS[where] * _SYNONYM if synonyms(word) & there else 0.0), where
 
     def _reason(self, word: str, where: str) -> str:
-        """Say what matched: the keyword, or the word as it stands there."""
+        """Return what matched: the keyword, or the word as it is in the text."""
         wanted = {word} if word in self.stems[where] else synonyms(word)
         for text in self.texts[where]:
             if where == "keyword" and stems(text) & wanted:
@@ -209,7 +208,7 @@ def _rarity(pages: Sequence[_Page], asked: Iterable[str]) -> dict[str, float]:
 
 
 def _corrected(asked: frozenset[str], pages: Sequence[_Page]) -> frozenset[str]:
-    """Put the closest word that there is in the place of one that no probe has."""
+    """Replace a word that no probe has by the closest one that exists."""
     known = frozenset().union(*(page.all for page in pages))
     return frozenset(
         word

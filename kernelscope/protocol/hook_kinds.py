@@ -51,7 +51,7 @@ def _syscall_function(hook: ParsedHook) -> bool:
 class HookKind:
     """One kind of hook.
 
-    name: what stands before the first colon; aliases: other words for it.
+    name: the text before the first colon; aliases: other words for it.
     grammar: takes apart what follows. example: a hook of this kind, for messages.
     tried: the hook that doctor tries, which every machine with bcc has; "" for none.
     fix: how to get this kind on a machine that lacks it.
@@ -61,7 +61,7 @@ class HookKind:
     in_program: names a function or a probe of a user program, whose file comes first.
     of_interface: names a network interface, and sees packets alone.
     current_is_subject: whether a hook fires in the context of the task that it is about.
-    filters: "process": --pid and the like apply; "ignored": it fires whoever runs;
+    filters: "process": --pid and the like apply; "ignored": it fires whatever task runs;
         "none": it has no process context, so they are errors.
     stands_for: the kind that it is parsed to, where it is only another way to write one.
     """
@@ -252,7 +252,7 @@ KINDS = {kind.name: kind for kind in _KINDS}
 
 
 def find(word: str) -> HookKind | None:
-    """Return the kind of that name or alias, None where there is none."""
+    """Return the kind of that name or alias, None if there is none."""
     found = KINDS.get(word)
     return found or next((kind for kind in KINDS.values() if word in kind.aliases), None)
 
@@ -269,6 +269,6 @@ def names() -> tuple[str, ...]:
 
 
 def words(*, longer_than: int = 0) -> list[str]:
-    """Return every word that may stand before a hook's first colon."""
+    """Return every word that may precede a hook's first colon."""
     every = [word for kind in KINDS.values() for word in (kind.name, *kind.aliases)]
     return [word for word in every if len(word) > longer_than]

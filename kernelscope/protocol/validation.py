@@ -82,7 +82,7 @@ class Checker:
         return list(value)
 
     def integer(self, key: str, low: int, high: int, default: Any = ...) -> int | None:
-        """Return a number, or None where it is None."""
+        """Return a number, or None if it is None."""
         value = self._value(key, default)
         return None if value is None else integer(value, f"{self.where}.{key}", low, high)
 

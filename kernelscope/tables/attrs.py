@@ -16,6 +16,6 @@ READINGS = "readings"
 
 
 def receipt_of(result: pd.DataFrame | Tables) -> Mapping[str, Any]:
-    """Return the receipt of a table or of a result with several; empty where there is none."""
+    """Return the receipt of a table or of a result with several; empty if there is none."""
     found = result.attrs.get(KEY) if hasattr(result, "attrs") else result.receipt
     return found if isinstance(found, Mapping) else {}

@@ -196,7 +196,7 @@ def _words(payload: Buffer) -> Array:
 
 
 def _padded(payload: Buffer, unit: int) -> Buffer:
-    """Return a payload whose size is a multiple of `unit`, zeros added where it was not."""
+    """Return a payload whose size is a multiple of `unit`, with zeros added if it was not."""
     missing = -len(payload) % unit
     return bytes(payload) + bytes(missing) if missing else payload
 

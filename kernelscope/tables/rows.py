@@ -55,7 +55,7 @@ class Rows:
             yield self
 
     def get(self, name: str) -> Array | None:
-        """Return a field: "pid", "key", "key.pid", "value.sizes[3]"; None where there is none."""
+        """Return a field: "pid", "key", "key.pid", "value.sizes[3]"; None if there is none."""
         found = self._field(name)
         if found is not None:
             return found

@@ -56,7 +56,7 @@ _SPELLINGS = {"--help": "help", "-h": "help", "--version": "version"}
 
 
 def named(word: str) -> str | None:
-    """Return the subcommand that a line's first word calls; None where it is none."""
+    """Return the subcommand that a line's first word calls; None if it is none."""
     found = _SPELLINGS.get(word, word)
     return found if found in (*NAMES, "version") else None
 

@@ -32,7 +32,7 @@ class Progress:
     def update(
         self, elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False
     ) -> None:
-        """Show the state, at most four times a second."""
+        """Show the state, at most four times per second."""
         now = time.monotonic()
         if self._display is None or now < self._next:
             return

@@ -137,11 +137,11 @@ def _python(text: str) -> str:
 
 
 def _value(literal: str) -> str:
-    """Return a string's text; of one that has no constant value (an f-string), its source."""
+    """Return a string's text; of an f-string, its source without the expressions."""
     try:
         value = ast.literal_eval(literal)
     except (ValueError, SyntaxError):
-        return literal
+        return re.sub(r"\{[^{}]*\}", "{}", literal)
     return value if isinstance(value, str) else ""
 
 

@@ -1,6 +1,6 @@
 """The programs and libraries that one process looks into: each opened once, and kept open.
 
-Whoever owns a path may point it at another file at any moment. So a name is resolved once, and
+The owner of a path may point it at another file at any moment. So a name is resolved once, and
 symbols, USDT notes and the attachment itself all use that one open file.
 """
 

@@ -1,7 +1,7 @@
 """Files kept between runs: bytecode, the BTF index, the include tree.
 
 Files that another user could have written are not trusted: the folder and every file in it must
-belong to this user and be writable by nobody else, and no link is followed. Each file carries a
+belong to this user and be writable only by this user, and no link is followed. Each file carries a
 checksum. A file that is damaged, cut short or not this user's counts as absent.
 """
 
@@ -43,14 +43,14 @@ class Cache:
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Cache | None:
-        """Return the user's cache, or None where there is no safe folder."""
+        """Return the user's cache, or None if there is no safe folder."""
         try:
             return cls(folder or default_folder())
         except OSError:
             return None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the entry that `put` stored, None where there is no valid one."""
+        """Return the entry that `put` stored, None if there is no valid one."""
         data = self.read(f"{key}.json")
         if data is None:
             return None

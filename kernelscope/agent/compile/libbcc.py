@@ -61,7 +61,7 @@ def library() -> ctypes.CDLL:
 
 
 def library_path() -> Path | None:
-    """Return the file of libbcc without loading it, None where it is not found."""
+    """Return the file of libbcc without loading it, None if it is not found."""
     folders = [*Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib64"), Path("/usr/lib")]
     folders.append(Path("/usr/local/lib"))
     for folder in folders:

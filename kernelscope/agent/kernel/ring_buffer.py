@@ -7,7 +7,7 @@ busy and bit 30 discarded; u32 page offset) and its payload, together rounded up
 
 The header is read before the payload, always: a record that was finished when its header was read
 stays unchanged until the consumer's position passes it. (A copy made first could hold a payload
-from before the end of the record beside a header from after it.)
+from before the end of the record with a header from after it.)
 """
 
 from __future__ import annotations

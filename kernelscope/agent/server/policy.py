@@ -1,7 +1,7 @@
 """What this machine's administrator allows the agent to do.
 
 C from a user is root-equivalent: a BPF program reads any memory of the kernel and of any process.
-Where that is not wanted, `/etc/kernelscope/agent.json`, owned by root and writable by nobody else,
+Where that is not wanted, `/etc/kernelscope/agent.json`, owned by root and writable only by root,
 can restrict the agent to the probes that were installed with it:
 
     {"source": "builtin", "max_runs": 8, "max_duration_s": 3600, "max_memory_mb": 512,

@@ -26,7 +26,7 @@ _CLEAR = "\x1b[2J"
 
 
 def require_terminal() -> None:
-    """Raise ParameterError where there is no terminal to draw on."""
+    """Raise ParameterError if there is no terminal to draw on."""
     if not sys.stdout.isatty():
         raise ParameterError(
             "a live view needs a terminal", hint="kernelscope run NAME prints CSV to a pipe"

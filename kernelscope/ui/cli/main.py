@@ -27,7 +27,7 @@ _USAGE = """kernelscope: ask the running Linux kernel a question
 {commands}
 
 "run" takes the names of probes, FILE.c (BPF C in BCC's dialect; "-" reads standard
-input) or FILE.toml (a custom probe: its description, with FILE.c beside it):
+input) or FILE.toml (a custom probe: its description, with FILE.c next to it):
 kernelscope run biolatency -d 10 --save bio.csv
 
 A terminal gets rows as they happen, tables and histograms. A pipe gets CSV, or JSON

@@ -1,1 +1,1 @@
-"""Views of a run that move while it goes on."""
+"""Views of a run that update while it runs."""

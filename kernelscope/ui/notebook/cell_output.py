@@ -1,4 +1,4 @@
-"""What a magic shows beside its result: lost events, files written, and errors in a few lines."""
+"""Output of a magic next to its result: lost events, files written, errors in a few lines."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class KernelScope(Magics):
             %%probe syscount biolatency profile -o r
 
         Only the cell is traced: its thread, and every thread and process that it starts. A probe
-        without process context (disks, packets) traces the whole machine, and the summary says so.
+        without process context (disks, packets) traces the whole machine, as the summary shows.
         Without a name: those of syscount, offcputime, pagefaults, biotop and profile that this
         kernel can run. The result is a mapping: each probe's result as %ebpf NAME returns it;
         `value` is the value of the cell's last expression. -o NAME binds it.

@@ -45,7 +45,7 @@ def test_code_is_not_prose() -> None:
 
 
 def test_comments_docstrings_and_messages_of_python_are_prose() -> None:
-    text = '"""Do it anew."""\n\nraise ValueError(f"{x} beside {y}")  # of late\n'
+    text = '"""Do it anew."""\n\nraise ValueError(f"{whoever} beside {y}")  # of late\n'
     assert hits("x.py", text) == ["'anew'", "'beside'", "'of late'"]
 
 

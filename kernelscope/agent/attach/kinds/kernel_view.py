@@ -16,7 +16,7 @@ _KALLSYMS = Path("/proc/kallsyms")
 class KernelView:
     """What this kernel has; remembers what was tried.
 
-    tracefs: where it is mounted, None where it is not. target_pid: whose address space user
+    tracefs: where it is mounted, None if it is not. target_pid: whose address space user
     probes are looked up in. files: the programs and libraries that were looked into.
     restricted: of a process, look only into files that it has mapped.
     """

@@ -63,7 +63,7 @@ def open_for_a_moment(
 
 
 def pmu_type(pmu: str) -> int:
-    """Return the number of a PMU ("kprobe", "uprobe"). Raises OSError where there is none."""
+    """Return the number of a PMU ("kprobe", "uprobe"). Raises OSError if there is none."""
     return int((_PMU / pmu / "type").read_text(encoding="ascii"))
 
 

@@ -44,6 +44,6 @@ class LogBins:
         return result
 
     def occupied(self, counts: Numbers) -> tuple[float, float] | None:
-        """Return the outer edges of the bins that have counts; None where there are none."""
+        """Return the outer edges of the bins that have counts; None if there are none."""
         there = np.flatnonzero(counts > 1e-9)
         return (self.edges[there[0]], self.edges[there[-1] + 1]) if len(there) else None

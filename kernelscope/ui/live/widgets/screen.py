@@ -134,7 +134,7 @@ class Screen:
         )
         return self._show(self._rows, row_table.as_html(frame, theme, self.size, view.title))
 
-    # The page is loaded once and reads new samples from a hidden element beside it, so that its
+    # The page is loaded once and reads new samples from a hidden element next to it, so that its
     # zoom, its search and the box under the mouse stay while samples arrive.
 
     def _open_flames(self, view: View, theme: Theme) -> None:
