@@ -59,7 +59,7 @@ def _infinite(table: pa.Table) -> dict[str, dict[str, list[int]]]:
 
 
 def schema_of(found: Mapping[str, Any]) -> pa.Schema:
-    """Return the schema that `notes` were made of; an empty one where there are none."""
+    """Return the schema that `notes` were made of; an empty one if there are none."""
     if "schema" in found:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found["schema"])))
 

@@ -1,7 +1,7 @@
 """Runs real bpftrace for a set time and returns its maps and lines as DataFrames.
 
 bpftrace is its own program with its own privilege: it runs as root, or through `sudo -n`. It ends
-with the time that was asked for, whatever becomes of the notebook: `timeout` stands before it.
+after the requested time, even if the notebook dies: `timeout` runs it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run(
     name), and "printf"; a single one is a DataFrame. `attrs["kernelscope"]` holds the receipt, with
     the events that bpftrace lost.
 
-    Raises RequirementError where there is no bpftrace or no privilege, CompileError at the script's
+    Raises RequirementError without bpftrace or privilege, CompileError at the script's
     line, AttachError, RunError; warns with LostEventsWarning.
     """
     if not script.strip():
@@ -118,7 +118,7 @@ class _Traced:
             raise RunError(f"bpftrace cannot be started: {error}") from error
 
     def wait(self, progress: Progress | None) -> None:
-        """Wait for the end: the time is over, the script exits, or Ctrl-C."""
+        """Wait for the end: the time has passed, the script exits, or Ctrl-C."""
         try:
             self._wait(progress)
         except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """What bpftrace -f json prints, as typed tables: one for each map, and one of its printf lines.
 
-A map's keys become columns named for what stands in the script's brackets (`@reads[comm, pid]`:
-comm, pid); bpftrace itself joins them with commas. A histogram has the same shape as KernelScope's
+A map's keys become columns named after the expressions in the script's brackets
+(`@reads[comm, pid]`: comm, pid); bpftrace itself joins them with commas. A histogram has the same shape as KernelScope's
 own: value_low, value_high (exclusive) and count. Lines of the only printf become rows, a column for
 each conversion; where a script has several, they stay text.
 

@@ -81,7 +81,7 @@ class Request:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], path: Path) -> Request:
-        """Rebuild the request of a recording. Raises RecordingError where it is not one."""
+        """Rebuild the request of a recording. Raises RecordingError if it is not one."""
         try:
             return cls(
                 program=Program.from_json(data["program"]),

@@ -128,7 +128,10 @@ def _python(text: str) -> str:
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] += token.string
         elif token.type == tokenize.STRING:
-            for number, line in enumerate(_value(token.string).split("\n"), token.start[0] - 1):
+            value = _value(token.string)
+            if " " not in value.strip():
+                continue  # a name or a key, not prose
+            for number, line in enumerate(value.split("\n"), token.start[0] - 1):
                 if number < len(lines):
                     lines[number] += f" {line}"
         elif token.type == getattr(tokenize, "FSTRING_MIDDLE", None):

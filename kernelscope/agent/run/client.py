@@ -20,7 +20,7 @@ class Client:
 
     stopped_by: "client" once it is gone, "stopped" once it stopped the run; else "".
     started: the run may attach. reading_due: it wants the maps read now.
-    until_ns: when the run is to end, on the monotonic clock, if it said so.
+    until_ns: when the run is to end, on the monotonic clock, if it was set.
     woken_by_ring: the last `listen` ended by a ring or by its timeout.
     """
 

@@ -44,7 +44,7 @@ class Run:
     """Runs one program and sends its events and tables.
 
     compiler: returns the compiler, which is created when it is first needed.
-    tracefs: where it is mounted, None where it is not. limits: what the policy allows the run.
+    tracefs: where it is mounted, None if it is not. limits: what the policy allows the run.
     """
 
     def __init__(
