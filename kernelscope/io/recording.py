@@ -219,7 +219,7 @@ def _nothing_whole(path: PathLike, damage: Exception, offset: int) -> RecordingE
 
 
 def _body(file: IO[bytes], most: int) -> bytes | None:
-    """Read one block, of at most so many bytes when unpacked; None at the file's end."""
+    """Read one block, at most `most` bytes when unpacked; None at the end of the file."""
     head = file.read(_BLOCK.size)
     if not head:
         return None

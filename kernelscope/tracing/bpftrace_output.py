@@ -1,9 +1,9 @@
 """What bpftrace -f json prints, as typed tables: one for each map, and one of its printf lines.
 
 A map's keys become columns named after the expressions in the script's brackets
-(`@reads[comm, pid]`: comm, pid); bpftrace itself joins them with commas. A histogram has the same shape as KernelScope's
-own: value_low, value_high (exclusive) and count. Lines of the only printf become rows, a column for
-each conversion; where a script has several, they stay text.
+(`@reads[comm, pid]`: comm, pid); bpftrace itself joins them with commas. A histogram has the same
+shape as KernelScope's own: value_low, value_high (exclusive) and count. Lines of a single printf
+become rows, with a column for each conversion; if a script has several, they stay text.
 
 Source: docs/output_json.md and src/output.cpp of bpftrace.
 """

@@ -98,7 +98,7 @@ class Tracer:
 
     @property
     def state(self) -> str:
-        """One of "starting", "running", "stopped", "ended" (its duration is over), "failed"."""
+        """One of "starting", "running", "stopped", "ended" (its duration has passed), "failed"."""
         run = self.run
         if run is not None and run.running and not self._ended.is_set():
             return "running"

@@ -19,7 +19,7 @@ class Facts:
 
     rate: events per second. lost: events that did not arrive. kept: how many records are still kept
     as rows, None for all. ns_per_event, ns_per_run, cpu_share: the cost of tracing, per event shown
-    and per run of a BPF program; None where it is not known. pending: the probe that is starting.
+    and per run of a BPF program; None if it is not known. pending: the probe that is starting.
     """
 
     name: str
