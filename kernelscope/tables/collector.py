@@ -18,7 +18,7 @@ from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 from kernelscope.tables import column_decoders as decoders
-from kernelscope.tables import printk
+from kernelscope.tables import padding, printk
 from kernelscope.tables.assemble import amounts, assembled
 from kernelscope.tables.attrs import KEY, READINGS
 from kernelscope.tables.decoder import Decoder
@@ -178,6 +178,21 @@ class Collector:
     def dropped_rows(self) -> int:
         """Records that arrived and were dropped for later ones."""
         return sum(store.seen - store.rows for store in self._record_stores())
+
+    def warnings(self) -> list[str]:
+        """Return what is odd about the tables: rows that differ in their keys' padding."""
+        found = []
+        for layout in dict.fromkeys(plan.layout for plan in self._plans.values()):
+            store = self._stores[layout.table]
+            if not isinstance(store, MapStore):
+                continue
+            with self._lock:
+                readings = list(store.readings)[-1:]
+            for reading in readings:
+                doubled = padding.doubled_rows(layout, store.arrays(reading)[0])
+                if doubled:
+                    found.append(padding.warning(layout, doubled))
+        return found
 
     @property
     def torn(self) -> int:

@@ -60,10 +60,19 @@ def build(
         "cached": attached.get("cached", False),
         "header": attached.get("header", ""),
         "hooks": [f"{hook['spec']}={hook['function']}" for hook in attached.get("hooks", ())],
-        "warnings": list(attached.get("warnings", ())),
+        "warnings": [*attached.get("warnings", ()), *_unattached(request, attached)],
         "interrupted": interrupted,
         "recorded": recorded,
     }
+
+
+def _unattached(request: Request, attached: Mapping[str, Any]) -> list[str]:
+    """Return warnings of functions without a hook; a probe may have optional ones."""
+    return [
+        f"{name}() is attached nowhere, so it never runs: name its hook in C or with --attach"
+        for name in attached.get("unattached", ())
+        if not request.probe
+    ]
 
 
 def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         self._recorded = recorded
         self._warned = False
         self._noted = False
+        self._odd: list[str] = []
         self._result: pd.DataFrame | Tables | None = None
         self._stream = Stream(source, asked, recorders)
         self._finalizer = weakref.finalize(self, self._stream.close)
@@ -185,6 +186,8 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         accessor.register()
         chosen = self.request.table
         tables = self._stream.tables(chosen)
+        if self._stream.collector is not None:
+            self._odd = self._stream.collector.warnings()
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
             table.attrs[KEY] = {**made, **receipt_of(table), "table": name}
@@ -207,6 +210,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
             interrupted=self.interrupted,
             recorded=self._recorded,
         )
+        made["warnings"] += self._odd
         return {**made, "beside": self.beside} if self.beside else made
 
     def _warn(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from kernelscope.protocol.program import Program
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.clang_process import Outcome, Wait
-    from kernelscope.agent.compile.verifier_errors import Lines
+    from kernelscope.agent.compile.verifier_errors import Source
     from kernelscope.agent.source import rewriter
 
 __all__ = ["Compiler", "Function", "MapSpec", "Object"]
@@ -83,16 +83,20 @@ class Compiler:
         obj.timings["compile_total"] = time.perf_counter() - start
         return _sized(obj, program)
 
-    def source_lines(self, program: Program, function: str) -> Lines:
+    def source_lines(self, program: Program, warnings: Sequence[str], function: str) -> Source:
         """Return, for the instructions of a function, the line and text of the user's C.
 
         The program is compiled again for this, with clang's line information.
         """
-        from kernelscope.agent.compile.verifier_errors import instruction_lines
+        from kernelscope.agent.compile.verifier_errors import Source, instruction_lines
+        from kernelscope.agent.source.declared_names import global_variables
+        from kernelscope.protocol.c_tokens import scan
 
         rewritten = self._rewrite(program)
         output = self._build(rewritten, program, libbcc.DEBUG_SOURCE).output
-        return instruction_lines(output, function, program.source, rewritten.prefix_lines)
+        lines = instruction_lines(output, function, program.source, rewritten.prefix_lines)
+        own = global_variables(scan(program.source))
+        return Source(lines, frozenset(own), tuple(warnings))
 
     def _rewrite(self, program: Program, *, line_marks: bool = False) -> rewriter.Rewritten:
         from kernelscope.agent.source import rewriter

@@ -79,6 +79,8 @@ def _hidden_maps(rewritten: rewriter.Rewritten) -> Iterator[str]:
     for name, table in rewritten.tables.items():
         if table.macro in _NOT_SHOWN:
             yield f"{name}: a {table.macro} is not shown in the result"
+        if table.macro == "BPF_PROG_ARRAY":
+            yield f"{name}: its slots stay empty, so tail calls through it do nothing"
 
 
 def _map_uses(code: bytes, names: dict[int, str]) -> tuple[tuple[int, str], ...]:

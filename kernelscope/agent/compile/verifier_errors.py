@@ -5,17 +5,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Optional
+from contextlib import suppress
+from typing import NamedTuple, Optional
 
 from kernelscope.agent.compile.verifier_hints import hint_for, reason_of
 from kernelscope.errors import KernelScopeError, VerifierError
 
 _LOG_LIMIT = 64 << 10
+# Warnings that name the cause of a refusal.
+_CAUSE = re.compile(
+    r"\[-W(?:int-conversion|incompatible-pointer-types|(?:sometimes-)?uninitialized|return-type"
+    r"|int-to-pointer-cast|array-bounds)"
+)
 
 Lines = dict[int, tuple[int, str]]
 """Instruction -> line number and text of the user's C."""
-SourceLines = Callable[[str], Lines]
-"""Returns the lines of one function; see Compiler.source_lines."""
+
+
+class Source(NamedTuple):
+    """What is known of a program's C: the lines of a function, its globals, clang's warnings."""
+
+    lines: Lines
+    globals: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+SourceLines = Callable[[str], Source]
+"""Returns what is known of one function's C; see Compiler.source_lines."""
 
 
 def instruction_lines(output: str, function: str, source: str, prefix_lines: int) -> Lines:
@@ -70,32 +86,51 @@ def verifier_error(
 
     prologue: number of instructions that the loader put before the function's own.
     """
-    lines: Lines = {}
+    source = Source({})
     if source_lines is not None:
-        try:
-            lines = source_lines(function)
-        except KernelScopeError:
-            lines = {}  # the refusal itself matters more than its line
-    return refusal(function, log, lines, prologue)
+        with suppress(KernelScopeError):  # the refusal itself matters more than its line
+            source = source_lines(function)
+    return refusal(function, log, source, prologue)
 
 
-def refusal(function: str, log: str, lines: Lines, prologue: int = 0) -> VerifierError:
-    """Return the VerifierError for a log; `lines` as from `instruction_lines`."""
+def refusal(function: str, log: str, source: Source, prologue: int = 0) -> VerifierError:
+    """Return the VerifierError for a log."""
     reason = reason_of(log)
     at = failing_instruction(log)
-    number, text = _line_of(lines, None if at is None else at - prologue)
+    number, text = _line_of(source.lines, None if at is None else at - prologue)
     where = f" at line {number}" if number else ""
     message = f"the kernel's verifier refused {function}{where}: {reason}"
     if text:
         message += f"\n    {text.strip()}"
+    causes = [warning for warning in source.warnings if _CAUSE.search(warning)]
+    if causes:
+        message += "\nclang warned: " + "; ".join(causes)
     return VerifierError(
         message,
-        hint=hint_for(reason),
+        hint=_global_hint(text, reason, source.globals) or hint_for(reason),
         function=function,
         line=number,
         text=text,
         reason=reason,
         log=_end(log),
+    )
+
+
+def _global_hint(text: str | None, reason: str, names: frozenset[str]) -> str | None:
+    """Explain a use of a global variable, which is an invalid address for the verifier.
+
+    Where a program has globals, clang's line information may be missing.
+    """
+    if text is None and "invalid mem access" in reason:
+        found = sorted(names)
+    else:
+        found = sorted(names & set(re.findall(r"\w+", text or "")))
+    if not found:
+        return None
+    name = found[0]
+    return (
+        f"{name} is a global variable, which BCC's C does not have: keep it in a map"
+        f" (BPF_ARRAY({name}, u64, 1)), or pass it with -D {name}=VALUE"
     )
 
 

@@ -64,6 +64,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         " (n &= 63; or if (n > 64) n = 64;)",
     ),
     (
+        r"R0 !read_ok",
+        "a path through the program ends without return: end the function with return 0;",
+    ),
+    (
         r"!read_ok|invalid (?:indirect )?read from stack|uninitialized|misaligned stack access"
         r"|invalid size of register",
         "something is read before it was written: initialize it (struct data_t d = {};)"

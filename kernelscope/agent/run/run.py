@@ -64,6 +64,7 @@ class Run:
         self.client = Client(sock, program.spool_bytes, started=not program.hold)
         self.attachments: list[attach.Attachment] = []
         self._doing = "preparing the program"
+        self._unattached: list[str] = []
 
     def execute(self) -> None:
         """Run to the end; an error is sent after everything that was sent before.
@@ -115,7 +116,7 @@ class Run:
         bindings = self._bindings(obj, program, view)
         own = hook_patterns.own_params(bindings, self.tracefs)
         self._require_memory(obj)
-        lines = partial(compiler.source_lines, program)
+        lines = partial(compiler.source_lines, program, obj.warnings)
         loaded = loader.load(obj, program, bindings, os.getpid(), lines, own)
         mark = self._lap("load", mark)
         self._doing = "opening the tables"
@@ -213,6 +214,8 @@ class Run:
                 function=names[0] if names else "",
                 matches=[],
             )
+        named = {hook.function for hook in wanted}
+        self._unattached = [name for name in names if name not in named]
         return bindings
 
     def _lap(self, name: str, since: float) -> float:
@@ -224,6 +227,7 @@ class Run:
         self.client.send(
             {
                 **attached_message.compiled(obj),
+                "unattached": self._unattached,
                 **attached_message.machine(self.program.enums),
                 "type": "attached",
                 "layouts": [layout.to_json() for layout in self.reader.layouts],

@@ -153,8 +153,9 @@ def value_fields(source: str) -> list[str]:
 
 def verifier_refusal(source: str) -> dict[str, Any]:
     made = compiler()
-    ((function, log),) = _refusals(made.compile(program(source)))
-    lines = partial(made.source_lines, program(source))
+    obj = made.compile(program(source))
+    ((function, log),) = _refusals(obj)
+    lines = partial(made.source_lines, program(source), obj.warnings)
     return verifier_error(function, log, lines).to_json()
 
 

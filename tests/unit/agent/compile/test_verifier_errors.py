@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kernelscope.agent.compile import verifier_errors
+from kernelscope.agent.compile.verifier_errors import Source
 from kernelscope.agent.compile.verifier_hints import reason_of
 
 SOURCE = """BPF_HASH(h, u32);
@@ -50,7 +51,7 @@ def test_maps_instructions_to_the_users_lines() -> None:
 
 def test_a_refusal_has_line_reason_and_hint() -> None:
     lines = verifier_errors.instruction_lines(LISTING, "f", SOURCE, PREFIX)
-    error = verifier_errors.refusal("f", NULL, lines)
+    error = verifier_errors.refusal("f", NULL, Source(lines))
     assert (error.details["line"], error.details["text"]) == (4, " (*v)++;")
     assert error.details["reason"] == "R0 invalid mem access 'map_value_or_null'"
     assert "if (!p)" in (error.hint or "")
@@ -59,19 +60,35 @@ def test_a_refusal_has_line_reason_and_hint() -> None:
 def test_does_not_count_the_loaders_instructions() -> None:
     lines = verifier_errors.instruction_lines(LISTING, "f", SOURCE, PREFIX)
     shifted = NULL.replace("7: (79)", "19: (79)")
-    assert verifier_errors.refusal("f", shifted, lines, prologue=12).details["line"] == 4
+    assert verifier_errors.refusal("f", shifted, Source(lines), prologue=12).details["line"] == 4
     assert (
-        verifier_errors.refusal("f", shifted.replace("19: (79)", "3: (79)"), lines, 12).details[
-            "line"
-        ]
+        verifier_errors.refusal(
+            "f", shifted.replace("19: (79)", "3: (79)"), Source(lines), 12
+        ).details["line"]
         is None
     )
 
 
 def test_a_refusal_without_line_information_has_a_reason() -> None:
-    error = verifier_errors.refusal("f", NULL, {})
+    error = verifier_errors.refusal("f", NULL, Source({}))
     assert error.details["line"] is None
     assert "map_value_or_null" in error.message
+
+
+def test_a_global_variable_is_named_as_the_cause() -> None:
+    lines = {7: (4, " total++;")}
+    error = verifier_errors.refusal("f", NULL, Source(lines, frozenset({"total", "other"})))
+    assert "total is a global variable" in (error.hint or "")
+
+
+def test_clangs_warning_is_shown_if_it_names_the_cause() -> None:
+    warnings = (
+        "line 3: incompatible pointer to integer conversion passing 'u32 *' [-Wint-conversion]",
+        "line 2: unused variable 'x' [-Wunused-variable]",
+    )
+    error = verifier_errors.refusal("f", NULL, Source({}, warnings=warnings))
+    assert "clang warned: line 3: incompatible pointer" in error.message
+    assert "unused" not in error.message
 
 
 # The ends of logs that Linux 6.18 wrote, but for those said to be older kernels' words.
@@ -167,7 +184,7 @@ def test_a_refusal_without_line_information_has_a_reason() -> None:
     ],
 )
 def test_explains_the_verifiers_reason(log: str, reason: str, hint: str) -> None:
-    error = verifier_errors.refusal("f", "0: R1=ctx() R10=fp0\n" + log + END, {})
+    error = verifier_errors.refusal("f", "0: R1=ctx() R10=fp0\n" + log + END, Source({}))
     assert error.details["reason"] == reason
     assert hint in (error.hint or "")
 
@@ -178,6 +195,6 @@ def test_an_empty_log_gives_no_reason() -> None:
 
 def test_a_long_log_keeps_its_end() -> None:
     log = "1: (b7) r0 = 0\n" * 20000 + "R2 !read_ok" + END
-    kept = verifier_errors.refusal("f", log, {}).details["log"]
+    kept = verifier_errors.refusal("f", log, Source({})).details["log"]
     assert len(kept) <= 64 << 10
     assert kept.endswith(END)
