@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+HARDWARE = 0  # PERF_TYPE_HARDWARE
 CLONE_NEWNS, MS_REC, MS_SLAVE = 0x20000, 0x4000, 0x80000
 ATTACHES = (
     "attach_kprobe", "attach_kretprobe", "attach_kfunc", "attach_kretfunc", "attach_lsm",
@@ -104,6 +105,8 @@ def replace_bpf(bcc: Any, recorder: Recorder) -> None:
         def record(self: Any, *values: Any, **named: Any) -> Any:
             positional = dict(zip(names.get(name, ()), values))  # noqa: B905 (Python 3.9)
             arguments = {**positional, **named}
+            if name == "attach_perf_event" and arguments.get("ev_type") == HARDWARE:
+                raise OSError("no hardware counters")  # tools that can do without do so
             for each in each_symbol(bpf, name, arguments):
                 recorder.call(name, each)
             return self

@@ -83,12 +83,14 @@ def queued_datagrams(rate_bytes: str = "0") -> dict[str, Any]:
         return {"refused": made.stderr.decode()}
     with udp() as reader, udp() as caller:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        began = time.monotonic()
         for _ in range(229):
             caller.sendto(b"x" * 109, reader.getsockname())
+        sending_ms = (time.monotonic() - began) * 1e3
         received = sum(len(reader.recv(4096)) == 109 for _ in range(229))
     command = ["tc", "-s", "-j", "qdisc", "show", "dev", "lo"]
     shown = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return {"received": received, "counted": shown[0]["packets"]}
+    return {"received": received, "counted": shown[0]["packets"], "sending_ms": sending_ms}
 
 
 def late_reads() -> dict[str, Any]:
