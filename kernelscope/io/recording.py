@@ -22,6 +22,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -60,8 +61,14 @@ class Recorder:
             self._file: IO[bytes] = self.path.open("wb")
         except OSError as error:
             raise self._failed(error) from error
-        self._write(_MAGIC)
-        self._block(encode_header(header))
+        try:
+            self._write(_MAGIC)
+            self._block(encode_header(header))
+            self._file.flush()  # a full disk is reported before the run starts
+        except (OSError, RecordingError) as error:
+            with suppress(OSError):
+                self._file.close()
+            raise (self._failed(error) if isinstance(error, OSError) else error) from None
 
     def add(self, frame: Frame) -> None:
         """Add one frame."""

@@ -6,6 +6,7 @@ run. Both may be used from several threads.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,7 @@ from kernelscope.errors import (
     AgentDiedError,
     AgentRefusedError,
     AgentUnavailableError,
+    RequirementError,
     from_json,
 )
 from kernelscope.protocol.frames import MAX_LINE, VERSION, Frame, FrameReader, encode_header
@@ -57,6 +59,8 @@ class Channel:
             except TimeoutError:
                 raise _died("it did not answer in time") from None
             except (OSError, AgentDiedError, AgentRefusedError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+                    raise MemoryError(str(error)) from None
                 # It ended inside a frame, or the report of its death cuts a frame short.
                 raise _died(str(error)) from None
             if frame is None:
@@ -131,26 +135,19 @@ class Agent:
     def launch(cls, *, python: str | None = None) -> Agent:
         """Start an agent without waiting for it; `greet` waits, and raises what went wrong."""
         command = _command(python or _distribution_python())
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        stderr = os.fdopen(os.memfd_create("kernelscope-agent-stderr"), "rb", buffering=0)
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the client
-                cwd="/",
-            )
-        except OSError as error:
-            stderr.close()
-            ours.close()
-            raise _unavailable(command, str(error)) from None
-        finally:
+        with ExitStack() as on_failure:
+            with _descriptors():
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                on_failure.callback(ours.close)
+                on_failure.callback(theirs.close)
+                stderr = _memory_file()
+                on_failure.callback(stderr.close)
+            process = _started(command, theirs, stderr)
             theirs.close()
-        agent = cls(process, ours, command, stderr)
-        with suppress(AgentDiedError):
-            agent._greeting = agent._request({"type": "hello", "version": VERSION})
+            agent = cls(process, ours, command, stderr)
+            with suppress(AgentDiedError):
+                agent._greeting = agent._request({"type": "hello", "version": VERSION})
+            on_failure.pop_all()
         return agent
 
     @property
@@ -238,7 +235,8 @@ class Agent:
             raise AgentRefusedError(
                 f"the request is longer than {MAX_LINE >> 20} MiB", field=str(request["type"])
             )
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _descriptors():
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with self._lock, theirs:
                 sent = socket.send_fds(self._control, [line], [theirs.fileno()])
@@ -260,6 +258,39 @@ def _shut_down(process: subprocess.Popen[bytes], control: socket.socket) -> None
         with suppress(PermissionError):  # started through sudo, it belongs to root
             process.kill()
             process.wait()
+
+
+def _memory_file() -> BinaryIO:
+    return os.fdopen(os.memfd_create("kernelscope-agent-stderr"), "rb", buffering=0)
+
+
+def _started(
+    command: Sequence[str], control: socket.socket, stderr: BinaryIO
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=control.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the client
+            cwd="/",
+        )
+    except OSError as error:
+        raise _unavailable(command, str(error)) from None
+
+
+@contextmanager
+def _descriptors() -> Iterator[None]:
+    """Turn the error of a process without free file descriptors into a RequirementError."""
+    try:
+        yield
+    except OSError as error:
+        raise RequirementError(
+            f"the client cannot open a socket: {error.strerror}",
+            hint="close files, or raise the limit of open files (ulimit -n)",
+            requirement="file descriptors",
+        ) from None
 
 
 def _died(why: str) -> AgentDiedError:

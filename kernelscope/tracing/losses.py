@@ -30,7 +30,21 @@ _LARGEST_RING = 1 << 30
 
 
 def loss(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what was lost and what would help ("" where nothing would); None for no loss."""
+    """Return what was lost and what helps against it ("" if nothing does); None for no loss.
+
+    Problems that cost something else than the result, a recording that is not whole for example,
+    come last.
+    """
+    found, problems = _lost(receipt), receipt.get("problems", [])
+    if not problems:
+        return found
+    parts = [found[0]] if found else []
+    return "; ".join([*parts, f"{receipt['name']}: {', '.join(problems)}"]), found[
+        1
+    ] if found else ""
+
+
+def _lost(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
     lost = {cause: number for cause, number in receipt["lost"].items() if number}
     if not lost:
         return None

@@ -211,7 +211,11 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
             recorded=self._recorded,
         )
         made["warnings"] += self._odd
-        return {**made, "beside": self.beside} if self.beside else made
+        if self.beside:
+            made["beside"] = self.beside
+        if stream.problems:
+            made["problems"] = list(stream.problems)
+        return made
 
     def _warn(self) -> None:
         message = losses.loss_message(self.receipt)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernelscope.errors import KernelScopeError, RecordingError
+from kernelscope.errors import KernelScopeError, RecordingError, RequirementError
 from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Layout
 from kernelscope.tables.plan import MAPS
@@ -71,9 +71,10 @@ class Stream:
         self.done = threading.Event()
         self.started_at = 0.0
         self.interrupted = False  # by Ctrl-C
+        self.problems: list[str] = []  # what went wrong without costing the result
         self.collector: Collector | None = None
         self._source = source
-        self._recorders = recorders
+        self._recorders = list(recorders)
         self._lock = threading.Lock()
         self._read_again = threading.Condition(self._lock)
         self._readings = 0
@@ -86,8 +87,16 @@ class Stream:
         self._thread = threading.Thread(target=self._read, name="kernelscope-run", daemon=True)
 
     def begin(self) -> None:
-        """Start reading in the background."""
-        self._thread.start()
+        """Start reading in the background. Raises RequirementError where no thread can start."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._finish()
+            raise RequirementError(
+                f"the client cannot start a thread: {error}",
+                hint="raise the limit (ulimit -u, or pids.max of the container), or end processes",
+                requirement="threads",
+            ) from None
 
     def start(self) -> None:
         """Attach a run that waits for its group."""
@@ -271,6 +280,8 @@ class Stream:
         except KernelScopeError as error:
             self.error = None if self._closed else error
             self._record_refusal(error)
+        except MemoryError:
+            self._end_without_memory()
         except Exception as error:  # a defect must reach the caller, not end a thread silently
             self.error = error
         finally:
@@ -284,24 +295,60 @@ class Stream:
             with suppress(RecordingError):  # the run's own error is the one to report
                 recorder.add(Frame({"type": "error", "error": error.to_json()}))
 
+    def _end_without_memory(self) -> None:
+        """End the run with the rows that arrived; without any, with an error."""
+        if self.attached:
+            self.problems.append("the client ran out of memory, and the run ended early")
+        else:
+            self.error = RequirementError(
+                "the client has too little memory to start a run",
+                hint="delete large variables, or restart the kernel of the notebook",
+                requirement="memory",
+            )
+
     def _finish(self) -> None:
-        for recorder in self._recorders:
-            recorder.close()
-        self._source.close()
+        """Close everything and wake every waiting thread, whichever step fails."""
+        for recorder in list(self._recorders):
+            self._attempt(partial(self._close_recorder, recorder))
+        self._attempt(self._source.close)
         with self._lock:
-            self.done.set()
-            self.loaded.set()
-            self.ready.set()
-            self._read_again.notify_all()
             for feed in self._feeds:
-                feed.put(None)
+                self._attempt(partial(feed.put, None))
+            for event in (self.done, self.loaded, self.ready):
+                event.set()
+            self._read_again.notify_all()
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self.problems.append(f"the run did not end cleanly ({type(error).__name__}: {error})")
+
+    def _close_recorder(self, recorder: Recorder) -> None:
+        try:
+            recorder.close()
+        except RecordingError as error:
+            self._drop_recorder(recorder, error)
+
+    def _drop_recorder(self, recorder: Recorder, error: RecordingError) -> None:
+        """Stop a recording that cannot be written; the run continues without it."""
+        self._recorders.remove(recorder)
+        self.problems.append(f"{error.message}; the file ends early, the result does not")
+        with suppress(RecordingError):
+            recorder.close()
+
+    def _record(self, frame: Frame) -> None:
+        for recorder in list(self._recorders):
+            try:
+                recorder.add(frame)
+            except RecordingError as error:
+                self._drop_recorder(recorder, error)
 
     def _take(self, frame: Frame) -> None:
         if frame.type == "loaded":
             self.loaded.set()
             return
-        for recorder in self._recorders:
-            recorder.add(frame)
+        self._record(frame)
         if frame.type == "attached":
             self.attached = frame.header
             self.layouts = tuple(Layout.from_json(item) for item in frame.header["layouts"])

@@ -137,8 +137,5 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
 def test_a_full_disk_is_said(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("this machine has no /dev/full")
-    recorder = recording.Recorder("/dev/full", HEADER)
     with pytest.raises(RecordingError, match="No space left"):
-        recorder.add(Frame({"type": "batch"}, bytes(1 << 20)))
-    with pytest.raises(RecordingError, match="No space left"):
-        recorder.close()
+        recording.Recorder("/dev/full", HEADER)
