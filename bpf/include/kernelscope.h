@@ -340,6 +340,14 @@ KS_INLINE bool ks_is_32bit(struct task_struct *task)
 #endif
 }
 
+/* A call's number as a column of kind "syscall" reads it: those of 32-bit programs are marked. */
+#define KS_OF_32BIT (1 << 29)
+
+KS_INLINE u32 ks_syscall(struct task_struct *task, u32 number)
+{
+    return ks_is_32bit(task) ? number | KS_OF_32BIT : number;
+}
+
 /* The kind of file operation that a call is, by its number; 0 for other calls. */
 #define KS_READS  1
 #define KS_WRITES 2

@@ -8,6 +8,7 @@ struct creds_t {
     u64 user_namespace;
     u32 euid;
     u32 uid;
+    s32 syscall;
 };
 
 struct gain_t {
@@ -57,11 +58,12 @@ int on_exec(struct ks_sys_enter *args)
     struct creds_t now = creds_now();
     u32 pid = bpf_get_current_pid_tgid() >> 32;
 
+    now.syscall = args->number;
     execing.update(&pid, &now);
     return 0;
 }
 
-static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
+static inline void compare(struct creds_t *before, s32 syscall)
 {
     struct task_struct *task = bpf_get_current_task_btf();
     struct creds_t now = creds_now();
@@ -69,7 +71,7 @@ static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
     bool root = before->euid && !now.euid;
     struct gain_t *gain;
 
-    if (args->result < 0 || (!gained && !root) || !KS_KEEP_TASK(task))
+    if ((!gained && !root) || !KS_KEEP_TASK(task))
         return;
     gain = gains.ringbuf_reserve(sizeof(struct gain_t));
     if (!gain)
@@ -82,7 +84,7 @@ static inline void compare(struct creds_t *before, struct ks_sys_exit *args)
     gain->uid = before->uid;
     gain->euid_before = before->euid;
     gain->euid = now.euid;
-    gain->syscall = args->number;
+    gain->syscall = syscall;
     gain->own_namespace = now.user_namespace != before->user_namespace;
     gain->program[0] = 0;
     gain->truncated = bpf_probe_read_user_str(gain->program, PATH_BYTES,
@@ -96,7 +98,8 @@ int on_return(struct ks_sys_exit *args)
     struct creds_t *before = calling.lookup(&tid);
 
     if (before) {
-        compare(before, args);
+        if (args->result >= 0)
+            compare(before, args->number);
         calling.delete(&tid);
     }
     return 0;
@@ -108,7 +111,22 @@ int on_exec_return(struct ks_sys_exit *args)
     struct creds_t *before = execing.lookup(&pid);
 
     if (before) {
-        compare(before, args);
+        if (args->result >= 0)
+            compare(before, args->number);
+        execing.delete(&pid);
+    }
+    return 0;
+}
+
+/* sched_process_exec(task, old_pid, bprm): where the new program is a 32-bit one, the tracepoint of
+ * the call's exit does not fire. */
+int on_started(u64 *ctx)
+{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    struct creds_t *before = execing.lookup(&pid);
+
+    if (before && ks_is_32bit(bpf_get_current_task_btf())) {
+        compare(before, before->syscall);
         execing.delete(&pid);
     }
     return 0;

@@ -105,6 +105,23 @@ static inline void read_old_args(struct exec_t *exec, struct call_t *call)
     exec->args_bytes = at;
 }
 
+static inline void set_caller(struct exec_t *exec, struct task_struct *task)
+{
+    exec->pid = bpf_get_current_pid_tgid() >> 32;
+    exec->ppid = task->real_parent->tgid;
+    exec->uid = bpf_get_current_uid_gid();
+    exec->truncated = false;
+    bpf_get_current_comm(&exec->comm, sizeof(exec->comm));
+    exec->args[0] = 0;
+}
+
+static inline void report(struct exec_t *exec)
+{
+    if (!ks_keep(exec->pid, exec->uid, exec->comm) || (KS_PARAM(failed) && exec->result == 0))
+        return;
+    execs.ringbuf_output(exec, sizeof(*exec), 0);
+}
+
 int on_exit(struct ks_sys_exit *args)
 {
     u32 zero = 0, pid = bpf_get_current_pid_tgid() >> 32;
@@ -114,23 +131,47 @@ int on_exit(struct ks_sys_exit *args)
 
     if (!call || !exec)
         return 0;
+    set_caller(exec, task);
     exec->at_ns = call->at_ns;
     exec->duration_ns = bpf_ktime_get_ns() - call->at_ns;
-    exec->pid = pid;
-    exec->ppid = task->real_parent->tgid;
-    exec->uid = bpf_get_current_uid_gid();
     exec->result = args->result;
-    exec->truncated = false;
-    bpf_get_current_comm(&exec->comm, sizeof(exec->comm));
     __builtin_memcpy(exec->path, call->path, sizeof(exec->path));
-    exec->args[0] = 0;
     if (args->result == 0)
         read_new_args(exec, task);
     else
         read_old_args(exec, call);
     entered.delete(&pid);
-    if (!ks_keep(pid, exec->uid, exec->comm) || (KS_PARAM(failed) && exec->result == 0))
+    report(exec);
+    return 0;
+}
+
+/* sched_process_exec(task, old_pid, bprm): only successful calls. Of them, the tracepoints of
+ * system calls leave out the exit of those that start a 32-bit program, and both ends of those that
+ * a 32-bit program or the kernel itself makes. */
+int on_started(u64 *ctx)
+{
+    u32 zero = 0, pid = bpf_get_current_pid_tgid() >> 32;
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct linux_binprm *program = (struct linux_binprm *)ctx[2];
+    struct call_t *call = entered.lookup(&pid);
+    struct exec_t *exec = scratch.lookup(&zero);
+
+    if (!exec || (call && !ks_is_32bit(task)))
         return 0;
-    execs.ringbuf_output(exec, sizeof(*exec), 0);
+    set_caller(exec, task);
+    exec->at_ns = bpf_ktime_get_ns();
+    exec->duration_ns = 0;
+    exec->result = 0;
+    if (call) {
+        exec->duration_ns = exec->at_ns - call->at_ns;
+        exec->at_ns = call->at_ns;
+        __builtin_memcpy(exec->path, call->path, sizeof(exec->path));
+        entered.delete(&pid);
+    } else {
+        exec->path[0] = 0;
+        bpf_probe_read_kernel_str(exec->path, sizeof(exec->path), ks_pointer(&program->filename));
+    }
+    read_new_args(exec, task);
+    report(exec);
     return 0;
 }

@@ -29,11 +29,12 @@ KS_HISTOGRAM(latency, struct slot_t);
 
 int on_enter(u64 *ctx)
 {
-    struct entered_t *entry = KS_OWN(entered, KS_TASK_NOW());
+    struct task_struct *task = KS_TASK_NOW();
+    struct entered_t *entry = KS_OWN(entered, task);
 
     if (!entry)
         return 0;
-    entry->syscall = ctx[1];
+    entry->syscall = ks_syscall(task, ctx[1]);
     entry->at_ns = bpf_ktime_get_ns();
     return 0;
 }

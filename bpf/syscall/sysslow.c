@@ -79,14 +79,16 @@ static inline s64 wanted(void)
 /* sys_enter(regs, number) */
 int on_enter(u64 *ctx)
 {
+    struct task_struct *task = KS_TASK_NOW();
+    s64 number = ks_syscall(task, ctx[1]);
     struct entered_t *entry;
 
-    if (KS_PARAM(syscall) && (s64)ctx[1] != wanted())
+    if (KS_PARAM(syscall) && number != wanted())
         return 0;
-    entry = KS_OWN(entered, KS_TASK_NOW());
+    entry = KS_OWN(entered, task);
     if (!entry)
         return 0;
-    entry->number = ctx[1];
+    entry->number = number;
     entry->at_ns = bpf_ktime_get_ns();
     return 0;
 }
@@ -97,6 +99,17 @@ static inline void read_args(struct slow_t *slow, struct pt_regs *regs)
     struct pt_regs kept = {};
 
     bpf_probe_read_kernel(&kept, sizeof(kept), regs);
+#ifdef bpf_target_x86
+    if (slow->syscall & KS_OF_32BIT) {
+        slow->arg0 = (u32)kept.bx;
+        slow->arg1 = (u32)kept.cx;
+        slow->arg2 = (u32)kept.dx;
+        slow->arg3 = (u32)kept.si;
+        slow->arg4 = (u32)kept.di;
+        slow->arg5 = (u32)kept.bp;
+        return;
+    }
+#endif
     slow->arg0 = PT_REGS_PARM1(&kept);
     slow->arg1 = PT_REGS_PARM2(&kept);
     slow->arg2 = PT_REGS_PARM3(&kept);

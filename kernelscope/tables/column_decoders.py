@@ -162,10 +162,23 @@ def syscall_names(machine: str) -> dict[int, str]:
     return {int(number): name for number, name in table.items()}
 
 
+OF_32BIT = 1 << 29  # KS_OF_32BIT of kernelscope.h: the call of a 32-bit program
+_TABLES_OF_32BIT = {"x86_64": "i386", "amd64": "i386", "aarch64": "arm", "arm64": "arm"}
+
+
 def syscall(source: Source) -> Values:
-    """Return the names of system calls on the run's machine."""
-    names = syscall_names(source.context.machine)
-    return spell(source.values, lambda number: names.get(number, f"syscall_{number}"))
+    """Return the names of system calls on the run's machine; "i386:unlink" of 32-bit programs."""
+    machine = source.context.machine
+    names, other = syscall_names(machine), _TABLES_OF_32BIT.get(machine, "32-bit")
+    names_of_32bit = syscall_names(other)
+
+    def name(number: int) -> str:
+        if number > 0 and number & OF_32BIT:
+            number &= ~OF_32BIT
+            return f"{other}:{names_of_32bit.get(number, number)}"
+        return names.get(number, f"syscall_{number}")
+
+    return spell(source.values, name)
 
 
 def errno(source: Source) -> Values:

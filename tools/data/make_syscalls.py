@@ -1,8 +1,8 @@
 """Write kernelscope/tables/data/syscalls.json: system calls' numbers and names, by machine.
 
-Reads what the C preprocessor defines for <asm/unistd.h>'s two sources: x86_64's own table, and
-asm-generic/unistd.h, which is aarch64's. Needs `cpp` and the kernel's userspace headers
-(linux-libc-dev) of an x86_64 machine.
+Reads what the C preprocessor defines for <asm/unistd.h>'s sources: x86_64's own tables, of 64-bit
+and of 32-bit programs (i386), and asm-generic/unistd.h, which is aarch64's. Needs `cpp` and the
+kernel's userspace headers (linux-libc-dev) of an x86_64 machine.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 TARGET = Path(__file__).resolve().parents[2] / "kernelscope" / "tables" / "data" / "syscalls.json"
 HEADERS = {
     "x86_64": ("asm/unistd_64.h", []),
+    "i386": ("asm/unistd_32.h", []),
     "aarch64": (
         "asm-generic/unistd.h",
         [

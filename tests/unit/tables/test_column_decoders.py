@@ -117,6 +117,9 @@ class TestNames:
             ("x86_64", 462, "mseal"),
             ("x86_64", 9999, "syscall_9999"),
             ("riscv64", 0, "syscall_0"),
+            ("x86_64", 10 | 1 << 29, "i386:unlink"),
+            ("x86_64", 9999 | 1 << 29, "i386:9999"),
+            ("aarch64", 10 | 1 << 29, "arm:10"),
         ],
     )
     def test_system_calls_are_named_for_the_machine(self, machine, number, name):

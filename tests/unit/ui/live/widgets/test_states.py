@@ -100,7 +100,12 @@ class TestIdle:
         for widget in (panel._sent, panel._status, track.screen._rows, track.message):
             widget.observe(lambda change: sent.append(change["name"]), "value")
         drawn: list[float] = []
-        track.draw = lambda _theme, now: bool(drawn.append(now))  # type: ignore[method-assign]
+
+        def draw(_theme: object, now: float) -> bool:
+            drawn.append(now)
+            return False
+
+        track.draw = draw  # type: ignore[method-assign]
         time.sleep(1.5)
 
         assert sent == []
