@@ -24,7 +24,7 @@ def test_the_text_of_bccs_tools_runs_as_a_cell() -> None:
     done = subprocess.run(
         [
             sys.executable,
-            str(ROOT / "tests" / "tools" / "run_tools.py"),
+            str(ROOT / "tests" / "bcc_tools" / "run_tools.py"),
             *TOOLS,
             f"--at-least={len(TOOLS)}",
         ],
