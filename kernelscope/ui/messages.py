@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import textwrap
 
 from kernelscope.errors import KernelScopeError
@@ -42,7 +43,7 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
         place = _place(number + lines_above, text, error.details.get("column"))
     parts = [f"{type(error).__name__}: {message}", *place]
     if error.hint:
-        parts.append(textwrap.indent(error.hint, "  "))
+        parts.append(textwrap.indent(_renumbered(error.hint, number, lines_above), "  "))
     if error.details.get("recorded"):
         parts.append("  (replayed from a recording; not tried on this machine)")
     return printable("\n".join(parts), keep="\n\t")
@@ -52,6 +53,15 @@ def _without_place(message: str, number: int) -> str:
     """Remove the number and text of the line: they follow as they are in the cell."""
     first = message.splitlines()[0]
     return first.removeprefix(f"line {number}: ").replace(f" at line {number}:", ":")
+
+
+def _renumbered(hint: str, number: int | None, lines_above: int) -> str:
+    """Number the line that a hint starts with as the reader sees it; leave out the error's own."""
+    found = re.match(r"line (\d+): ", hint)
+    if found is None:
+        return hint
+    rest = hint[found.end() :]
+    return rest if int(found[1]) == number else f"line {int(found[1]) + lines_above}: {rest}"
 
 
 def _place(number: int, text: str, column: int | None) -> list[str]:

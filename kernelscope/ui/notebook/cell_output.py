@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,18 @@ def write_files(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, An
         print(printable(f"wrote {path}"))
     for error in failed:
         print(_text(error), file=sys.stderr)
+
+
+def with_variable_hint(error: KernelScopeError, variables: Mapping[str, Any]) -> KernelScopeError:
+    """Return the error, with a better hint if the name that clang misses is a Python variable."""
+    found = re.search(r"undeclared identifier '(\w+)'", error.message)
+    if found is not None and isinstance(variables.get(found[1]), int | float | str):
+        name = found[1]
+        error.hint = (
+            f"{name} is a Python variable, which the C does not see: "
+            f"pass it as a macro with -D {name}={{{name}}}"
+        )
+    return error
 
 
 def brief(error: KernelScopeError, cell: str | None) -> KernelScopeError:

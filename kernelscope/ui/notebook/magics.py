@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -103,9 +104,10 @@ class KernelScope(Magics):
     def ebpf(self, line: str, cell: str | None = None) -> Any:
         """Stand-in: `introduction` is put here."""
         try:
-            return self._ebpf(line, cell)
+            return self._shown(self._ebpf(_without_semicolon(line), cell), line)
         except KernelScopeError as error:
-            raise cell_output.brief(error, cell) from None
+            known = cell_output.with_variable_hint(error, self.shell.user_ns)  # type: ignore[union-attr]
+            raise cell_output.brief(known, cell) from None
 
     ebpf.__doc__ = introduction()
 
@@ -121,7 +123,7 @@ class KernelScope(Magics):
             elif command == "help" and len(words) == 1:
                 return self._help(())
             elif command is not None:
-                return _shown(commands.answer(command, words[1:], MAGIC, self.session.check))
+                return _printed(commands.answer(command, words[1:], MAGIC, self.session.check))
         parsed = parser.parse(words, catalogue.find, prog="%ebpf" if cell is None else "%%ebpf")
         if parsed.help:
             return self._help(parsed.probes)
@@ -139,7 +141,7 @@ class KernelScope(Magics):
         --pid PID, --table NAME, --csv, --parquet, --json, --arrow, --save FILE, --quiet.
         """
         try:
-            return self._bpftrace(line, cell)
+            return self._shown(self._bpftrace(_without_semicolon(line), cell), line)
         except KernelScopeError as error:
             raise cell_output.brief(error, cell) from None
 
@@ -178,7 +180,7 @@ class KernelScope(Magics):
         """
         __tracebackhide__ = True
         try:
-            return self._probe(line, cell)
+            return self._shown(self._probe(_without_semicolon(line), cell), line)
         except KernelScopeError as error:
             raise cell_output.brief(error, cell) from None
 
@@ -261,12 +263,26 @@ class KernelScope(Magics):
         if any(wanted.get(kind) for kind in options.FILES):
             cell_output.write_files(result, wanted)
 
+    def _shown(self, result: Any, line: str) -> Any:
+        """Return the result, which the notebook shows; None if the line ends with a semicolon.
+
+        `x = %ebpf ...;` needs the result and shows nothing anyway.
+        """
+        if not line.rstrip().endswith(";"):
+            return result
+        raw = self.shell.history_manager.input_hist_raw[-1]  # type: ignore[union-attr]
+        return result if re.search(r"=[ \t]*%\w", raw) else None
+
     def _bind(self, wanted: Mapping[str, Any], value: object) -> None:
         if "out" in wanted:
             self.shell.user_ns[wanted["out"]] = value  # type: ignore[union-attr]
 
 
-def _shown(answer: object) -> object:
+def _without_semicolon(line: str) -> str:
+    return line.rstrip().removesuffix(";") if line.rstrip().endswith(";") else line
+
+
+def _printed(answer: object) -> object:
     """Print text; return anything else, which the notebook then displays."""
     if isinstance(answer, str):
         print(answer)

@@ -224,7 +224,7 @@ def test_help_shows_options_columns_cost_and_caveats(notebook: Notebook, capsys)
 def test_help_of_the_magic_lists_the_options(notebook: Notebook, capsys):
     notebook.run("%ebpf --help")
     assert "--max-rows N" in capsys.readouterr().out
-    assert "--max-rows N" in (notebook.magics.ebpf.__doc__ or "")  # type: ignore[misc]
+    assert "--max-rows N" in (magics.KernelScope.ebpf.__doc__ or "")
 
 
 def test_config_sets_defaults_for_a_line(notebook: Notebook):
@@ -270,3 +270,38 @@ def test_the_list_of_a_notebook_unfolds_by_area(notebook: Notebook):
     areas = {probe.area for probe in catalogue.catalogue().values()}
     assert page.count("<details>") == len(areas)
     assert notebook.run("%ebpf list block").result._repr_html_().count("<details open>") == 1
+
+
+@pytest.mark.parametrize("end", [";", " ;", "; "])
+def test_a_semicolon_hides_the_result(notebook: Notebook, end: str):
+    notebook.plays()
+    outcome = notebook.run(f"%%ebpf --quiet -d 1 -o found{end}\n{CELL}")
+    assert outcome.error_in_exec is None
+    assert outcome.result is None
+    assert len(notebook.shell.user_ns["found"]) == 1
+
+
+def test_a_semicolon_after_an_assignment_keeps_the_result(notebook: Notebook):
+    outcome = notebook.shell.run_cell("found = %ebpf list;", store_history=True)
+    assert outcome.error_in_exec is None
+    assert len(notebook.shell.user_ns["found"]) == len(catalogue.names())
+
+
+def test_a_python_variable_in_the_c_is_explained(notebook: Notebook, capsys):
+    error = CompileError("line 1: use of undeclared identifier 'limit'", line=1, text="x", hint="?")
+    notebook.plays(attached(EVENTS).__class__({"type": "nothing"}), error=error)
+    notebook.shell.user_ns["limit"] = 5
+
+    notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    assert "limit is a Python variable" in capsys.readouterr().out
+    assert "-D limit={limit}" in (error.hint or "")
+
+
+def test_a_hint_numbers_lines_as_the_cell_does(notebook: Notebook, capsys):
+    error = CompileError("line 4: expected ';'", line=4, text="x", hint="line 2: this is bpftrace")
+    notebook.plays(attached(EVENTS).__class__({"type": "nothing"}), error=error)
+
+    notebook.run(f"%%ebpf -d 1\n{CELL}")
+
+    assert capsys.readouterr().out.splitlines()[1:] == ["     5 | x", "  line 3: this is bpftrace"]
