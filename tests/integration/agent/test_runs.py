@@ -1,4 +1,4 @@
-"""Runs as the notebook's side may start, steer, drop and break them."""
+"""Runs as a client may start, control, drop and break them."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_an_administrators_limit_ends_a_run_until_stopped() -> None:
     assert 1.0 <= receipt["duration_s"] < 2.0
 
 
-# --- the notebook's side goes away ---------------------------------------------------------------
+# --- the client disappears -----------------------------------------------------------------------
 
 FLOOD = """
 struct wide_t {{ u64 words[32]; }};

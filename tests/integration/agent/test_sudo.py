@@ -1,4 +1,4 @@
-"""An ordinary user's agent, through sudo: it starts, runs, and ends with whoever started it.
+"""An ordinary user's agent, through sudo: it starts, runs, and ends with its client.
 
 sudo's configuration is made for each test and seen by its processes alone (a mount namespace).
 """
@@ -29,7 +29,7 @@ WITHIN_S = 1.0
 
 def _why_not() -> str | None:
     if os.geteuid() != 0:
-        return "a sudo of one's own needs root to be set up"
+        return "setting up a separate sudo needs root"
     missing = [name for name in ("sudo", "setpriv", "unshare") if shutil.which(name) is None]
     if missing:
         return f"{missing[0]} is not installed"

@@ -1,4 +1,4 @@
-"""Count in the kernel what a subject process does; run by agent_python, beside the agent's code.
+"""Count the work of a subject process in the kernel; run by agent_python, with the agent's code.
 
 The BPF program is put together by hand: it adds 1 to an array map. `number` makes it count only
 the system call of that number, which it finds as a KS_PARAM.
@@ -105,7 +105,7 @@ def tracing(program: Program, *, number: bool = False) -> tuple[loader.Loaded, A
 
 
 class Subject:
-    """A forked process that does its work once it is told to."""
+    """A forked process that does its work on request."""
 
     def __init__(self, work: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> None:
         self._go = os.pipe()
@@ -382,7 +382,7 @@ def attach_own_kind() -> int:
     line = next(x for x in Path("/proc/self/cgroup").read_text().splitlines() if x[:3] == "0::")
     own = root / line[4:] / "kernelscope-own-kind"
     own.mkdir()
-    (own / "cgroup.procs").write_text("0")  # so that nobody else's sockets are counted
+    (own / "cgroup.procs").write_text("0")  # so that no other sockets are counted
     try:
         loaded, attached = tracing(
             Program("test", "", hooks=(Hook("count", (f"sock_create:{own}",)),))

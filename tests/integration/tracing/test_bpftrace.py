@@ -56,7 +56,7 @@ def names_below(pid: int) -> set[str]:
 
 
 class Attached:
-    """A progress display that tells when all probes are attached."""
+    """A progress display that reports when all probes are attached."""
 
     def __init__(self) -> None:
         self.told = threading.Event()

@@ -156,7 +156,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_read) { slots.increment(7); return 0; }
 @pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
 def test_a_full_disk_costs_the_file_and_not_the_result(kind: str, tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("no mounts of one's own here: in a chroot / need not be a mount point")
+        pytest.skip("private mounts are not possible here: in a chroot, / may not be a mount point")
     in_a_small_one = (
         'mount -t tmpfs -o size=16k none "$1" || exit; folder=$1; shift; "$@"; ls -A "$folder"'
     )

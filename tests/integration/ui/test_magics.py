@@ -100,8 +100,8 @@ def once_attached(session: Session, action: Any) -> Iterator[None]:
         session.begin = begin  # type: ignore[method-assign]
 
 
-# The two reads more are the reader's waits for a word: the one that it was in when it was told to
-# begin entered the kernel before the program was attached, the last one after.
+# The two additional reads are the reader's waits for a command: the first entered the kernel before
+# the program was attached, the last one after.
 def test_a_cell_counts_what_a_known_load_does(shell, session, reader):
     with once_attached(session, reader.read):
         df = shell.run_cell(f"%%ebpf -d 1 --pid {reader.pid}\n{COUNT_READS}").result

@@ -1,4 +1,4 @@
-"""The agent's half runs under the oldest distribution's Python: 3.9, syntax and library."""
+"""The agent's code runs under the oldest distribution's Python: 3.9, syntax and library."""
 
 from __future__ import annotations
 

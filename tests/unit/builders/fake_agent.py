@@ -81,7 +81,7 @@ def receipt(**lost: int) -> Frame:
 
 
 class FakeChannel:
-    """Gives its frames and ends; with `held`, not before it is told to stop."""
+    """Sends its frames and ends; with `held`, only after a stop request."""
 
     def __init__(
         self,

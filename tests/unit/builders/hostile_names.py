@@ -1,4 +1,4 @@
-"""Names that a process, a file or a recording could choose to attack whoever reads them."""
+"""Names that a process, a file or a recording could choose to attack a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading probes: the ones there are, and what is said of a wrong one."""
+"""Loading probes: the existing ones, and the errors for an invalid one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ name = "hz"
 kind = "integer"
 default = 99
 passed = "client"
-help = "Samples a second"
+help = "Samples per second"
 [[table]]
 name = "latency"
 map = "latency"

@@ -1,4 +1,4 @@
-"""What a user may write for --function, --format and --when, and what the agent is told of it."""
+"""What a user may write for --function, --format and --when, and what the agent receives."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ RECORDS = st.lists(st.tuples(st.binary(max_size=70), FLAGS), max_size=60)
 
 
 def plain_walk(payload: bytes) -> tuple[list[bytes], int]:
-    """The straightforward walk that the vectorised one is held against."""
+    """The straightforward walk, as the reference for the vectorised one."""
     kept, torn, at = [], 0, 0
     while at < len(payload):
         (header,) = struct.unpack("<I", payload[at : at + 4].ljust(4, b"\0"))

@@ -1,4 +1,4 @@
-"""The notebook's end: what it makes of an agent that is slow, broken, gone or not to be had."""
+"""The client with an agent that is slow, broken, dead or not available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bpftrace prints becomes typed tables, whatever stands in its keys."""
+"""What bpftrace prints becomes typed tables, whatever its keys contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options and parameters: what is understood, and what is said of what is not."""
+"""Options and parameters: valid ones, and the errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings that stand in for live runs, and the marks that say so."""
+"""Recordings that replace live runs, and the marks that show it."""
 
 from __future__ import annotations
 

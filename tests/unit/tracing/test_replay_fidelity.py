@@ -1,4 +1,4 @@
-"""A recording gives the same DataFrames each time, and a cut one what is whole and says so."""
+"""A recording gives the same DataFrames each time; a truncated one, its complete part."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_a_recording_cut_anywhere_gives_what_is_whole_and_says_so(
             warnings.simplefilter("always")
             try:
                 given.append(rows(opened(cut)))
-            except RecordingError:  # so little that no table can be told
+            except RecordingError:  # too little to recognize a table
                 continue
         said = [str(each.message) for each in caught if each.category is LostEventsWarning]
         assert any("is whole only up to byte" in text for text in said), end
-    assert given[-1] == whole  # the last block tells of the run and has no rows
+    assert given[-1] == whole  # the last block describes the run and has no rows

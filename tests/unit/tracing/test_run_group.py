@@ -32,7 +32,7 @@ PAIR = [
 
 
 class Holding(FakeChannel):
-    """Says that it is loaded, and is attached when it is told to start."""
+    """Reports that it is loaded, and attaches on the start request."""
 
     def __init__(self, *frames: Frame, began_ns: int = 0, log: list[str] | None = None) -> None:
         super().__init__([Frame({"type": "loaded"})], held=True, last=[*frames, receipt()])

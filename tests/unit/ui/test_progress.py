@@ -1,4 +1,4 @@
-"""What is shown while a run goes on, and that nothing of it stays."""
+"""The display during a run, and that it disappears afterwards."""
 
 from __future__ import annotations
 

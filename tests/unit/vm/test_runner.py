@@ -205,7 +205,7 @@ def test_the_record_tells_of_every_kind_of_hook_on_every_kernel() -> None:
 
 
 def _guests(*of: Results) -> Any:
-    """Stand in for booting: each boot gives the next results."""
+    """Replace booting: each boot gives the next results."""
     kernel = Kernel("6.1", "6.1.0", Path("folder"))
     boots = iter([runner.Guest(kernel, results, 1.0, []) for results in of])
     return lambda *_: next(boots)

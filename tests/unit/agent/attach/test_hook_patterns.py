@@ -1,4 +1,4 @@
-"""What stands behind a pattern, and where a tracepoint's record has its fields."""
+"""The hooks that a pattern matches, and the fields of a tracepoint's record."""
 
 from __future__ import annotations
 

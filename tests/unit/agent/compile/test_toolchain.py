@@ -13,7 +13,7 @@ from kernelscope.protocol.probe_folder import PACKAGE
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the agent's half, which the toolchain takes for its own."""
+    """A copy of the agent's code, which the toolchain takes for its own."""
     for part in ("agent", "protocol"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE / part, tmp_path / part, ignore=ignored)

@@ -54,7 +54,7 @@ class Producer:
 
 
 def payloads(chunks: list[Chunk]) -> Iterator[bytes]:
-    """Read chunks as the notebook's side does."""
+    """Read chunks as the client does."""
     for chunk in chunks:
         at = count = 0
         while at < len(chunk.data):

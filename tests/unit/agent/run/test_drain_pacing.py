@@ -1,4 +1,4 @@
-"""When a ring is drained again: at the rate of late, and in time for a flood that begins."""
+"""When a ring is drained again: at the recent rate, and in time for the start of a flood."""
 
 from __future__ import annotations
 

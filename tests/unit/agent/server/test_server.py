@@ -35,7 +35,7 @@ class Stub(Context):
 
 
 def _answer(line: bytes, sock: socket.socket, context: Context) -> None:
-    """Stand in for `requests.serve`, with requests that only a test needs."""
+    """Replace `requests.serve`, with requests that only a test needs."""
     kind = json.loads(line)["type"] if line.startswith(b'{"type":"test') else ""
     if kind == "test crash":
         os.write(2, b"first words\nlast words\n")
@@ -205,7 +205,7 @@ def test_garbage_is_answered_with_a_refusal_and_harms_nobody(running: Running, l
         ({"type": "run", "program": {"name": "x", "source": "int x;"}}, "prelude"),
         ({"type": "list", "kind": "uprobe", "target": "/etc/shadow"}, "kind"),
     ],
-    ids=["C of one's own", "a look into a file"],
+    ids=["custom C", "a look into a file"],
 )
 def test_the_administrators_policy_is_asked(request_: dict[str, Any], field: str) -> None:
     running = Running(Policy(source="builtin"))

@@ -1,4 +1,4 @@
-"""What %%probe says of a cell, and how the agent holds a run to a tree of tasks."""
+"""The summary of %%probe, and how the agent restricts a run to a tree of tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPENT = Spent(wall_s=1.5, thread_s=0.25, process_s=0.5, children_s=0.000012)
 
 
 def fact(name: str, rows: dict[str, list[object]], *, scoped: bool = True, lost: int = 0) -> str:
-    """Say what the summary tells of a table."""
+    """Return the summary's lines for a table."""
     table = pd.DataFrame(rows)
     filters = {"tree": 1} if scoped else {}
     table.attrs["kernelscope"] = {"filters": filters, "lost": {"map_full": lost}}

@@ -28,7 +28,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def running(*others: FakeChannel) -> tuple[Tracer, FakeChannel]:
-    """Return a tracer of a run that goes on; the next runs get the other channels."""
+    """Return a tracer of a running run; the next runs get the other channels."""
     channel = FakeChannel([attached(EVENTS), events((7, 100), (8, 5))], held=True)
     made = session(channel, *others)
     return Tracer(made, "cell", run=made.start(source=EVENTS_C)), channel
