@@ -1,4 +1,4 @@
-"""What does not work in a program, although it runs, is reported beside its result."""
+"""What does not work in a program, although it runs, is reported with its result."""
 
 from __future__ import annotations
 
