@@ -24,7 +24,7 @@ from pathlib import Path
 from vm import archive, machine
 from vm.archive import ArchiveError, Kernel
 from vm.machine import Limits, MachineError
-from vm.results import Outcome, Results, hook_row, probe_rows, refused_probes
+from vm.results import STARTS, Outcome, Results, hook_row, probe_rows, refused_probes
 
 from kernelscope.probe import catalogue
 from tools.record import probe_records as probe_record
@@ -42,6 +42,7 @@ TESTS = (
     "tests/vm/test_hooks.py",
     "tests/vm/test_choice.py",
     "tests/vm/test_compiler.py",
+    STARTS,
     "tests/vm/test_odd_machines.py",
 )
 SELF_TEST = ("tests/vm/test_runner_itself.py",)

@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+STARTS = "tests/vm/test_probes_start.py"
+
 
 @dataclass
 class Outcome:
@@ -124,20 +126,25 @@ def hook_row(results: Results) -> dict[str, str]:
 
 
 def probe_rows(results: Results) -> dict[str, dict[str, Any]]:
-    """Return the run with most rows of each probe whose checks all passed.
+    """Return the run with most rows of each probe whose checks all passed; else how it started.
 
     A check notes its runs (probes/checking.py) as the property "runs".
     """
     rows: dict[str, dict[str, Any]] = {}
     failed: set[str] = set()
+    started: dict[str, dict[str, Any]] = {}
     for outcome in results.outcomes.values():
+        start = outcome.properties.get("started")
+        if start is not None and outcome.state == "passed":
+            started[start["probe"]] = {"hooks": start["hooks"]}
         for run in outcome.properties.get("runs", ()):
             name, before = run["probe"], rows.get(run["probe"])
             if outcome.state != "passed":
                 failed.add(name)
             if before is None or run["rows"] > before["rows"]:
                 rows[name] = {key: value for key, value in run.items() if key != "probe"}
-    return {name: row for name, row in rows.items() if name not in failed}
+    checked = {name: row for name, row in rows.items() if name not in failed}
+    return {**started, **checked}
 
 
 def refused_probes(results: Results, probes: Collection[str]) -> dict[str, str]:
@@ -151,8 +158,10 @@ def refused_probes(results: Results, probes: Collection[str]) -> dict[str, str]:
 
 
 def _is_of_any(test: str, probes: Collection[str]) -> bool:
-    """Whether a test of tests/probes is about one of the probes, which its name begins with."""
+    """Whether a test is about one of the probes: by its parameter, or by how its name begins."""
     file, _, function = test.partition("::test_")
+    if file == STARTS:
+        return any(function == f"starts[{name}]" for name in probes)
     return file.startswith("tests/probes/") and any(
         function.partition("[")[0].startswith(f"{name}_") for name in probes
     )

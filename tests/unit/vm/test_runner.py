@@ -76,6 +76,28 @@ def test_a_recorded_refusal_excuses_no_other_failure() -> None:
     assert list(_refused(failed).problems({"runqlat"})) == [f"{failed['test']} failed"]
 
 
+def test_how_a_probe_started_is_noted_where_no_check_ran() -> None:
+    test = "tests/vm/test_probes_start.py::test_starts[{}]"
+    started = [
+        {
+            "event": "result",
+            "test": test.format(name),
+            "state": "passed",
+            "properties": {"started": {"probe": name, "hooks": ["tp_btf:x"]}},
+        }
+        for name in ("runqlat", "runqlen")
+    ]
+    run = {"probe": "runqlat", "hooks": ["kprobe:y"], "rows": 7}
+    checked = {"event": "result", "test": "c", "state": "passed", "properties": {"runs": [run]}}
+    refused = {"event": "result", "test": test.format("profile"), "state": "refused", "text": "no"}
+    results = told(*started, checked, refused)
+    assert probe_rows(results) == {
+        "runqlat": {"hooks": ["kprobe:y"], "rows": 7},
+        "runqlen": {"hooks": ["tp_btf:x"]},
+    }
+    assert refused_probes(results, ["profile", "runqlat"]) == {"profile": "no"}
+
+
 def test_a_probe_is_refused_only_where_none_of_its_tests_ran() -> None:
     passed = {"test": "tests/probes/test_cpu.py::test_runqlat_sums", "state": "passed"}
     assert refused_probes(_refused(), ["runqlat", "runqlen"]) == {"runqlat": "no such helper"}
