@@ -16,7 +16,8 @@ from kernelscope.io import recording
 from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Field, Layout
 from kernelscope.protocol.program import Program
-from kernelscope.tables.untrusted import FrameChecker, UntrustedError, check_receipt
+from kernelscope.tables.untrusted import FrameChecker, check_receipt
+from kernelscope.tables.value_checks import UntrustedError
 from kernelscope.tracing.replay import Replay
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
