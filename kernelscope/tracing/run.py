@@ -16,6 +16,7 @@ from kernelscope.tables.results import Tables
 from kernelscope.text import facts_html
 from kernelscope.tracing import losses, receipt, request
 from kernelscope.tracing.batch import Batch
+from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run_handle import RunHandle
 from kernelscope.tracing.stream import Source, Stream
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.io.recording import Recorder
+
+
+ATTACH_POLL_S = 0.1  # how often the display of a run that is not attached yet is updated
 
 
 class Run(RunHandle["pd.DataFrame | Tables"]):
@@ -91,17 +95,22 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         """What was lost, and what helps against it ("" if nothing does); None for no loss."""
         return losses.loss(self.receipt)
 
-    def wait_attached(self) -> Self:
+    def wait_attached(self, progress: Progress | None = None) -> Self:
         """Wait until the program is attached. Raises the error if it cannot be.
 
-        Ctrl-C ends the run as soon as it is attached; a second one drops it.
+        Ctrl-C drops the run at once: the agent ends the compiler and all that was loaded.
         """
         try:
-            self._stream.ready.wait()
-        except KeyboardInterrupt:
-            self._interrupt()
-        if self._stream.error is not None and not self._stream.attached:
-            raise self._stream.error
+            while not self._stream.ready.wait(ATTACH_POLL_S):
+                if progress is not None:
+                    progress.update(0.0, self.duration_s, 0, 0)
+            if self._stream.error is not None and not self._stream.attached:
+                raise self._stream.error
+        except BaseException:
+            if progress is not None:
+                progress.clear(0.0)
+            self.close()
+            raise
         return self
 
     def wait_loaded(self) -> None:

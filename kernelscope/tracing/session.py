@@ -16,6 +16,7 @@ from kernelscope.tracing import build_request, option_groups, options, replay
 from kernelscope.tracing.agent_client import Agent
 from kernelscope.tracing.live_source import LiveSource
 from kernelscope.tracing.plan import Placement, Plan
+from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.replay import RecordedSource
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
@@ -171,10 +172,10 @@ class Session:
             request = build_request.of_probe(found, split, placement)
         return Plan((request,), split.output)
 
-    def begin(self, plan: Plan) -> Run | Runs:
-        """Start what was planned and wait until it is attached."""
+    def begin(self, plan: Plan, progress: Progress | None = None) -> Run | Runs:
+        """Start what was planned and wait until it is attached; Ctrl-C drops it."""
         if not plan.together:
-            return self._source.begin(plan.requests[0]).wait_attached()
+            return self._source.begin(plan.requests[0]).wait_attached(progress)
         runs: dict[str, Run] = {}
         try:
             for request in plan.requests:

@@ -38,7 +38,8 @@ class Progress:
             return
         self._next = now + _EVERY_S
         self._shown = True
-        self._display.show(line(elapsed_s, duration_s, rows, lost, ending=ending))
+        waited = now - self._started
+        self._display.show(line(elapsed_s, duration_s, rows, lost, ending=ending, waited_s=waited))
 
     def clear(self, elapsed_s: float) -> None:
         """Remove the display; where it cannot be removed, show how long the run was."""
@@ -46,13 +47,24 @@ class Progress:
             self._display.clear(f"traced for {elapsed_s:.1f} s")
 
 
-def line(elapsed_s: float, duration_s: float, rows: int, lost: int, *, ending: bool = False) -> str:
-    """Return the state in one line: "3 s left · 12,345 events"."""
+def line(
+    elapsed_s: float,
+    duration_s: float,
+    rows: int,
+    lost: int,
+    *,
+    ending: bool = False,
+    waited_s: float = 0.0,
+) -> str:
+    """Return the state in one line: "3 s left · 12,345 events".
+
+    waited_s: since the run was requested, for one that is not attached yet.
+    """
     left = math.ceil(max(0.0, duration_s - elapsed_s)) if math.isfinite(duration_s) else None
     if ending or left == 0:
         parts = ["reading the last events"]
     elif elapsed_s == 0:
-        parts = ["compiling and attaching"]
+        parts = [f"compiling and attaching, {waited_s:.0f} s"]
     elif left is None:
         parts = [f"{elapsed_s:.0f} s, until stopped"]
     else:

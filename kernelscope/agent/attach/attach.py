@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -75,8 +75,8 @@ def attach(
     return attachments
 
 
-def detach(attachments: Sequence[Attachment]) -> Thread:
-    """Detach every program; a thread then closes the perf events, which are empty by then.
+def detach(attachments: Sequence[Attachment], then: Callable[[], object] = int) -> Thread:
+    """Detach every program; a thread closes the perf events, empty by then, and calls `then`.
 
     Each detach waits until no CPU can still run the program (perf_event_detach_bpf_prog,
     kernel/trace/bpf_trace.c): some 30 ms, which parallel threads wait for only once. Closing an
@@ -94,6 +94,11 @@ def detach(attachments: Sequence[Attachment]) -> Thread:
     close_all(shares[0] if shares else ())
     for closer in closers:
         closer.join()
-    closing = Thread(target=close_all, args=(events,), daemon=True)
+
+    def close_events() -> None:
+        close_all(events)
+        then()
+
+    closing = Thread(target=close_events, daemon=True)
     closing.start()
     return closing

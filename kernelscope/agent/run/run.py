@@ -6,12 +6,13 @@ final, and nothing is counted twice or missed.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -40,25 +41,38 @@ STATUS_EVERY_NS = 200_000_000
 HOLD_TIMEOUT_S = 120.0  # for the slowest of the programs that start together to load
 
 
-class Run:
-    """Runs one program and sends its events and tables.
+@dataclass(frozen=True)
+class Machine:
+    """What a run gets from its server.
 
     compiler: returns the compiler, which is created when it is first needed.
     tracefs: where it is mounted, None if it is not. limits: what the policy allows the run.
+    """
+
+    compiler: Callable[[], Compiler]
+    tracefs: Path | None
+    limits: Limits
+
+
+class Run:
+    """Runs one program and sends its events and tables.
+
+    attaching: shared with the server; its first byte is 1 while the program is attached, and
+        otherwise the server may kill this process.
     """
 
     def __init__(
         self,
         program: Program,
         sock: socket.socket,
-        compiler: Callable[[], Compiler],
-        tracefs: Path | None,
-        limits: Limits,
+        machine: Machine,
+        attaching: mmap.mmap,
     ) -> None:
         self.program = program
-        self.tracefs = tracefs
-        self._compiler = compiler
-        self._limits = limits
+        self.tracefs = machine.tracefs
+        self._compiler = machine.compiler
+        self._limits = machine.limits
+        self._attaching = attaching
         self.timings: dict[str, float] = {}
         self._ended_by = ""
         self.client = Client(sock, program.spool_bytes, started=not program.hold)
@@ -81,7 +95,7 @@ class Run:
                 ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
             finally:
                 with process.end_deferred():
-                    closing = attach.detach(self.attachments)
+                    closing = attach.detach(self.attachments, self._nothing_is_attached)
             self.timings["detach"] = (time.monotonic_ns() - ended_ns) / 1e9
             if self.client.stopped_by != "client":
                 self._doing = "reading the tables"
@@ -132,6 +146,7 @@ class Run:
         self._hold()
         self._doing = "attaching the program"
         process.end_at_signal(os.getppid())
+        self._attaching[0] = 1
         self._attach_in_order(loaded, bindings, program.filters, view)
         self.began_ns = time.monotonic_ns()
         self._lap("attach", mark)
@@ -139,6 +154,10 @@ class Run:
         self._doing = "reading the tables"
         self.stats = RunStats(loaded.programs)
         self._announce(obj, hook_patterns.names(bindings))
+
+    def _nothing_is_attached(self) -> None:
+        """Let the server end this process again: naming stacks may take long."""
+        self._attaching[0] = 0
 
     def _wait_for_compiler(self, finished: int) -> None:
         """Wait until an fd is readable. Raises ConnectionResetError if the client is gone, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 from typing import Any
 
@@ -27,11 +28,14 @@ def preload_rest() -> None:
     from kernelscope.agent.attach import usdt_arguments  # noqa: F401 - the import is the point
 
 
-def serve(line: bytes, sock: socket.socket, context: Context) -> None:
-    """Answer the request in `line` on `sock`, with an error if it cannot be served."""
+def serve(line: bytes, sock: socket.socket, context: Context, attaching: mmap.mmap) -> None:
+    """Answer the request in `line` on `sock`, with an error if it cannot be served.
+
+    attaching: its first byte becomes 1 before anything is attached that outlives a moment.
+    """
     sock.settimeout(SEND_TIMEOUT_S)
     try:
-        _serve(line, sock, context)
+        _serve(line, sock, context, attaching)
     except (BrokenPipeError, ConnectionResetError, TimeoutError):
         pass  # the client is gone
     except (KernelScopeError, OSError) as error:
@@ -41,16 +45,17 @@ def serve(line: bytes, sock: socket.socket, context: Context) -> None:
     context.tidy()
 
 
-def _serve(line: bytes, sock: socket.socket, context: Context) -> None:
+def _serve(line: bytes, sock: socket.socket, context: Context, attaching: mmap.mmap) -> None:
     request, _ = decode_header(line)
     kind = request.get("type")
     if kind == "run":
-        from kernelscope.agent.run.run import Run
+        from kernelscope.agent.run.run import Machine, Run
 
         program = Program.from_json(request.get("program"))
         program = context.policy.allowed(program)
         with context.slot():
-            Run(program, sock, context.compiler, context.tracefs, context.policy.limits()).execute()
+            machine = Machine(context.compiler, context.tracefs, context.policy.limits())
+            Run(program, sock, machine, attaching).execute()
         return
     answers = {"hello": _hello, "check": _check, "list": _list, "doctor": _doctor}
     if not isinstance(kind, str) or kind not in answers:

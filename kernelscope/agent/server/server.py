@@ -9,7 +9,9 @@ ends when the control socket closes or the client's process has ended, and its c
 from __future__ import annotations
 
 import gc
+import mmap
 import os
+import select
 import selectors
 import signal
 import socket
@@ -37,10 +39,20 @@ MAX_LAST_MESSAGES = 64
 
 @dataclass
 class Child:
-    """A forked child: the socket that it answers on, and the file that is its stderr."""
+    """A forked child: the socket that it answers on, and the file that is its stderr.
+
+    attaching: memory shared with it, whose first byte is 1 once it starts to attach. Before that
+    it may be killed; afterwards it must detach by itself.
+    """
 
     sock: socket.socket
     stderr: int
+    attaching: mmap.mmap
+
+    def close(self) -> None:
+        """Close what the server has of it."""
+        os.close(self.stderr)
+        self.attaching.close()
 
 
 class Server:
@@ -53,6 +65,7 @@ class Server:
         self._requests = RequestReader(control)
         self._last_messages: list[SendQueue] = []
         self._selector = selectors.DefaultSelector()
+        self._hangups = select.epoll()  # of the children's sockets: their clients are gone
         self._wakeup, self._signalled = socket.socketpair()
         self._client: int | None = None
         self._preloaded = False
@@ -96,6 +109,7 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._control, selectors.EVENT_READ, "control")
         self._selector.register(self._wakeup, selectors.EVENT_READ, "child")
+        self._selector.register(self._hangups, selectors.EVENT_READ, "hangup")
         self._client = process.peer_pidfd(self._control)
         if self._client is not None:
             self._selector.register(self._client, selectors.EVENT_READ, "client gone")
@@ -106,6 +120,8 @@ class Server:
             return self._receive()
         if what == "child":
             self._reap()
+        elif what == "hangup":
+            self._end_abandoned()
         elif isinstance(what, SendQueue):
             self._send_last(what)
         return bool(what != "client gone")
@@ -122,6 +138,16 @@ class Server:
     def _keep(self) -> None:
         gc.freeze()  # so that the collector does not copy every shared page in each child
         gc.enable()
+
+    def _end_abandoned(self) -> None:
+        """Kill children whose client is gone before they attached: compiling may take minutes."""
+        gone = {fd for fd, _ in self._hangups.poll(0)}
+        for pid, child in self.children.items():
+            if child.sock.fileno() in gone:
+                self._hangups.unregister(child.sock)
+                if not child.attaching[0]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -149,27 +175,28 @@ class Server:
             self._report(sock, as_error(error, "starting a process for the run"))
 
     def _fork(self, line: bytes, sock: socket.socket) -> None:
-        stderr = os.memfd_create("kernelscope-stderr")
+        child = Child(sock, os.memfd_create("kernelscope-stderr"), mmap.mmap(-1, mmap.PAGESIZE))
         server = os.getpid()
         try:
             pid = os.fork()
         except OSError:
-            os.close(stderr)
+            child.close()
             raise
         if pid == 0:
-            self._become_child(line, sock, stderr, server)
-        self.children[pid] = Child(sock, stderr)
+            self._become_child(line, child, server)
+        self.children[pid] = child
+        self._hangups.register(sock, 0)  # a hang-up is always reported
 
-    def _become_child(self, line: bytes, sock: socket.socket, stderr: int, server: int) -> NoReturn:
+    def _become_child(self, line: bytes, child: Child, server: int) -> NoReturn:
         status = 1
         try:
             process.die_with_parent(server)
             gc.enable()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.dup2(stderr, 2)
+            os.dup2(child.stderr, 2)
             self._close_inherited()
-            handlers.serve(line, sock, self.context)
+            handlers.serve(line, child.sock, self.context, child.attaching)
             status = 0
         except process.Ended:
             status = 0
@@ -181,10 +208,11 @@ class Server:
     def _close_inherited(self) -> None:
         # Another run's socket left open here would hide that run's end from its client.
         self._selector.close()
+        self._hangups.close()
         self._requests.close()
         for child in self.children.values():
             child.sock.close()
-            os.close(child.stderr)
+            child.close()
         for message in self._last_messages:
             message.sock.close()
         for sock in (self._wakeup, self._signalled):
@@ -204,11 +232,13 @@ class Server:
             child = self.children.pop(pid, None)
             if child is None:
                 continue
+            with suppress(FileNotFoundError):
+                self._hangups.unregister(child.sock)
             if status:
                 self._report(child.sock, _death(status, child.stderr))
             else:
                 child.sock.close()
-            os.close(child.stderr)
+            child.close()
 
     def _report(self, sock: socket.socket, error: KernelScopeError) -> None:
         """Report an error, and close the socket when its reader has taken it."""

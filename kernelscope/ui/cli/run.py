@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kernelscope.tracing.plan import Plan
     from kernelscope.tracing.run_group import Runs
     from kernelscope.tracing.session import Run
+    from kernelscope.ui.progress import Progress
 
 _ARGUMENTS = "NAME...|FILE.c|FILE.toml|- [options]"
 
@@ -31,10 +32,12 @@ def run(tokens: Sequence[str]) -> int:
     if parsed is None:
         return 0
     from kernelscope.tracing.session import default_session
+    from kernelscope.ui.progress import Progress
 
     plan = _plan(parsed, parsed.given)
-    started = default_session().begin(plan)
-    result, streamed = _result(started, plan.output)
+    progress = None if plan.output.get("quiet") else Progress()
+    started = default_session().begin(plan, progress)
+    result, streamed = _result(started, plan.output, progress)
     default_session().dismiss()
     failed = [] if result is None else output.write(result, plan.output)
     for each in _each(started):
@@ -80,19 +83,19 @@ def _parsed(tokens: Sequence[str], command: str) -> parser.Parsed | None:
 
 
 def _result(
-    started: Run | Runs, wanted: Mapping[str, Any]
+    started: Run | Runs, wanted: Mapping[str, Any], progress: Progress | None
 ) -> tuple[pd.DataFrame | Tables | Results | None, bool]:
     """Wait for the result; a terminal gets the rows of events at once, and no result for them."""
     from kernelscope.tracing.run_group import Runs
     from kernelscope.ui.cli import streaming
-    from kernelscope.ui.progress import Progress
 
     if output.to_terminal(wanted) and not isinstance(started, Runs):
         table = streaming.streamed_table(started)
         if table is not None:
+            if progress is not None:
+                progress.clear(0.0)
             streaming.print_rows(started, table, output.terminal_width())
             return output.without(started.result(warn=False), table, wanted), True
-    progress = None if wanted.get("quiet") else Progress()
     return started.result(progress=progress, warn=False), False
 
 

@@ -237,10 +237,11 @@ class KernelScope(Magics):
         return run
 
     def _run(self, plan: Plan) -> pd.DataFrame | Tables | Results:
-        run = self.session.begin(plan)
+        shown = self.progress and not plan.output.get("quiet")
+        progress = Progress() if shown else None
+        run = self.session.begin(plan, progress)
         try:
-            shown = self.progress and not plan.output.get("quiet")
-            result = run.result(progress=Progress() if shown else None, warn=False)
+            result = run.result(progress=progress, warn=False)
         finally:
             run.close()
         runs = list(run.values()) if isinstance(run, Runs) else [run]

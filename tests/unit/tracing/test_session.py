@@ -210,6 +210,18 @@ def test_interrupting_the_wait_ends_the_run_and_marks_the_result():
     assert df["pid"].tolist() == [7]
 
 
+def test_interrupting_the_attachment_drops_the_run_at_once():
+    channel = FakeChannel([], held=True)
+    made = session(channel)
+    progress = CtrlC()
+
+    with pytest.raises(KeyboardInterrupt):
+        made.begin(made.plan(None, {}, source=SOURCE), progress)
+
+    assert channel.closed
+    assert not channel.stopped
+
+
 def test_a_result_that_takes_longer_than_the_timeout_raises_and_the_run_goes_on():
     channel = FakeChannel([attached(EVENTS)], held=True, last=[receipt()])
     run = session(channel).start(source=SOURCE)

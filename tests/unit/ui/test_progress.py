@@ -25,7 +25,7 @@ class Shower:
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        ((0.0, 10.0, 0, 0), "compiling and attaching"),
+        ((0.0, 10.0, 0, 0), "compiling and attaching, 0 s"),
         ((2.5, 10.0, 0, 0), "8 s left"),
         ((2.5, 10.0, 12345, 0), "8 s left · 12,345 events"),
         ((2.5, 10.0, 12345, 7), "8 s left · 12,345 events · 7 LOST"),
@@ -76,3 +76,7 @@ def test_a_pipe_gets_no_progress(monkeypatch):
     monkeypatch.setattr(progress.sys, "stderr", io.StringIO())  # type: ignore[attr-defined]
 
     assert progress._default_display() is None
+
+
+def test_a_run_that_is_not_attached_shows_how_long_it_takes() -> None:
+    assert progress.line(0.0, 10.0, 0, 0, waited_s=8.2) == "compiling and attaching, 8 s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from kernelscope.agent.compile.compiler import Compiler
 from kernelscope.agent.run.drain_pacing import SLOWEST_TICK_S, Pace
 from kernelscope.agent.run.limits import Limits
-from kernelscope.agent.run.run import Run
+from kernelscope.agent.run.run import Machine, Run
 from kernelscope.protocol.program import Program
 
 MIB = 1 << 20
@@ -68,9 +69,10 @@ def _no_compiler() -> Compiler:
 @pytest.fixture
 def client() -> Iterator[tuple[Run, socket.socket]]:
     ours, theirs = socket.socketpair()
+    machine = Machine(_no_compiler, None, Limits(LONG_S))
     with ours, theirs:
         yield (
-            Run(Program("test", ""), theirs, _no_compiler, tracefs=None, limits=Limits(LONG_S)),
+            Run(Program("test", ""), theirs, machine, mmap.mmap(-1, mmap.PAGESIZE)),
             ours,
         )
 

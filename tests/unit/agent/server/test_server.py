@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import mmap
 import os
 import signal
 import socket
@@ -34,7 +35,7 @@ class Stub(Context):
         raise OSError
 
 
-def _answer(line: bytes, sock: socket.socket, context: Context) -> None:
+def _answer(line: bytes, sock: socket.socket, context: Context, attaching: mmap.mmap) -> None:
     """Replace `requests.serve`, with requests that only a test needs."""
     kind = json.loads(line)["type"] if line.startswith(b'{"type":"test') else ""
     if kind == "test crash":
@@ -55,7 +56,11 @@ def _answer(line: bytes, sock: socket.socket, context: Context) -> None:
     if kind == "test fds":
         send_frame(sock, {"type": "fds", "sockets": sockets()})
         return
-    requests_serve(line, sock, context)
+    if kind in ("test compiling", "test attached"):
+        attaching[0] = kind == "test attached"
+        send_frame(sock, {"type": "pid", "pid": os.getpid()})
+        time.sleep(60)  # looks at its socket no more
+    requests_serve(line, sock, context, attaching)
 
 
 requests_serve = handlers.serve
@@ -145,8 +150,8 @@ def refusal(reader: FrameReader) -> dict[str, Any]:
     return dict(frame.header["error"])
 
 
-def becomes(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_S
+def becomes(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
+    end = time.monotonic() + within_s
     while time.monotonic() < end:
         if condition():
             return True
@@ -345,6 +350,21 @@ def test_the_servers_end_is_the_end_of_every_run(running: Running, how: str) -> 
         running.control.close()
     assert becomes(lambda: all(map(gone, pids)))
     assert [one.read() for one in held] == [None] * 3
+
+
+def test_a_process_that_has_not_attached_ends_with_its_client(running: Running) -> None:
+    running.ask({"type": "test compiling"}).read()
+    assert len(running.processes) == 1
+    running.asked.pop().close()
+    assert becomes(lambda: running.processes == [])
+
+
+def test_a_process_that_attaches_is_left_to_detach_by_itself(running: Running) -> None:
+    answer = running.ask({"type": "test attached"}).read()
+    assert answer is not None
+    running.asked.pop().close()
+    assert not becomes(lambda: running.processes == [], within_s=0.3)
+    os.kill(answer.header["pid"], signal.SIGKILL)
 
 
 def test_requests_from_several_threads_each_get_their_own_answer(running: Running) -> None:
