@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from kernelscope.errors import ExportError, KernelScopeError
+from kernelscope.io.private_files import ForeignFileError, create, mode_of, resolved
 
 PathLike = str | os.PathLike[str]
 
@@ -43,16 +43,17 @@ def write_whole(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
     with explained(path, "write"):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            with target.open("wb") as file:
+        final = resolved(target)
+        if final.exists() and not final.is_file():
+            with final.open("wb") as file:
                 fill(file)
             return target
-        final = Path(os.path.realpath(target))
         temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
         try:
-            with temporary.open("xb") as file:
+            with create(temporary) as file:
                 fill(file)
                 file.flush()
+                os.fchmod(file.fileno(), mode_of(final))
                 os.fsync(file.fileno())
             temporary.replace(final)
         except BaseException:
@@ -70,6 +71,12 @@ def explained(
         yield
     except KernelScopeError:
         raise
+    except ForeignFileError as error:
+        raise ExportError(
+            f"cannot {action} {path}: {error.strerror}",
+            hint="choose a folder of your own",
+            path=str(path),
+        ) from error
     except OSError as error:
         why, step = _CAUSES.get(error.errno or 0, (error.strerror or str(error), None))
         raise ExportError(f"cannot {action} {path}: {why}", hint=step, path=str(path)) from error

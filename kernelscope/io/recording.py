@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from kernelscope.errors import AgentRefusedError, LostEventsWarning, RecordingError
+from kernelscope.io import private_files
 from kernelscope.protocol.frames import MAX_LINE, MAX_PAYLOAD, Frame, decode_header, encode_header
 
 VERSION = 1
@@ -58,7 +59,7 @@ class Recorder:
         self.path = Path(path)
         self.compress = compress
         try:
-            self._file: IO[bytes] = self.path.open("wb")
+            self._file: IO[bytes] = private_files.create(self.path)
         except OSError as error:
             raise self._failed(error) from error
         try:

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from kernelscope.errors import RecordingError
+from kernelscope.io import private_files
 from kernelscope.io.recording import SUFFIX, Recorder
 from kernelscope.tracing.request import Request
 
@@ -39,7 +40,7 @@ def _next_in(folder: Path, request: Request) -> Path:
         with _numbering:
             number = len(list(folder.glob(f"*{SUFFIX}"))) + 1
             path = folder / f"{number:02}-{request.name}{SUFFIX}"
-            path.touch(exist_ok=False)
+            path.touch(mode=private_files.MODE, exist_ok=False)
     except OSError as error:
         raise RecordingError(
             f"cannot record in {folder}: {error.strerror}",

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
-from kernelscope.io import recording
+from kernelscope.io import private_files, recording
 from kernelscope.protocol.frames import Frame
 from kernelscope.tables.untrusted import FrameChecker
 from kernelscope.tracing.request import Request
@@ -161,9 +161,21 @@ class RecordedSource:
             self._replayed[_subject(request)] += 1
         chosen = found[min(number, len(found) - 1)]
         if request.record is not None:
-            shutil.copyfile(chosen.path, request.record)
+            _copy(chosen.path, request.record)
         return chosen
 
 
 def _subject(request: Request) -> str:
     return request.probe or request.program.source.strip()
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as old, private_files.create(target) as new:
+            shutil.copyfileobj(old, new)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write the recording {target}: {error.strerror}",
+            hint="choose a directory with room that you may write to",
+            path=str(target),
+        ) from error

@@ -85,7 +85,7 @@ def test_the_receipt_goes_along_where_the_format_has_room(tmp_path: Path) -> Non
 
 def test_stacks_are_as_wide_as_their_probe_says(tmp_path: Path) -> None:
     table = stacks().assign(total_us=[2_000, 7_000])
-    table.attrs["kernelscope"] = {"name": "offcputime", "probe": "offcputime"}
+    table.attrs["kernelscope"] = {"name": "offcputime", "probe": "offcputime", "table": "places"}
 
     assert table.ks.save(tmp_path / "a.folded").read_text() == "main;wait 7000\nmain;work 2000\n"
     found = json.loads(table.ks.save(tmp_path / "a.speedscope.json").read_text())["profiles"][0]

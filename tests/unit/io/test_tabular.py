@@ -290,11 +290,3 @@ class TestPlaces:
         tabular.to_csv(table, os.devnull)
         assert not Path(os.devnull).is_file()
         assert not Path("/dev/null.receipt.json").exists()
-
-    def test_a_new_file_has_the_permissions_that_the_user_chose(self, table, tmp_path):
-        before = os.umask(0o027)
-        try:
-            path = tabular.to_csv(table, tmp_path / "bio.csv")
-        finally:
-            os.umask(before)
-        assert path.stat().st_mode & 0o777 == 0o640

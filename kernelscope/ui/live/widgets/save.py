@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kernelscope.errors import ExportError
 from kernelscope.io import tabular
+from kernelscope.io.atomic_write import write_bytes
 from kernelscope.probe.parameters import flag_of
 from kernelscope.tracing import options
 from kernelscope.ui.live.tracer import Tracer
@@ -31,12 +31,7 @@ def write_table(tracer: Tracer, table: str, suffix: str, folder: Path) -> Path:
 
 def write_picture(tracer: Tracer, kind: str, png: bytes, folder: Path) -> Path:
     """Write the picture in view. Raises ExportError."""
-    path = folder / file_name(tracer, kind, "png")
-    try:
-        path.write_bytes(png)
-    except OSError as error:
-        raise ExportError(f"{path}: {error.strerror}", path=str(path)) from error
-    return path
+    return write_bytes(folder / file_name(tracer, kind, "png"), png)
 
 
 def code(tracers: Sequence[Tracer], kinds: Sequence[str] = (), window_s: float = 60) -> str:
