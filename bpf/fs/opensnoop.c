@@ -1,11 +1,17 @@
 /* Files opened: by whom, how, with what result and how long it took. */
 
 #define PATH_BYTES 256
+#define AT_FDCWD   -100
 
 struct call_t {
     u64 at_ns; /* 0 if the task is in no such call */
     u64 path;
     u64 flags;
+    s64 folder; /* that a relative path starts at: a descriptor or AT_FDCWD */
+};
+
+struct text_t {
+    char text[KS_FOLDER_BYTES];
 };
 
 struct open_t {
@@ -20,14 +26,16 @@ struct open_t {
 };
 
 BPF_TASK_STORAGE(entered, struct call_t);
+BPF_PERCPU_ARRAY(scratch, struct text_t, 1);
 BPF_RINGBUF_OUTPUT(opens, 8);
 
-static inline int enter(u64 path, u64 flags)
+static inline int enter(s64 folder, u64 path, u64 flags)
 {
     struct call_t *call = KS_OWN(entered, KS_TASK_NOW());
 
     if (!call)
         return 0;
+    call->folder = folder;
     call->path = path;
     call->flags = flags;
     call->at_ns = bpf_ktime_get_ns();
@@ -36,12 +44,12 @@ static inline int enter(u64 path, u64 flags)
 
 int on_open(struct ks_sys_enter *args)
 {
-    return enter(args->args[0], args->args[1]);
+    return enter(AT_FDCWD, args->args[0], args->args[1]);
 }
 
 int on_openat(struct ks_sys_enter *args)
 {
-    return enter(args->args[1], args->args[2]);
+    return enter(args->args[0], args->args[1], args->args[2]);
 }
 
 int on_openat2(struct ks_sys_enter *args)
@@ -49,12 +57,22 @@ int on_openat2(struct ks_sys_enter *args)
     u64 flags = 0; /* the first member of struct open_how */
 
     bpf_probe_read_user(&flags, sizeof(flags), (void *)args->args[2]);
-    return enter(args->args[1], flags);
+    return enter(args->args[0], args->args[1], flags);
 }
 
 int on_creat(struct ks_sys_enter *args)
 {
-    return enter(args->args[0], 01101); /* O_CREAT | O_WRONLY | O_TRUNC, see creat(2) */
+    return enter(AT_FDCWD, args->args[0], 01101); /* O_CREAT | O_WRONLY | O_TRUNC, see creat(2) */
+}
+
+static inline s64 read_path(char *to, struct call_t *call)
+{
+    u32 zero = 0;
+    struct text_t *buffer = KS_PARAM(full) ? scratch.lookup(&zero) : 0;
+
+    if (buffer)
+        return ks_whole_path(to, PATH_BYTES, buffer->text, call->folder, (void *)call->path);
+    return bpf_probe_read_user_str(to, PATH_BYTES, (void *)call->path);
 }
 
 /* The path is read here, not at the entry: by now the kernel has loaded its page. */
@@ -79,8 +97,7 @@ int on_exit(struct ks_sys_exit *args)
     open->access = call.flags & 3;
     KS_SET_TASK(open);
     open->path[0] = 0;
-    open->truncated =
-        bpf_probe_read_user_str(open->path, sizeof(open->path), (void *)call.path) == PATH_BYTES;
+    open->truncated = read_path(open->path, &call) == PATH_BYTES;
     opens.ringbuf_submit(open, 0);
     return 0;
 }

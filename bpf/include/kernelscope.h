@@ -293,6 +293,80 @@ KS_INLINE s64 ks_file_name(char *name, u32 size, struct file *file)
     return bpf_probe_read_kernel_str(name, size, ks_pointer(&dentry->d_name.name));
 }
 
+/* A directory's path, as its task sees it, into `text` before KS_FOLDER_END; returns where it
+ * starts. It is walked up to the task's root directory (fs->root: a chroot's, or that of the mount
+ * namespace); at the root of a mount, it continues at its mount point. `text` has
+ * KS_FOLDER_BYTES. A path that is too long or too deep loses its beginning. */
+#define KS_FOLDER_END   768
+#define KS_FOLDER_BYTES (KS_FOLDER_END + 256)
+#define KS_FOLDER_DEPTH 40
+
+KS_INLINE u64 ks_folder(char *text, struct task_struct *task, struct path *folder)
+{
+    struct fs_struct *fs = ks_pointer(&task->fs);
+    struct dentry *end = ks_pointer(&fs->root.dentry), *entry = ks_pointer(&folder->dentry);
+    struct vfsmount *end_mount = ks_pointer(&fs->root.mnt), *mount = ks_pointer(&folder->mnt);
+    u64 at = KS_FOLDER_END;
+
+    for (int i = 0; i < KS_FOLDER_DEPTH; i++) {
+        struct dentry *parent = ks_pointer(&entry->d_parent);
+        u64 length = ks_u32(&entry->d_name.len);
+
+        if (entry == end && mount == end_mount)
+            break;
+        if (entry == ks_pointer(&mount->mnt_root) || entry == parent) {
+            struct mount *outer = (struct mount *)((void *)mount - offsetof(struct mount, mnt));
+            struct mount *above = ks_pointer(&outer->mnt_parent);
+
+            if (above == outer)
+                break;
+            entry = ks_pointer(&outer->mnt_mountpoint);
+            mount = (struct vfsmount *)((void *)above + offsetof(struct mount, mnt));
+            continue;
+        }
+        if (at < length + 1)
+            break;
+        at -= length + 1;
+        asm volatile("" : "+r"(at), "+r"(length)); /* or clang drops the bounds again */
+        length &= 255;
+        if (at >= KS_FOLDER_END)
+            break;
+        text[at] = '/';
+        bpf_probe_read_kernel(&text[at + 1], length, ks_pointer(&entry->d_name.name));
+        entry = parent;
+    }
+    return at;
+}
+
+/* The whole path of what a call names: `path` itself where it starts at the root, else below the
+ * directory `fd`, or below the working directory for AT_FDCWD. Returns like
+ * bpf_probe_read_kernel_str. text: KS_FOLDER_BYTES of a per-CPU array. */
+KS_INLINE s64 ks_whole_path(char *to, u32 size, char *text, s32 fd, const void *path)
+{
+    struct task_struct *task = KS_TASK_NOW();
+    char first = 0;
+    u64 at;
+
+    bpf_probe_read_user(&first, 1, path);
+    if (first == '/' || !first)
+        return bpf_probe_read_user_str(to, size, path);
+    if (fd == -100) { /* AT_FDCWD */
+        struct fs_struct *fs = ks_pointer(&task->fs);
+
+        at = ks_folder(text, task, &fs->pwd);
+    } else {
+        struct file *folder = ks_file_of(task, fd);
+
+        if (!folder)
+            return bpf_probe_read_user_str(to, size, path);
+        at = ks_folder(text, task, &folder->f_path);
+    }
+    text[KS_FOLDER_END] = '/';
+    bpf_probe_read_user_str(&text[KS_FOLDER_END + 1], 255, path);
+    asm volatile("" : "+r"(at));
+    return at <= KS_FOLDER_END ? bpf_probe_read_kernel_str(to, size, &text[at]) : 0;
+}
+
 /* --- system calls ------------------------------------------------------------------------------
  * The record of tracepoint:syscalls:*, the same for every call. Declaring it here needs no tracefs
  * when compiling, and a call that a machine lacks stays optional. */

@@ -70,6 +70,7 @@ COLUMN_KINDS: dict[str, ColumnKind] = {
         _kind("ip", "16 bytes of either family -> text; `family` is the field for it", label=True),
         _kind("ipv4", "u32 in network order -> text", label=True),
         _kind("ipv6", "16 bytes -> text, IPv4 in it as IPv4", label=True),
+        _kind("fd", "a file descriptor; missing where it is negative", "descriptor", label=True),
         _kind("pid", "a process", "integer", label=True),
         _kind("tid", "a thread", "integer", label=True),
         _kind("uid", "a user", "integer", label=True),

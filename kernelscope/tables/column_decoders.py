@@ -104,6 +104,15 @@ def _scaled(values: Array, scale: float) -> Array:
     return values * scale
 
 
+def descriptor(source: Source) -> Values:
+    """Return descriptors; <NA> for negative numbers, which are errors."""
+    numbers = integer(source)
+    if not isinstance(numbers, np.ndarray):
+        return numbers
+    signed = numbers.astype(np.int64)
+    return pd.arrays.IntegerArray(signed, signed < 0)
+
+
 def _wide(source: Source) -> Values:
     return spell(as_bytes(source.values), lambda raw: hex(int.from_bytes(raw, "little")))
 
