@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from kernelscope.errors import AnalysisError, did_you_mean, suggestion
+from kernelscope.protocol.losses import Loss
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.units import unit_of
 
@@ -125,5 +126,9 @@ def unknown_column(df: pd.DataFrame, column: str) -> AnalysisError:
 def lost_events(df: pd.DataFrame) -> int:
     """Return how many events the run lost, by the table's receipt; 0 where it has none."""
     lost = receipt_of(df).get("lost")
-    counts = lost.values() if isinstance(lost, Mapping) else ()
-    return sum(int(count) for count in counts if isinstance(count, int | float))
+    counts = lost.items() if isinstance(lost, Mapping) else ()
+    return sum(
+        int(count)
+        for cause, count in counts
+        if isinstance(count, int | float) and cause != Loss.STACK_SLOTS  # the event has a row
+    )

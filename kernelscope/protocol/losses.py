@@ -19,10 +19,9 @@ class Loss(str, Enum):
     TORN = "torn"  # records that could not be decoded whole
     MISSED_RUNS = "missed_runs"  # the kernel skipped a program that already ran on that CPU
     STACK_SLOTS = "stack_slots"  # a stack found its slot taken by another: the event has no stack
-    STACK_UNREADABLE = "stack_unreadable"  # the kernel could not walk the stack
     BPFTRACE = "bpftrace"  # events that bpftrace reports as lost
 
     @property
     def keeps_row(self) -> bool:
         """Whether the event's row is in the result, and only a part of it is missing."""
-        return self in (Loss.STACK_SLOTS, Loss.STACK_UNREADABLE)
+        return self is Loss.STACK_SLOTS

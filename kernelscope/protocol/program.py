@@ -75,7 +75,8 @@ class Program:
     interval_ns: maps are also read this often while it runs; 0 reads them at the end alone.
     ring_bytes: size of each ring buffer (a power of two; a larger size in the source wins).
     spool_bytes: how much the agent queues while the client is slow.
-    max_entries: replaces the size of every hash in the source that states none; None keeps BCC's.
+    max_entries: replaces the size of every hash in the source that states none, and of smaller
+        tables of stacks; None keeps BCC's.
     per_cpu: keep per-CPU values separate instead of summing them.
     substitute_perf: use a ring buffer for BPF_PERF_OUTPUT.
     tables: the maps to read; empty means all. Rings and perf buffers are always read.

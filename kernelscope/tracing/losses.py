@@ -16,7 +16,6 @@ _REASONS = {
     Loss.TORN: "they were incomplete when they were read",
     Loss.MISSED_RUNS: "the program still ran on that CPU when its hook fired again",
     Loss.STACK_SLOTS: "another stack had taken the slot",
-    Loss.STACK_UNREADABLE: "the kernel could not walk the stack",
     Loss.BPFTRACE: "bpftrace's own buffer was full",
 }
 _ADVICE = {

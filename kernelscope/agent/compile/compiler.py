@@ -239,7 +239,7 @@ def tracepoints(text: str) -> list[tuple[str, str]]:
 
 
 def _sized(obj: Object, program: Program) -> Object:
-    """Give rings, and hashes whose size the source does not state, the run's sizes."""
+    """Give rings, stacks, and hashes whose size the source does not state, the run's sizes."""
 
     def entries(spec: MapSpec) -> int:
         if spec.type == syscalls.MAP_TYPE_RINGBUF:
@@ -247,6 +247,8 @@ def _sized(obj: Object, program: Program) -> Object:
         is_hash = LAYOUT_KINDS.get(spec.type, "").endswith("hash")
         if is_hash and not spec.sized and program.max_entries:
             return program.max_entries
+        if spec.type == syscalls.MAP_TYPE_STACK_TRACE:
+            return max(spec.max_entries, program.max_entries or 0)
         return spec.max_entries
 
     sizes = {spec.name: entries(spec) for spec in obj.maps if spec.name not in obj.map_fds}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kernelscope.agent.symbols.stacks import StackResolver
 
 LOST_MAP = "ks_lost"
-LOST_SLOTS = 64
+LOST_SLOTS = 65  # full maps, then rings, then stacks: as source/rewriter.py declares it
 GROUP_BYTES = 4 << 20  # of chunks sent as one batch: less work per chunk, and still often
 PRINTK = Layout("printk", "printk")
 _NOT_MAPS = ("ring", "perf", "printk", "stack_trace")
@@ -217,6 +217,7 @@ class RunReader:
             Loss.RING_FULL: ring_lost - self._queue_full_lost,
             Loss.SPOOL_FULL: self._queue_full_lost,
             Loss.MAP_FULL: counts[0],
+            Loss.STACK_SLOTS: counts[-1],
         }
         for table, buffer in self._perf.items():
             by_table[table] = buffer.lost()

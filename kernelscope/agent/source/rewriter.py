@@ -2,7 +2,7 @@
 
 - `#include` of kernel headers is blanked: the header generated from BTF replaces them all.
 - BPF_PERF_OUTPUT becomes a ring buffer if every use of the table allows it.
-- Writes to a ring buffer count lost records in `ks_lost`.
+- Writes to a ring buffer count lost records in `ks_lost`, and get_stackid lost stacks.
 - bpf_trace_printk writes to a ring buffer.
 - The prelude's macros that call a table's methods are expanded.
 - Unused parts of the prelude are removed.
@@ -27,7 +27,8 @@ from kernelscope.protocol.c_tokens import Token, arguments, names, scan
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
-MAX_RINGS = 62  # ks_lost has 64 slots: one is for full maps, one for printk
+MAX_RINGS = 62  # ks_lost has a slot for full maps, 63 for these and printk, one for stacks
+STACK_SLOT = 64
 LAYOUT_PREFIX = "ks_layout_"
 TYPE_PREFIX = "ks_type_"
 FIRST_LINE = 1_000_001  # number of the user's first line in clang's messages, see _line_marks
@@ -36,7 +37,7 @@ _KEPT_INCLUDES = re.compile(r"bcc/")
 _INCLUDE = re.compile(r"[ \t]*#[ \t]*include\b[ \t]*[<\"]([^>\"\n]*)[>\"][^\n]*", re.M)
 _PARAM = re.compile(r"\bKS_PARAM\s*\(\s*([A-Za-z_]\w*)\s*\)")
 
-_LOST = """BPF_PERCPU_ARRAY(ks_lost, u64, 64);
+_LOST = """BPF_PERCPU_ARRAY(ks_lost, u64, 65);
 static inline __attribute__((always_inline)) void ks_lost_add(u32 slot) {
   u64 *count = ks_lost.lookup(&slot);
   if (count) (*count)++;
@@ -118,7 +119,9 @@ def rewrite(
     slots = {name: i + 1 for i, name in enumerate(rings)}
     edits = [_declaration_edit(tables[name]) for name in substituted]
     ring_uses = [u for u in uses if u.table in slots]
-    edits += [e for u in ring_uses for e in [_use_edit(body, u, slots[u.table])] if e]
+    stack_uses = [u for u in uses if u.method == "get_stackid"]
+    counted = [(u, slots[u.table]) for u in ring_uses] + [(u, STACK_SLOT) for u in stack_uses]
+    edits += [e for use, slot in counted for e in [_use_edit(body, use, slot)] if e]
     params = _params(prelude + "\n" + body)
     inside = _inside_calls(tokens)
     lines = printk.substitute(body, tokens, len(rings) + 1, inside) if ring_buffers else None
@@ -324,6 +327,9 @@ def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
         )
     if use.method in ("perf_submit", "ringbuf_output"):
         counted = f"({{ int _ks = {call}; if (_ks) ks_lost_add({slot}); _ks; }})"
+    elif use.method == "get_stackid":  # -EEXIST: another stack has the slot; -ENOMEM: no room
+        lost = f"if (_ks == -17 || _ks == -12) ks_lost_add({slot});"
+        counted = f"({{ int _ks = {call}; {lost} _ks; }})"
     elif use.method == "ringbuf_reserve":
         counted = f"({{ void *_ks = {call}; if (!_ks) ks_lost_add({slot}); _ks; }})"
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,3 +245,52 @@ RAW_TRACEPOINT_PROBE(page_fault_kernel) {{
     (counted,) = sent.counts(table)
     assert counted >= 107
     assert sent.lost == {"missed_runs": counted}
+
+
+DEEP = """
+#include <unistd.h>
+__attribute__((noinline)) int call(int depth) {
+    int found = depth ? call(depth - 1) : getpgid(0);
+    __asm__ volatile("" : : "r"(found));
+    return found;
+}"""
+STACKS = """
+BPF_STACK_TRACE(stacks, 16);
+BPF_HASH({table}, int);
+TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
+    int stack = stacks.get_stackid(args, BPF_F_USER_STACK);
+    {table}.increment(stack);
+    return 0;
+}}"""
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("deep")
+    (folder / "deep.c").write_text(DEEP)
+    options = ["-shared", "-fPIC", "-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"]
+    command = ["gcc", *options, "-o", folder / "deep.so", folder / "deep.c"]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(folder / "deep.so"))
+
+
+@pytest.mark.parametrize("slots", [None, 65536])
+def test_stacks_without_a_slot_are_counted(
+    agent: Agent, deep: ctypes.CDLL, slots: int | None
+) -> None:
+    table = runs.unique()
+    begun = runs.begin(agent, runs.program(STACKS.format(table=table), max_entries=slots))
+    for depth in range(61):  # each of another depth, three times
+        for _ in range(3):
+            deep.call(depth)
+    sent = runs.finish(*begun)
+    counts: dict[int, int] = {}
+    for frame in (each for each in sent.of("map") if each.header["table"] == table):
+        count = frame.header["count"]  # keys of 4 bytes, then values of 8
+        keys = struct.unpack_from(f"={count}i", frame.payload)
+        counts |= dict(
+            zip(keys, struct.unpack_from(f"={count}Q", frame.payload, 4 * count), strict=True)
+        )
+    assert sum(counts.values()) == 183
+    assert sent.lost.get("stack_slots", 0) == counts.get(-17, 0)
+    assert (slots is None) == (sent.lost.get("stack_slots", 0) > 100)
