@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
 
+import kernelscope
 from kernelscope.tracing import cgroups
 from workloads.probes import started
 
@@ -95,3 +98,41 @@ def test_filelife_can_be_restricted_to_a_cgroup(tmp_path: Path, inside: bool, co
         group.rmdir()
 
     assert len(lives) == count
+
+
+def test_filegone_shows_whole_paths_of_deleted_and_renamed_files(tmp_path: Path) -> None:
+    with started("files_lose_their_names", str(tmp_path)) as load:
+        gone, _ = traced("filegone", load, pid=load.pid)
+
+    paths = {action: rows["path"].tolist() for action, rows in gone.groupby("action")}
+    assert paths == {
+        "delete": [f"{tmp_path}/old-{number}" for number in range(53)],
+        "delete folder": [f"{tmp_path}/folder-{number}" for number in range(11)],
+        "rename": [f"{tmp_path}/name-{number}" for number in range(19)],
+    }
+    renamed = gone[gone["action"] == "rename"]
+    assert renamed["target"].tolist() == [f"{tmp_path}/moved-{number}" for number in range(19)]
+    assert set(gone["error"]) == {""}
+    assert set(gone["comm"]) == {"python"}
+
+
+def test_filegone_shows_failed_calls_on_request(tmp_path: Path) -> None:
+    with started("files_lose_their_names", str(tmp_path)) as load:
+        gone, _ = traced("filegone", load, pid=load.pid, failed=True)
+
+    failed = gone[gone["error"] != ""]
+    assert len(gone) == 53 + 11 + 19 + 3
+    assert failed["path"].tolist() == [f"{tmp_path}/missing-{number}" for number in range(3)]
+    assert set(failed["error"]) == {"ENOENT"}
+
+
+def test_filegone_shows_a_file_older_than_the_run(tmp_path: Path) -> None:
+    victim = tmp_path / "precious.txt"
+    victim.touch()
+    with kernelscope.start("filegone", duration=60, comm="rm") as run:
+        subprocess.run(["/bin/rm", "-r", victim], check=True)
+        time.sleep(0.1)
+        run.stop()
+        gone = run.result()
+
+    assert one(gone, path=str(victim))["action"] == "delete"

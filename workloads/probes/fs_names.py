@@ -60,6 +60,32 @@ def files_made_and_deleted(folder: str) -> dict[str, Any]:
     return {"made": [path.name for path in made], "child": child}
 
 
+def files_lose_their_names(folder: str) -> dict[str, Any]:
+    """53 files deleted, 11 folders deleted, 19 files renamed; 3 deletions fail."""
+    old, folders, named = (
+        [Path(f"{kind}-{number}") for number in range(count)]
+        for kind, count in (("old", 53), ("folder", 11), ("name", 19))
+    )
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        for path in (*old, *named):
+            path.touch()
+        for path in folders:
+            path.mkdir()
+        for path in old:
+            path.unlink()
+        for path in folders:
+            path.rmdir()
+        for number, path in enumerate(named):
+            path.rename(f"{folder}/moved-{number}")
+        for number in range(3):
+            Path(f"missing-{number}").unlink(missing_ok=True)
+    finally:
+        os.chdir(before)
+    return {}
+
+
 def _deleted_by_child(folder: str) -> int:
     paths = [Path(folder, f"ks-heir-{number}") for number in range(11)]
     for path in paths:
