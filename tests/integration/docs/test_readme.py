@@ -26,6 +26,7 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 PERMISSIONS = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
 # Each table of commands: its document and section.
 TABLES = {
@@ -151,6 +152,18 @@ def test_the_commands_of_a_table_run(table: str, shell: InteractiveShell):
         assert run.peek() is not None
         run.stop()
         assert "path" in run.result()
+
+
+@pytest.mark.parametrize("symptom", re.findall(r"^## (.+)$", RECIPES, re.MULTILINE))
+def test_the_commands_of_a_recipe_run(symptom: str, shell: InteractiveShell):
+    commands = [
+        code.replace("PID", str(os.getpid()))
+        for code in re.findall(r"`([^`\n]+)`", section_of(RECIPES, symptom))
+        if code.startswith("%ebpf ") or code.endswith(".ks.plot()")
+    ]
+    assert len(commands) >= 3
+    for command in commands:
+        do(shell, command)
 
 
 def prepare_results(shell: InteractiveShell) -> None:
