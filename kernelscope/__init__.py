@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kernelscope import lazy_accessor
 from kernelscope.version import __version__
 
 if TYPE_CHECKING:
@@ -99,3 +100,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+lazy_accessor.offer()

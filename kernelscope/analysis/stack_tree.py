@@ -70,7 +70,9 @@ def tree(df: pd.DataFrame, value: str = "count") -> Node:
     kinds = stack_columns(df)
     if not kinds:
         raise AnalysisError(
-            "the table has no stacks", hint="%ebpf profile gives some", column="user_stack"
+            "the table has no stacks",
+            hint="profile and offcputime record them",
+            column="user_stack",
         )
     counts = df[value].tolist() if value in df.columns else [1] * len(df)
     names = [("comm", df["comm"].tolist())] if "comm" in df.columns else []

@@ -101,6 +101,14 @@ def _check_source(source: str) -> None:
             hint="source= takes text, not the bytes of a file",
             name="source",
         )
+    broken = re.search("[\ud800-\udfff]", source)
+    if broken is not None:
+        line = source.count("\n", 0, broken.start()) + 1
+        raise ParameterError(
+            f"line {line} of the C contains bytes that are not UTF-8",
+            hint="save it as UTF-8, or remove them",
+            name="source",
+        )
 
 
 def _enums(probe: Probe) -> set[str]:

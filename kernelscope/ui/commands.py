@@ -73,8 +73,10 @@ def answer(command: str, words: Sequence[str], place: Place, check: Check) -> ob
         return f"kernelscope {__version__}"
     if command == "search":
         from kernelscope.probe import search
+        from kernelscope.ui.found_probes import FoundProbes
 
-        return search.asked(" ".join(words), prog=f"{place.prog} search")
+        matches = search.asked(" ".join(words), prog=f"{place.prog} search")
+        return FoundProbes(matches, place.run, f"{place.prog} show")
     if command == "show":
         from kernelscope.ui import help
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.errors import AnalysisError, ExportError, KernelScopeError
+from kernelscope.errors import AnalysisError, ExportError, KernelScopeError, ParameterError
 from kernelscope.io import suffixes
 from kernelscope.io.formats import FORMATS
 from kernelscope.io.save import save
@@ -16,7 +16,29 @@ from kernelscope.tables.results import Results, Tables, by_name, with_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kernelscope.tracing.plan import Plan
+
+_STACKS = {"user_stack", "kernel_stack"}
 _KINDS = ("csv", "parquet", "json", "arrow")  # the format is fixed, whatever the extension
+
+
+def check(plan: Plan) -> None:
+    """Raise ParameterError for a file that no table of the probes can fill: stacks without any.
+
+    What a C program records is known only when it is compiled.
+    """
+    columns = [c for request in plan.requests for table in request.tables for c in table.columns]
+    if not columns or _STACKS & {column.kind for column in columns}:
+        return
+    for path in plan.output.get("save") or []:
+        found = suffixes.of(path)
+        if found is not None and found.shows == "stacks":
+            names = " and ".join(request.name for request in plan.requests)
+            raise ParameterError(
+                f"{path}: {names} {'records' if len(plan.requests) == 1 else 'record'} no stacks",
+                hint=f"{found.suffix} files show stacks, as of profile and offcputime",
+                name="save",
+            )
 
 
 def write(

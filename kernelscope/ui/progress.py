@@ -120,6 +120,16 @@ def _bundle(text: str) -> dict[str, str]:
     return {"text/plain": text, "text/html": shown}
 
 
+def note(text: str) -> None:
+    """Show a line beside a result: in a notebook in the style of the progress, elsewhere print."""
+    if not in_notebook():
+        print(text)
+        return
+    from IPython.display import display
+
+    display(_bundle(text), raw=True)  # type: ignore[no-untyped-call]
+
+
 def _first_in_cell() -> bool:
     """Return whether the cell starts with the magic, so that it has no other output yet."""
     from IPython.core.getipython import get_ipython

@@ -35,6 +35,10 @@ def run(tokens: Sequence[str]) -> int:
     from kernelscope.ui.progress import Progress
 
     plan = _plan(parsed, parsed.given)
+    if plan.output.get("save"):
+        from kernelscope.ui import outputs  # importing pyarrow's writers takes 25 ms
+
+        outputs.check(plan)
     progress = None if plan.output.get("quiet") else Progress()
     started = default_session().begin(plan, progress)
     result, streamed = _result(started, plan.output, progress)

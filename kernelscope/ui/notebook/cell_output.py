@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import KernelScopeError
+from kernelscope.tables.results import by_name
 from kernelscope.text import printable
 from kernelscope.ui import messages
-from kernelscope.ui.progress import in_notebook
+from kernelscope.ui.progress import in_notebook, note
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kernelscope.tables.results import Results, Tables
+    from kernelscope.tracing.plan import Plan
 
 
 def show_loss(what: str, advice: str) -> None:
@@ -30,15 +32,45 @@ def show_loss(what: str, advice: str) -> None:
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
+def check_files(plan: Plan) -> None:
+    """Raise ParameterError for a file that the probes cannot fill."""
+    from kernelscope.ui import outputs
+
+    outputs.check(plan)
+
+
 def write_files(result: pd.DataFrame | Tables | Results, wanted: Mapping[str, Any]) -> None:
     """Write the files; one that cannot be written is reported, and the result is not lost."""
     from kernelscope.ui import outputs
 
     written, failed = outputs.write(result, wanted)
     for path in written:
-        print(printable(f"wrote {path}"))
+        note(printable(f"wrote {path}"))
     for error in failed:
         print(_text(error), file=sys.stderr)
+
+
+def show_next_step(result: pd.DataFrame | Tables | Results, name: str) -> None:
+    """Show below a run what to do with its result, in a notebook.
+
+    name: of the variable that holds the result; "_" is the last result of the notebook.
+    """
+    if in_notebook() and (step := next_step(result, name)):
+        note(f"next: {step}")
+
+
+def next_step(result: pd.DataFrame | Tables | Results, name: str) -> str:
+    """Return the methods that show the first table with rows best; "" without rows."""
+    for table_name, table in by_name(result).items():
+        if not len(table):
+            continue
+        table_of = f'{name}["{table_name}"].ks' if table_name else f"{name}.ks"
+        if {"user_stack", "kernel_stack"} & set(table.columns):
+            return f"{table_of}.flamegraph() draws its stacks"
+        if any("_low" in str(column) for column in table.columns):
+            return f"{table_of}.plot() draws it, {table_of}.percentiles() computes p50, p90 and p99"
+        return f"{table_of}.plot() draws it, {table_of}.top() adds up its rows"
+    return ""
 
 
 def with_variable_hint(error: KernelScopeError, variables: Mapping[str, Any]) -> KernelScopeError:

@@ -130,6 +130,8 @@ class KernelScope(Magics):
         _check_target(parsed, cell)
         given = self._with_defaults(parsed.given)
         plan = self.session.plan(parsed.subject, given, source=cell, where="magic")
+        if plan.output.get("save"):
+            cell_output.check_files(plan)
         return self._background(plan) if plan.output.get("bg") else self._run(plan)
 
     @cell_magic
@@ -251,6 +253,8 @@ class KernelScope(Magics):
                 print(messages.warning_text(note), file=sys.stderr)
             if each.loss is None and each.rows == 0:
                 print(f"{each.name}: no events in {each.elapsed_s:.1f} s")
+        if shown:
+            cell_output.show_next_step(result, plan.output.get("out", "_"))
         return result
 
     def _deliver(

@@ -14,9 +14,10 @@ from unit.builders.fake_agent import EVENTS, FakeAgent, FakeChannel, attached, e
 import kernelscope
 from kernelscope.errors import AgentUnavailableError, CompileError, KernelScopeError, ParameterError
 from kernelscope.probe import catalogue
+from kernelscope.tables.results import Tables
 from kernelscope.tracing.session import Run, Session
 from kernelscope.ui import listing
-from kernelscope.ui.notebook import magics
+from kernelscope.ui.notebook import cell_output, magics
 
 CELL = "BPF_HASH(counts, u32);\n// $HOME {x} stays as it is\n"
 
@@ -305,3 +306,38 @@ def test_a_hint_numbers_lines_as_the_cell_does(notebook: Notebook, capsys):
     notebook.run(f"%%ebpf -d 1\n{CELL}")
 
     assert capsys.readouterr().out.splitlines()[1:] == ["     5 | x", "  line 3: this is bpftrace"]
+
+
+def test_a_search_ends_with_the_next_step(notebook: Notebook):
+    found = notebook.run("%ebpf search who's opening files").result
+    assert repr(found).endswith("Start with: %ebpf opensnoop (%ebpf show opensnoop describes it).")
+    assert "Start with: %ebpf opensnoop" in found._repr_html_()
+    assert not notebook.run("%ebpf search zzzzqq").result
+
+
+@pytest.mark.parametrize(
+    ("table", "step"),
+    [
+        ({"user_stack": ["a;b"], "count": [3]}, "bio.ks.flamegraph()"),
+        ({"us_low": [1], "us_high": [2], "count": [3]}, "bio.ks.percentiles()"),
+        ({"comm": ["a"], "count": [3]}, "bio.ks.top()"),
+    ],
+)
+def test_a_result_has_a_next_step(table: dict[str, list[Any]], step: str):
+    df = pd.DataFrame(table)
+    assert step in cell_output.next_step(df, "bio")
+    several = Tables({"empty": df.head(0), "full": df}, {})
+    assert step.replace("bio.", 'bio["full"].') in cell_output.next_step(several, "bio")
+    assert cell_output.next_step(df.head(0), "bio") == ""
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.folded", "x.pb.gz"])
+def test_a_file_of_stacks_is_refused_before_a_run_without_any(notebook: Notebook, name: str):
+    outcome = notebook.run(f"%ebpf runqlat -d 1 --save {name}")
+    assert "runqlat records no stacks" in str(outcome.error_in_exec)
+    assert notebook.agent.programs == []
+
+
+def test_a_file_of_stacks_is_not_refused_for_a_probe_with_stacks(notebook: Notebook, tmp_path):
+    outcome = notebook.run(f"%ebpf profile -d 1 --save {tmp_path}/x.html")
+    assert "no stacks" not in str(outcome.error_in_exec)
