@@ -156,7 +156,10 @@ def timed(spec: str, kind: str, rest: str) -> ParsedHook:
     value = _number(number)
     if unit == "hz":
         return ParsedHook(kind, spec, name=unit, frequency=value)
-    return ParsedHook(kind, spec, name=unit, period_ns=value * _UNITS_NS[unit])
+    period_ns = value * _UNITS_NS[unit]
+    if period_ns >= 2**63:
+        raise Malformed(f"has {number} {unit}, which is out of range")
+    return ParsedHook(kind, spec, name=unit, period_ns=period_ns)
 
 
 def counted(spec: str, kind: str, rest: str) -> ParsedHook:

@@ -56,7 +56,12 @@ class Checker:
         value = self._value(key, default)
         if not isinstance(value, str) or "\0" in value:
             raise refuse(f"{self.where}.{key}", "not text without NUL")
-        if len(value.encode("utf-8", "surrogatepass")) > limit:
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError as error:
+            where = f"the character {value[error.start]!r} at {error.start}"
+            raise refuse(f"{self.where}.{key}", f"not valid Unicode: {where}") from None
+        if size > limit:
             raise refuse(f"{self.where}.{key}", f"longer than {limit} bytes")
         return value
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kernelscope.errors import ParameterError, TargetError
@@ -104,12 +105,37 @@ def _check_supported(probe: Probe, given: Mapping[str, Any], cell_thread: int | 
 def _require_processes(given: Mapping[str, Any]) -> None:
     for name in ("pid", "tree"):
         pid = given.get(name)
-        if pid is not None and not _exists(pid):
+        if pid is None:
+            continue
+        if not _exists(pid):
             raise TargetError(
                 f"there is no process {pid}",
                 hint="it may have ended; look with ps",
                 target=str(pid),
             )
+        _require_live_process(pid)
+
+
+def _require_live_process(pid: int) -> None:
+    """Raise TargetError for a number that is a thread's, or a process's that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    process = facts.get("Tgid", str(pid))
+    if process != str(pid):
+        raise TargetError(
+            f"{pid} is a thread of process {process}, not a process",
+            hint=f"write {process}: all its threads are traced",
+            target=str(pid),
+        )
+    if facts.get("State", "")[:1] == "Z" and facts.get("Threads") in (None, "1"):
+        raise TargetError(
+            f"process {pid} has ended; only its parent has not noticed yet",
+            hint="look with ps",
+            target=str(pid),
+        )
 
 
 def _exists(pid: int) -> bool:

@@ -133,12 +133,22 @@ def fill(filters: Filters, map_fds: Mapping[str, int]) -> None:
         if not new:
             break
         entered |= new
-    if not entered:
+    if not any(map(_is_alive, entered)):
         raise TargetError(
-            f"there is no process {filters.tree}",
+            f"process {filters.tree} has ended, and nothing that it started is left"
+            if entered
+            else f"there is no process {filters.tree}",
             hint="it may have ended; look with ps",
             target=str(filters.tree),
         )
+
+
+def _is_alive(tid: int) -> bool:
+    """Whether a thread can still run: a zombie has ended, and only waits for its parent."""
+    with suppress(OSError):
+        stat = Path(f"/proc/{tid}/stat").read_text(errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False
 
 
 def threads(pid: int) -> Iterator[int]:

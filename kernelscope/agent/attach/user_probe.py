@@ -43,6 +43,14 @@ def places(hook: ParsedHook, files: OpenFiles, pid: int | None = None) -> list[P
 
 
 def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
+    if hook.kind == "uretprobe" and elf.is_go:
+        raise AttachError(
+            f"{elf.path} is a Go program: a return probe would crash it",
+            hint="Go moves stacks, and finds an unknown return address there. Trace the entry:"
+            f" uprobe:{hook.target}:{hook.name}.",
+            hook=hook.spec,
+            matches=[],
+        )
     if hook.address is not None:
         return [Place(elf, elf.file_offset(hook.address))]
     symbol = elf.symbol(hook.name)

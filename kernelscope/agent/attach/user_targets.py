@@ -18,6 +18,7 @@ _CACHE_FLAGS = {"x86_64": 0x0303, "aarch64": 0x0A03}
 _MAX_CACHE = 64 << 20
 _LIBRARY_DIRS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 _PROGRAM_DIRS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_SONAME = re.compile(r"lib([\w+-]+)(?:\.so(?:\.\d+)*)?\Z")
 _SHORT = re.compile(r"[\w.+-]+\Z")
 
 
@@ -44,11 +45,22 @@ def paths(target: str, pid: int | None = None, *, only_mapped: bool = False) -> 
             f"{target!r} is neither a library's name nor an absolute path", target=target
         )
     mapped = [] if pid is None else _mapped(pid, only_mapped)
-    found = [path for path, name in mapped if _is_called(name, target)]
-    found = found or [*_libraries(target), *_programs(target)]
+    for name in _short_names(target):
+        found = [path for path, called in mapped if _is_called(called, name)]
+        found = found or [*_libraries(name), *_programs(name)]
+        if found:
+            break
     if not found:
         raise _missing(target, pid)
     return found
+
+
+def _short_names(target: str) -> Iterator[str]:
+    """Yield a library's name as given, and as a short name: "libc.so.6" and "libc" mean "c"."""
+    yield target
+    long = _SONAME.match(target)
+    if long:
+        yield long[1]
 
 
 def process_of(target: str, pid: int | None) -> int | None:

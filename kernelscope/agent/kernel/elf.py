@@ -24,6 +24,7 @@ _STT_FUNC, _STT_IFUNC = 2, 10
 _NT_STAPSDT = 3
 _SYMBOL = struct.Struct("<IBBHQQ")
 _VERSION_HIDDEN = 0x8000
+_GO_SECTIONS = (b".go.buildinfo", b".gopclntab", b".data.rel.ro.gopclntab")
 _SHT_GNU_VERSYM = 0x6FFFFFFF
 
 
@@ -85,6 +86,11 @@ class ElfFile:
             if start <= address < start + size:
                 return address - start + offset
         raise self._bad(f"no part of it is loaded at address {address:#x}")
+
+    @property
+    def is_go(self) -> bool:
+        """Whether it has Go code: its runtime moves stacks and checks return addresses."""
+        return any(self._name(section) in _GO_SECTIONS for section in self._sections)
 
     def symbol(self, name: str) -> Symbol | None:
         """Return the function of that name: its default version where there are several."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -25,6 +23,7 @@ class Context:
     tracefs: Path | None
     user: int = field(default_factory=os.getuid)
     server_pid: int = field(default_factory=os.getpid)
+    _slots: int = field(default_factory=run_slots.of_agent)
     _compiler: Optional[Compiler] = None
 
     def compiler(self) -> Compiler:
@@ -41,17 +40,13 @@ class Context:
         if self._compiler is not None and self._compiler.cache is not None:
             self._compiler.cache.tidy_if_written()
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count one run of the user's while the block runs. Raises AgentRefusedError."""
+    def take_slot(self) -> None:
+        """Count this process as a run until it ends. Raises AgentRefusedError."""
         if not self.policy.per_user:
-            yield
+            run_slots.take(self._slots, self.policy.max_runs, "this agent's")
             return
-        fd = run_slots.take(self.user, self.policy.max_runs)
-        try:
-            yield
-        finally:
-            os.close(fd)
+        file = run_slots.of_user(self.user)
+        run_slots.take(file, self.policy.max_runs, f"user {self.user}'s")
 
     def describe(self) -> dict[str, Any]:
         """Return the agent's answer to `hello`."""

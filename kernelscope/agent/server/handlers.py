@@ -53,9 +53,9 @@ def _serve(line: bytes, sock: socket.socket, context: Context, attaching: mmap.m
 
         program = Program.from_json(request.get("program"))
         program = context.policy.allowed(program)
-        with context.slot():
-            machine = Machine(context.compiler, context.tracefs, context.policy.limits())
-            Run(program, sock, machine, attaching).execute()
+        context.take_slot()
+        machine = Machine(context.compiler, context.tracefs, context.policy.limits())
+        Run(program, sock, machine, attaching).execute()
         return
     answers = {"hello": _hello, "check": _check, "list": _list, "doctor": _doctor}
     if not isinstance(kind, str) or kind not in answers:

@@ -1,7 +1,7 @@
-"""How many runs one user has on this machine: a locked file for each, whichever agent has it.
+"""Counts runs by locked bytes of a file: of one agent, or of one user whichever agent has them.
 
-A policy limits a user, who may start any number of agents. The lock is the run's own: it ends with
-the run's process, however that ends.
+A lock is the run's process's own: it ends with that process, however that ends. Requests that are
+not runs (hello, list, check, doctor) take none.
 """
 
 from __future__ import annotations
@@ -16,30 +16,16 @@ from kernelscope.errors import AgentRefusedError
 FOLDER = Path("/run/kernelscope")
 
 
-def take(uid: int, most: int, folder: Path = FOLDER) -> int:
-    """Lock one of the user's slots and return its fd, which must stay open.
+def of_agent() -> int:
+    """Return the file of one agent's runs, for `take`."""
+    return os.memfd_create("kernelscope-runs")
 
-    Raises AgentRefusedError if all are taken, or if the folder is not root's alone.
+
+def of_user(uid: int, folder: Path = FOLDER) -> int:
+    """Return the file of a user's runs on this machine, for `take`.
+
+    Raises AgentRefusedError if others than this user can write the folder.
     """
-    own = folder / f"runs-{uid}"
-    _make(folder)
-    _make(own)
-    for number in range(most):
-        fd = os.open(
-            own / str(number), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        os.close(fd)
-    raise AgentRefusedError(
-        f"user {uid} has {most} runs on this machine, which is the policy's limit",
-        hint="stop one of them first",
-        field="max_runs",
-    )
-
-
-def _make(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
@@ -49,3 +35,21 @@ def _make(folder: Path) -> None:
             hint="remove it; the agent creates it again",
             field="max_runs",
         )
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(folder / f"runs-{uid}", flags, 0o600)
+
+
+def take(file: int, most: int, whose: str) -> None:
+    """Lock one byte of `file` until this process ends. Raises AgentRefusedError if all are locked.
+
+    No fd of that file may be closed meanwhile: that would end the lock (fcntl(2)).
+    """
+    for number in range(most):
+        with suppress(BlockingIOError, PermissionError):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+            return
+    raise AgentRefusedError(
+        f"{most} runs are active, which is {whose} limit",
+        hint="stop one of them first",
+        field="max_runs",
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import mmap
 import os
+import re
 import select
 import selectors
 import signal
@@ -35,6 +36,7 @@ IDLE_BEFORE_WARMING_S = 0.5
 GRACE_S = 0.7  # for a child to detach; a second after the client's end nothing may be attached
 STDERR_KEPT = 16 << 10
 MAX_LAST_MESSAGES = 64
+MAX_OTHERS = 32  # requests at a time beyond the runs, which take a slot each
 
 
 @dataclass
@@ -164,10 +166,10 @@ class Server:
 
     def _dispatch(self, line: bytes, sock: socket.socket) -> None:
         try:
-            if len(self.children) >= self.context.policy.max_runs:
+            if len(self.children) >= self.context.policy.max_runs + MAX_OTHERS:
                 raise AgentRefusedError(
-                    f"{len(self.children)} runs are active, which is this agent's limit",
-                    hint="stop one of them first",
+                    f"{len(self.children)} requests are active, which is this agent's limit",
+                    hint="wait for one of them",
                     field="max_runs",
                 )
             self._fork(line, sock)
@@ -267,9 +269,10 @@ class Server:
 def _death(status: int, stderr: int) -> AgentDiedError:
     size = os.fstat(stderr).st_size
     text = os.pread(stderr, STDERR_KEPT, max(0, size - STDERR_KEPT)).decode("utf-8", "replace")
-    last = text.strip().splitlines()[-1:] or ["it printed nothing"]
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\w", line)]
+    last = lines[-1] if lines else "it printed nothing"
     return AgentDiedError(
-        f"the run's process {_how(os.waitstatus_to_exitcode(status))}: {last[0]}",
+        f"the run's process {_how(os.waitstatus_to_exitcode(status))}: {last}",
         hint="nothing is left attached; run the cell again",
         stderr=text,
         status=os.waitstatus_to_exitcode(status),

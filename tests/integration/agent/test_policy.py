@@ -35,7 +35,7 @@ def test_builtin_only_sends_no_addresses(tmp_path: Path) -> None:
 def test_runs_of_a_user_are_counted_over_all_agents() -> None:
     answers = agent_python.call("run_cases", "limits_of_a_user")
     assert answers[:2] == ["attached", "attached"]
-    assert all("user 54321 has 2 runs on this machine" in answer for answer in answers[2:])
+    assert all("2 runs are active, which is user 54321's limit" in answer for answer in answers[2:])
 
 
 def test_memory_of_a_run_is_limited() -> None:

@@ -97,6 +97,8 @@ def test_a_system_call_is_the_kprobe_of_its_function() -> None:
         ("profile:49", "where hz, s, ms or us belongs"),
         ("profile:hz:0", "out of range"),
         ("profile:hz:-4", "out of range"),
+        ("interval:s:99999999999", "99999999999 s, which is out of range"),
+        ("profile:s:9223372037", "out of range"),
         ("profile:hz:many", "where a number belongs"),
         ("software:page-fault:1", "Did you mean software:page-faults"),
         ("hardware:cycles", "where a number belongs"),

@@ -80,6 +80,12 @@ def test_a_bad_program_is_refused_and_the_field_named(change: dict[str, Any], fi
     assert refused.value.details["field"] == field
 
 
+def test_text_that_is_not_unicode_is_refused() -> None:
+    data = Program("test", "int x; // \udc80").to_json()
+    with pytest.raises(AgentRefusedError, match=r"source: not valid Unicode: .* at 10"):
+        Program.from_json(data)
+
+
 @pytest.mark.parametrize("data", [None, 3, [], "x", {"name": "x"}])
 def test_what_is_not_a_program_is_refused(data: Any) -> None:
     with pytest.raises(AgentRefusedError):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -190,6 +194,29 @@ def test_an_option_of_notebooks_is_none_of_the_command_line():
 def test_a_process_that_is_gone_is_named():
     with pytest.raises(TargetError, match="there is no process 2147483647"):
         requests.of_source(SOURCE, {"pid": 2**31 - 1})
+
+
+@pytest.mark.parametrize("filter_", ["pid", "tree"])
+def test_thread_id_is_refused_with_its_process(filter_: str) -> None:
+    known = threading.Event()
+    thread = threading.Thread(target=known.wait, args=(10,))
+    thread.start()  # returns once the thread has its id
+    try:
+        with pytest.raises(TargetError, match=f"is a thread of process {os.getpid()}, not"):
+            requests.of_probe(catalogue.find("opensnoop"), {filter_: thread.native_id})
+    finally:
+        known.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("filter_", ["pid", "tree"])
+def test_zombie_is_refused(filter_: str) -> None:
+    process = subprocess.Popen(["true"])
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.005)
+    with pytest.raises(TargetError, match=f"process {process.pid} has ended"):
+        requests.of_probe(catalogue.find("opensnoop"), {filter_: process.pid})
+    process.wait()
 
 
 @pytest.mark.parametrize(

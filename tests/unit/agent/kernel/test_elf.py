@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import struct
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelscope.agent.attach import user_probe
+from kernelscope.agent.attach import user_probe, user_targets
 from kernelscope.agent.attach.open_files import OpenFiles
 from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError
@@ -201,3 +202,23 @@ def test_a_program_for_another_machine_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(TargetError, match="not a 64-bit program"):
         ElfFile(str(path))
+
+
+def test_return_probe_on_a_go_program_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "go.c"
+    source.write_text(
+        '__attribute__((section(".go.buildinfo"))) char info[] = "go";'
+        "int task(int n) { return n + 1; } int main(void) { return task(-1); }"
+    )
+    program = str(tmp_path / "go")
+    subprocess.run(["gcc", "-o", program, source], check=True)
+    assert places(f"uprobe:{program}:task")
+    with pytest.raises(AttachError, match="is a Go program: a return probe would crash it"):
+        places(f"uretprobe:{program}:task")
+
+
+@pytest.mark.parametrize("name", ["c", "libc", "libc.so", "libc.so.6"])
+def test_a_library_has_the_names_that_other_tools_use(name: str) -> None:
+    (short, *_), (found, *_) = user_targets.paths("c"), user_targets.paths(name)
+    assert found == short
+    assert places(f"uprobe:{name}:malloc")

@@ -43,7 +43,14 @@ def _answer(line: bytes, sock: socket.socket, context: Context, attaching: mmap.
         os.abort()
     if kind == "test fail":
         raise ZeroDivisionError("divided")
-    if kind == "test hold":
+    if kind == "test run":
+        try:
+            context.take_slot()
+        except AgentRefusedError as error:
+            send_frame(sock, {"type": "error", "error": error.to_json()})
+            send_frame(sock, {"type": "end"})
+            return
+    if kind in ("test hold", "test run"):
         send_frame(sock, {"type": "pid", "pid": os.getpid()})
         sock.recv(1)
         return
@@ -289,11 +296,24 @@ def test_an_endless_line_ends_the_server(running: Running) -> None:
 
 
 def test_one_run_more_than_allowed_is_refused(running: Running) -> None:
-    held = [running.ask({"type": "test hold"}) for _ in range(3)]
+    held = [running.ask({"type": "test run"}) for _ in range(3)]
     assert all(read(one).type == "pid" for one in held)
-    assert refusal(running.ask(HELLO))["details"]["field"] == "max_runs"
+    assert refusal(running.ask({"type": "test run"}))["details"]["field"] == "max_runs"
     held[0].sock.close()
-    assert becomes(lambda: read(running.ask(HELLO)).type == "hello")
+    assert becomes(lambda: read(running.ask({"type": "test run"})).type == "pid")
+
+
+def test_requests_that_are_no_runs_are_answered_at_the_limit(running: Running) -> None:
+    held = [running.ask({"type": "test run"}) for _ in range(3)]
+    assert all(read(one).type == "pid" for one in held)
+    assert read(running.ask(HELLO)).type == "hello"
+    assert read(running.ask({"type": "list", "kind": "profile"})).type == "listed"
+
+
+def test_a_flood_of_requests_is_refused(running: Running) -> None:
+    held = [running.ask({"type": "test hold"}) for _ in range(3 + server.MAX_OTHERS)]
+    assert all(read(one).type == "pid" for one in held)
+    assert "requests are active" in refusal(running.ask(HELLO))["message"]
 
 
 def test_a_crash_is_told_with_its_signal_and_last_words(running: Running) -> None:
