@@ -60,7 +60,11 @@ def build(
         "cached": attached.get("cached", False),
         "header": attached.get("header", ""),
         "hooks": [f"{hook['spec']}={hook['function']}" for hook in attached.get("hooks", ())],
-        "warnings": [*attached.get("warnings", ()), *_unattached(request, attached)],
+        "warnings": [
+            *attached.get("warnings", ()),
+            *_unattached(request, attached),
+            *ended.get("warnings", ()),
+        ],
         "interrupted": interrupted,
         "recorded": recorded,
     }

@@ -1,7 +1,8 @@
 """Symbols, file offsets and USDT notes of an ELF file from an untrusted source.
 
-Only what attaching needs: 64-bit little-endian files of this machine. Every read is bounded by the
-file and by a cap, and everything malformed raises TargetError.
+Only what attaching and naming addresses need: little-endian files of this machine, 64-bit ones
+unless 32-bit ones are asked for. Every read is bounded by the file and by a cap, and everything
+malformed raises TargetError.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _PT_LOAD = 1
 _SHT_SYMTAB, _SHT_DYNSYM, _SHT_NOTE = 2, 11, 7
 _STT_FUNC, _STT_IFUNC = 2, 10
 _NT_STAPSDT = 3
+_MACHINES_32 = {"x86_64": (3, 62), "aarch64": (40,)}  # 62: the x32 ABI
 _SYMBOL = struct.Struct("<IBBHQQ")
+_SYMBOL_32 = struct.Struct("<IIIBBH")
+_MOST_SYMBOLS = 4 << 20  # in one file
 _VERSION_HIDDEN = 0x8000
 _GO_SECTIONS = (b".go.buildinfo", b".gopclntab", b".data.rel.ro.gopclntab")
 _SHT_GNU_VERSYM = 0x6FFFFFFF
@@ -60,10 +64,14 @@ class _Section:
 
 
 class ElfFile:
-    """An open ELF file; a context manager. Raises TargetError from every method."""
+    """An open ELF file; a context manager. Raises TargetError from every method.
 
-    def __init__(self, path: str) -> None:
+    any_class: 32-bit files are read, too.
+    """
+
+    def __init__(self, path: str, *, any_class: bool = False) -> None:
         self.path = path
+        self._any_class = any_class
         self.fd = open_regular(path)
         try:
             self._size = os.fstat(self.fd).st_size
@@ -141,6 +149,12 @@ class ElfFile:
             raise self._bad("it is not an ELF program or library")
         head = self._read(0, 64)
         machine, *_ = struct.unpack_from("<H", head, 18)
+        self._is_32_bit = head[4:6] == b"\x01\x01"
+        if self._is_32_bit and self._any_class:
+            if machine not in _MACHINES_32.get(platform.machine(), ()):
+                raise self._bad(f"it is not a program for {platform.machine()}")
+            self._read_headers_32(head)
+            return
         if head[4:6] != b"\x02\x01" or machine != _MACHINES.get(platform.machine()):
             raise self._bad(f"it is not a 64-bit program for {platform.machine()}")
         ph_offset, sh_offset = struct.unpack_from("<QQ", head, 32)
@@ -153,6 +167,20 @@ class ElfFile:
         ]
         sections = struct.iter_unpack("<IIQQQQIIQQ", self._read(sh_offset, sh_count * 64))
         self._sections = [_Section(s[0], s[1], s[3], s[4], s[5], s[6]) for s in sections]
+        self._read_names(names)
+
+    def _read_headers_32(self, head: bytes) -> None:
+        ph_offset, sh_offset = struct.unpack_from("<II", head, 28)
+        ph_size, ph_count, sh_size, sh_count, names = struct.unpack_from("<5H", head, 42)
+        if (ph_count and ph_size != 32) or (sh_count and sh_size != 40):
+            raise self._bad("its headers are malformed")
+        programs = struct.iter_unpack("<8I", self._read(ph_offset, ph_count * 32))
+        self._segments = [(p[1], p[2], p[4]) for p in programs if p[0] == _PT_LOAD]
+        sections = struct.iter_unpack("<10I", self._read(sh_offset, sh_count * 40))
+        self._sections = [_Section(s[0], s[1], s[3], s[4], s[5], s[6]) for s in sections]
+        self._read_names(names)
+
+    def _read_names(self, names: int) -> None:
         named = names < len(self._sections)
         self._names = self._contents(self._sections[names]) if named else b""
 
@@ -162,9 +190,26 @@ class ElfFile:
     def _name(self, section: _Section) -> bytes:
         return self._names[section.name : section.name + 32].split(b"\0", 1)[0]
 
+    def section(self, name: bytes, cap: int = _MAX_NOTES) -> bytes | None:
+        """Return a section's bytes, None without it or if it is larger than `cap`."""
+        for section in self._sections:
+            if self._name(section) == name:
+                return self._contents(section) if section.size <= cap else None
+        return None
+
     def _tables(self) -> Iterator[_Section]:
+        """Yield the symbol tables. Many headers may name one table, which is read once."""
+        seen: set[tuple[int, int]] = set()
+        left = _MOST_SYMBOLS
         for wanted in (_SHT_DYNSYM, _SHT_SYMTAB):
-            yield from (s for s in self._sections if s.type == wanted)
+            for section in self._sections:
+                if section.type != wanted or (section.offset, section.size) in seen:
+                    continue
+                seen.add((section.offset, section.size))
+                left -= section.size // (_SYMBOL_32 if self._is_32_bit else _SYMBOL).size
+                if left < 0:
+                    raise self._bad(f"it has more than {_MOST_SYMBOLS:,} symbols")
+                yield section
 
     def _strings(self, table: _Section) -> bytes:
         if table.link >= len(self._sections):
@@ -173,6 +218,10 @@ class ElfFile:
 
     def _symbols(self, table: _Section) -> Iterator[tuple[int, int, int, int, int, int]]:
         data = self._contents(table)
+        if self._is_32_bit:
+            whole = memoryview(data)[: len(data) // _SYMBOL_32.size * _SYMBOL_32.size]
+            entries = _SYMBOL_32.iter_unpack(whole)
+            return ((n, info, o, index, a, s) for n, a, s, info, o, index in entries)
         whole = memoryview(data)[: len(data) // _SYMBOL.size * _SYMBOL.size]
         return _SYMBOL.iter_unpack(whole)
 

@@ -206,6 +206,10 @@ class RunReader:
             payload = json.dumps({"frames": frames}, separators=(",", ":")).encode()
             self._push({"type": "stacks"}, payload)
 
+    def warnings(self) -> list[str]:
+        """Return what keeps stacks from having names."""
+        return self._stacks.warnings() if self._stacks is not None else []
+
     # --- losses ----------------------------------------------------------------------------------
 
     def losses(self) -> dict[str, dict[Any, int]]:

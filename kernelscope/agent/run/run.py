@@ -344,6 +344,7 @@ class Run:
             "exit": self.client.stopped_by or self._ended_by,
             "detach_s": self.timings["detach"],
             "runs": self.stats.result(),
+            "warnings": self.reader.warnings(),
             **losses,
         }
         self.client.send(receipt)

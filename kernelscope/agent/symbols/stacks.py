@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 import struct
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import dropwhile
+from pathlib import Path
 from typing import Optional, Union
 
 from kernelscope.agent.kernel import maps, syscalls
 from kernelscope.agent.kernel.ring_buffer import DISCARDED, stride_of
 from kernelscope.agent.symbols.kernel import KERNEL_HALF, Frame, KernelSymbols
-from kernelscope.agent.symbols.process import ModuleFiles, Process
+from kernelscope.agent.symbols.modules import MOST_FILES, ModuleFiles
+from kernelscope.agent.symbols.process import Process
 from kernelscope.protocol.layout import Field, Layout
 
 _INTEGERS = ("u32", "s32", "u64", "s64")
@@ -27,6 +30,7 @@ _PAUSE_S = 10e-6  # per entry read, so that reading takes at most a twentieth of
 _PERF_RAW = 36  # header, pid, tid, time, cpu and size precede a perf record's data
 _PERF_SAMPLE = 9
 _MAX_PROCESSES = 4096
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 # Frames between a tracepoint or a function's entry and the program that reads the stack.
 _TRACING = re.compile(
     r"bpf_prog_[0-9a-f]{16}|bpf_trampoline_|bpf_trace_run|__bpf_trace_|__traceiter_"
@@ -64,7 +68,8 @@ class StackResolver:
         self._sources = {layout.table: _sources(layout) for layout in layouts}
         self._pairs: dict[bool | None, set[tuple[int, int]]] = {}
         self._files = ModuleFiles()
-        self._processes: dict[int, tuple[Process, float]] = {}
+        self._processes: OrderedDict[int, tuple[Process, float]] = OrderedDict()
+        self._dropped_processes = 0
         self._next_read: dict[str, float] = {}
         self._in_kernel = lru_cache(maxsize=None)(KernelSymbols().resolve)
         self._resolved: set[tuple[bool | None, int, int]] = set()
@@ -144,12 +149,14 @@ class StackResolver:
             process, observed = self._processes.get(pid, (None, 0.0))
             if process is None:
                 if len(self._processes) >= _MAX_PROCESSES:
-                    continue
+                    self._processes.popitem(last=False)
+                    self._dropped_processes += 1
                 process = Process(pid, self._files)
             elif now - observed < _OBSERVE_AGAIN_S:
                 continue
             process.observe()
             self._processes[pid] = (process, now)
+            self._processes.move_to_end(pid)
 
     # --- resolving -------------------------------------------------------------------------------
 
@@ -168,17 +175,48 @@ class StackResolver:
             self._resolved.update(left)
         for process, _ in self._processes.values() if left else ():
             process.observe()
+            process.read_jit()
         found: dict[str, list[list[str | int]]] = {}
         for wanted, pid, stack in left:
-            for addresses in (table.addresses(stack) for table in tables):
+            for table in tables:
+                addresses = table.addresses(stack)
                 is_kernel = bool(addresses) and addresses[0] >= KERNEL_HALF
                 if not addresses or wanted not in (None, is_kernel):
                     continue
                 if is_kernel:
                     frames = map(self._in_kernel, addresses)
-                    found[f"0:{stack}"] = [list(f) for f in dropwhile(_is_tracing, frames)]
+                    key = f"0:{stack}"
+                    named: list[list[str | int]] = list(map(list, dropwhile(_is_tracing, frames)))
                 else:
-                    found[f"{pid}:{stack}"] = self._user_frames(pid, addresses)
+                    key, named = f"{pid}:{stack}", self._user_frames(pid, addresses)
+                found[key] = [*named, ["[truncated]", 0, ""]] if table.is_cut[stack] else named
+        return found
+
+    def warnings(self) -> list[str]:
+        """Return what keeps stacks from having names."""
+        found = []
+        files, processes = self._files, [process for process, _ in self._processes.values()]
+        if self._dropped_processes:
+            found.append(
+                f"stacks of {self._dropped_processes:,} processes have no names: only the latest"
+                f" {_MAX_PROCESSES:,} are remembered; choose some with --pid or --comm"
+            )
+        if files.dropped:
+            found.append(
+                f"symbols of {files.dropped:,} files were not read: only {MOST_FILES:,} are kept"
+                " open; choose processes with --pid or --comm"
+            )
+        if files.cut():
+            found.append(f"symbols of {files.cut():,} files were not all read: that took too long")
+        if any(process.jit_is_cut for process in processes):
+            found.append("a /tmp/perf-PID.map is too large to be read completely")
+        traced = {pid for pairs in self._pairs.values() for pid, _ in pairs}
+        known = any(process.is_known for process in processes if process.pid in traced)
+        if traced - {0} and not known and _in_container():
+            found.append(
+                "user stacks have no names: KernelScope runs in a container with its own pid"
+                " namespace and cannot find the processes; start the container with --pid=host"
+            )
         return found
 
     def _wanted(self) -> Iterable[tuple[bool | None, int, int]]:
@@ -192,6 +230,22 @@ class StackResolver:
         return [list(process.resolve(address)) for address in addresses]
 
 
+def _in_container() -> bool:
+    """Return whether this process has another pid namespace than the machine's first process."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def _deepest_stack() -> int:
+    """Return how many frames the kernel records of a stack at most."""
+    try:
+        return int(Path("/proc/sys/kernel/perf_event_max_stack").read_text())
+    except (OSError, ValueError):
+        return 127
+
+
 def _is_tracing(frame: Frame) -> bool:
     return bool(_TRACING.match(frame[0]))
 
@@ -203,6 +257,8 @@ class _Traces:
         self._fd = fd
         self._value = bytearray(syscalls.map_info(fd).value_size)
         self._known: dict[int, list[int]] = {}
+        self._deepest = min(len(self._value) // 8, _deepest_stack())
+        self.is_cut: dict[int, bool] = {}
 
     def addresses(self, stack: int) -> list[int]:
         if stack not in self._known:
@@ -210,6 +266,7 @@ class _Traces:
             if maps.lookup(self._fd, struct.pack("=I", stack), self._value):
                 found = memoryview(self._value).cast("Q").tolist()
                 found = found[: found.index(0)] if 0 in found else found
+                self.is_cut[stack] = len(found) >= self._deepest
             self._known[stack] = found
         return self._known[stack]
 

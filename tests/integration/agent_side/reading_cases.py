@@ -14,6 +14,7 @@ import bpf_programs as programs  # type: ignore[import-not-found]
 
 from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
 from kernelscope.agent.run import bpf_stats
+from kernelscope.agent.symbols import modules
 from kernelscope.agent.symbols import process as process_symbols
 from kernelscope.agent.symbols import stacks as symbols
 from kernelscope.protocol.layout import Field, Layout
@@ -348,7 +349,7 @@ def jit_names(owner: int) -> list[Any]:
     path.write_text(f"{start:x} 40 Main::hot\nnonsense\n{start + 64:x} zz bad\n")
     os.chown(path, owner, owner)
     try:
-        process = process_symbols.Process(os.getpid(), process_symbols.ModuleFiles())
+        process = process_symbols.Process(os.getpid(), modules.ModuleFiles())
         process.observe()
         return list(process.resolve(start + 5))
     finally:
@@ -360,7 +361,7 @@ def jit_grows() -> list[str]:
     path = Path(f"/tmp/perf-{os.getpid()}.map")
     page = ctypes.create_string_buffer(4096)
     start = ctypes.addressof(page)
-    process = process_symbols.Process(os.getpid(), process_symbols.ModuleFiles())
+    process = process_symbols.Process(os.getpid(), modules.ModuleFiles())
     found = []
     try:
         for line in ("", f"{start:x} 40 first\n", f"{start + 64:x} 40 second\n"):
