@@ -63,6 +63,11 @@ def _short_names(target: str) -> Iterator[str]:
         yield long[1]
 
 
+def mapped_files(pid: int, *, only_mapped: bool = False) -> list[tuple[str, str]]:
+    """Return a process's program and libraries: (path to open, name as the process knows it)."""
+    return _mapped(pid, only_mapped)
+
+
 def process_of(target: str, pid: int | None) -> int | None:
     """Return the process that a target limits its probe to, None for every process."""
     return int(target[4:]) if target.startswith("pid:") else pid
