@@ -30,7 +30,7 @@ class _PandasFinder:
             return None
         from importlib.util import find_spec
 
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is None or spec.loader is None:
             return spec
@@ -40,7 +40,7 @@ class _PandasFinder:
             execute(module)
             offer()
 
-        spec.loader.exec_module = execute_and_offer
+        spec.loader.exec_module = execute_and_offer  # type: ignore[method-assign]
         return spec
 
 

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -342,12 +343,37 @@ def _command(python: str) -> list[str]:
 def _unprivileged(why: str, command: Sequence[str]) -> AgentUnavailableError:
     return AgentUnavailableError(
         f"tracing needs privilege: {why}",
-        hint="run as root, or have an administrator allow the agent in sudoers: "
-        f"{os.environ.get('USER', 'you')} ALL=(root) NOPASSWD: {' '.join(command)}"
-        " (that is as good as root: BPF reads all memory)",
+        hint=_privilege_hint(command),
         command=list(command),
         stderr="",
     )
+
+
+def _privilege_hint(command: Sequence[str]) -> str:
+    """Return how to get privilege; no sudoers line for an agent that others than root can edit."""
+    place = next((p for p in (_MAIN, *_MAIN.parents) if _others_can_write(p)), None)
+    if place is not None:
+        return (
+            "run as root, or install kernelscope where only root can write and allow it in sudoers;"
+            f" others than root can change {place}, and with it what a sudoers line would run as"
+            " root"
+        )
+    return (
+        "run as root, or have an administrator allow the agent in sudoers: "
+        f"{os.environ.get('USER', 'you')} ALL=(root) NOPASSWD: {' '.join(command)}"
+        " (this is equivalent to root: BPF can read all memory)"
+    )
+
+
+def _others_can_write(place: Path) -> bool:
+    """Return whether others than root can replace a file or folder; not those of a sticky one."""
+    try:
+        status = place.stat()
+    except OSError:
+        return False
+    if status.st_uid != 0:
+        return True
+    return bool(status.st_mode & 0o022) and not status.st_mode & stat.S_ISVTX
 
 
 def _unavailable(command: Sequence[str], output: str) -> AgentUnavailableError:

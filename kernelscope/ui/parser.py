@@ -223,6 +223,11 @@ def parse(
     except ProbeNotFoundError as error:
         if tokens[0] != error.details["name"] and unknown:  # the value of a misspelt option
             raise _unexpected(unknown, common) from None
+        hook = _hook_option(targets, error.details["name"], find)
+        if hook is not None:
+            raise ParameterError(
+                f"unexpected {error.details['name']!r}", hint=f"{prog} {hook}", name="hook"
+            ) from None
         raise
     built = common
     rest = list(tokens)
@@ -240,6 +245,21 @@ def parse(
     given.pop("targets", None)
     asks_help = bool(given.pop("help", False))
     return Parsed(tuple(targets), tuple(known), given, asks_help)
+
+
+def _hook_option(
+    targets: Sequence[str], word: str, find: Callable[[str], Probe | None]
+) -> str | None:
+    """Return the option for what to trace, if the word follows a probe that takes it so.
+
+    bcc's tools take it as an argument: funccount c:malloc.
+    """
+    if word == targets[0]:
+        return None
+    probe = find(targets[0])
+    parameters = probe.parameters if probe is not None else ()
+    flag = next((flag_of(p) for p in parameters if p.kind == "hook"), None)
+    return f"{targets[0]} {flag} {word}" if flag else None
 
 
 def _more_targets(unknown: Sequence[str]) -> list[str]:

@@ -121,7 +121,7 @@ def _bundle(text: str) -> dict[str, str]:
 
 
 def note(text: str) -> None:
-    """Show a line beside a result: in a notebook in the style of the progress, elsewhere print."""
+    """Show a line next to a result: in a notebook in the style of the progress, elsewhere print."""
     if not in_notebook():
         print(text)
         return

@@ -183,7 +183,7 @@ def test_a_probe_of_no_task_sees_the_whole_machine_and_says_so(shell: Interactiv
 
     said = repr(result)
     assert "Disk requests" in said
-    assert said.count("(of the whole machine)") == 1
+    assert said.count("(whole machine)") == 1
     assert "getppid 1" in said
     assert "tree" in result["syscount"].receipt["filters"]  # type: ignore[union-attr]
 

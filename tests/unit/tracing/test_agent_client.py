@@ -186,9 +186,35 @@ def test_without_privilege_and_sudo_the_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     as_user(monkeypatch, None)
+    monkeypatch.setattr(agent_client, "_others_can_write", lambda _: False)
     with pytest.raises(AgentUnavailableError, match="no sudo") as raised:
         Agent.start()
     assert "NOPASSWD" in str(raised.value.hint)
+
+
+def test_no_sudoers_line_for_an_agent_that_others_can_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = tmp_path / "agent" / "__main__.py"
+    main.parent.mkdir()
+    main.touch()
+    main.parent.chmod(0o777)
+    as_user(monkeypatch, None)
+    monkeypatch.setattr(agent_client, "_MAIN", main)
+    with pytest.raises(AgentUnavailableError) as raised:
+        Agent.start()
+    assert "NOPASSWD" not in str(raised.value.hint)
+    assert "others than root can change" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o755, False), (0o777, True), (0o1777, False)])
+def test_a_sticky_folder_protects_what_root_has_in_it(
+    tmp_path: Path, mode: int, expected: bool
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("folders of others than root count as changeable")
+    tmp_path.chmod(mode)
+    assert agent_client._others_can_write(tmp_path) == expected
 
 
 @pytest.mark.parametrize(

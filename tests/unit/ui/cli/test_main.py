@@ -194,6 +194,7 @@ def test_exits_1_without_agent(program, capsys, monkeypatch):
         ("run ./nosuchfile.c", "./nosuchfile.c: cannot be read: No such file or directory"),
         ("run syscount -d never", "--duration never: not a duration"),
         ("run syscount --bg", "there is no option --bg outside a notebook"),
+        ("run funccount c:malloc", "kernelscope run funccount --function c:malloc"),
         ("show", "show takes the name of one probe"),
         ("list all", "there is no area 'all'"),
     ],
