@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -16,6 +22,7 @@ from kernelscope.errors import AttachError, CompileError, ParameterError
 from kernelscope.tracing import bpftrace
 from workloads.probes import Load, started
 
+T = TypeVar("T")
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(shutil.which("bpftrace") is None, reason="bpftrace is not installed"),
@@ -42,17 +49,7 @@ def test_its_maps_and_lines_are_tables_with_a_receipt() -> None:
     receipt = found["calls"].attrs["kernelscope"]
     assert receipt["lost"] == {}
     assert receipt["probes_attached"] == 2
-    assert "bpftrace" not in names_below(os.getpid())
-
-
-def names_below(pid: int) -> set[str]:
-    """Return the names of a process's descendants, of whichever of its threads."""
-    found = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in task.read_text().split():
-                found |= {Path(f"/proc/{child}/comm").read_text().strip(), *names_below(int(child))}
-    return found
+    assert "bpftrace" not in {comm(pid) for pid in processes_below(os.getpid())}
 
 
 class Attached:
@@ -105,6 +102,71 @@ def test_an_error_stands_at_the_scripts_own_line(
 def test_a_script_that_can_attach_nothing_is_an_error() -> None:
     with pytest.raises((AttachError, CompileError)):
         bpftrace.run("uprobe:/bin/true:nosuch { @ = 1 }", duration=1)
+
+
+def test_a_probe_that_cannot_be_attached_among_good_ones_is_an_error() -> None:
+    script = "BEGIN { @x = 1 } kprobe:no_such_function_here { @ = count(); }"
+    with pytest.raises((AttachError, CompileError), match="no_such_function_here"):
+        bpftrace.run(script, duration=2)
+
+
+def test_a_map_that_is_printed_each_second_has_every_reading() -> None:
+    script = (
+        "interval:ms:250 { @c = count(); print(@c); clear(@c); @n++; if (@n == 5) { exit(); } }"
+    )
+    readings = bpftrace.run(script, duration=30, table="c")
+
+    assert isinstance(readings, pd.DataFrame)
+    assert readings["value"].tolist()[:5] == [1] * 5
+    assert readings["time"].is_monotonic_increasing
+
+
+def test_text_and_values_arrive_as_they_were_printed() -> None:
+    script = 'BEGIN { printf("%s %d %x\\n", "é,ü", 1, 17); exit(); }'
+    found = bpftrace.run(script, duration=10)
+
+    assert isinstance(found, pd.DataFrame)
+    assert found.iloc[0].tolist() == ["é,ü", 1, 17]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_bpftrace_ends_with_its_client(number: int, tmp_path: Path) -> None:
+    mark = f"kernelscope_{tmp_path.name}"
+    script = f"BEGIN {{ @{mark} = 1 }} interval:s:1 {{ @n = count(); }}"
+    code = f"from kernelscope.tracing import bpftrace; bpftrace.run({script!r}, duration=600)"
+    client = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        below = until(lambda: {n for n in processes_below(client.pid) if comm(n) == "bpftrace"})
+        client.send_signal(number)
+        client.wait(10)
+        until(lambda: not any(comm(n) == "bpftrace" for n in below))
+    finally:
+        client.kill()
+        client.wait()
+
+
+def until(found: Callable[[], T], timeout_s: float = 60) -> T:
+    deadline = time.monotonic() + timeout_s
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def processes_below(pid: int) -> set[int]:
+    """Return the ids of a process's descendants."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found |= {child, *processes_below(child)}
+    return found
+
+
+def comm(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def test_it_needs_a_script_and_an_end() -> None:
