@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from kernelscope.errors import AttachError, CompileError, RunError, VerifierError
+from kernelscope.tracing import agent_client
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path("/out/results")
 DISK = Path("/disk")
+PATIENCE_S = 240.0  # on a busy machine an emulated agent takes minutes to start
 REFUSALS = (AttachError, CompileError, RunError, VerifierError)
 
 
@@ -73,6 +75,7 @@ def _why(report: pytest.TestReport) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run pytest on the arguments; return its exit status."""
     os.chdir(ROOT)
+    agent_client.START_TIMEOUT_S = PATIENCE_S
     reporter = Reporter(REPORT)
     status = 70
     try:
