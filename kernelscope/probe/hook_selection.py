@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from kernelscope.protocol import hook_kinds, hook_spec
 from kernelscope.protocol.program import Hook
 
+_COMMA = re.compile(r",(?![^(]*\))")  # not between the parameters of a C++ function
 _WILDCARD = re.compile(r"[*?]")
 
 
@@ -54,7 +55,7 @@ def read(value: object, kinds: Sequence[str]) -> Hooks:
     """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("names no function")
-    items = [item.strip() for item in value.split(",")]
+    items = [item.strip() for item in _COMMA.split(value)]
     each = tuple(_specs(item) for item in items)
     for spec in (spec for specs in each for spec in specs):
         kind = hook_spec.parse(_WILDCARD.sub("x", spec)).kind

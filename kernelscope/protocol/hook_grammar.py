@@ -46,6 +46,8 @@ _SYSCALL_PREFIX = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}
 _EVENT = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_$.][\w$.]*\Z", re.ASCII)
 _SYMBOL = re.compile(r"[^\s:+]+\Z")
+# A function as C++ and Rust write it: app::Worker::step(int), <job::Work as job::Burn>::burn
+_READABLE = re.compile(r"[^\n]*(?:::|\()[^\n]*\Z")
 _ITERATOR = re.compile(r"[a-z][a-z0-9_]*\Z")
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[^\s/:]{1,15}\Z")  # as dev_valid_name, net/core/dev.c
 
@@ -115,12 +117,14 @@ def syscall(spec: str, kind: str, rest: str) -> ParsedHook:
 
 def user(spec: str, kind: str, rest: str) -> ParsedHook:
     """TARGET:SYMBOL or TARGET:ADDRESS."""
-    target, _, symbol = rest.rpartition(":")
+    target, symbol = split_target(rest)
     if not target or not symbol or target == "pid":
         raise Malformed("needs a library or program, and a symbol")
     _check_target(target)
     if re.match(r"0[xX]", symbol):
         return ParsedHook(kind, spec, target=target, address=_number(symbol))
+    if _READABLE.match(symbol):
+        return ParsedHook(kind, spec, name=symbol, target=target)
     name, plus, offset = symbol.partition("+")
     if not _SYMBOL.match(name):
         raise Malformed(f"has {name!r} where a symbol belongs")
@@ -128,6 +132,17 @@ def user(spec: str, kind: str, rest: str) -> ParsedHook:
         raise Malformed("cannot have an offset: a return has none")
     shift = _number(offset) if plus else 0
     return ParsedHook(kind, spec, name=name, target=target, offset=shift)
+
+
+def split_target(rest: str) -> tuple[str, str]:
+    """Split TARGET:SYMBOL; a symbol of C++ or Rust has "::" inside, a target no colon but pid:N."""
+    if "::" not in rest:
+        target, _, symbol = rest.rpartition(":")
+        return target, symbol
+    match = re.match(r"((?:pid:\d+|.+?)):(?!:)(.*)\Z", rest.replace("::", "\0\0"), re.DOTALL)
+    if match is None:
+        return "", rest
+    return match[1].replace("\0", ":"), match[2].replace("\0", ":")
 
 
 def usdt(spec: str, kind: str, rest: str) -> ParsedHook:

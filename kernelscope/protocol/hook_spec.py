@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from kernelscope.errors import AttachError, did_you_mean
 from kernelscope.protocol import hook_kinds
-from kernelscope.protocol.hook_grammar import Malformed, ParsedHook, syscall_symbol
+from kernelscope.protocol.hook_grammar import Malformed, ParsedHook, split_target, syscall_symbol
 from kernelscope.protocol.program import Hook
 
 _SYSCALL_WRAPPERS = ("sys_", "__x64_sys_", "__arm64_sys_")  # as BCC's fix_syscall_fnname
@@ -57,7 +57,9 @@ def is_pattern(spec: str) -> bool:
     """Return whether a hook's name has * or ? in it, and so stands for every match."""
     kind, rest = split_kind(spec)
     in_program = kind and hook_kinds.KINDS[kind].in_program
-    name = rest.rpartition(":")[2] if in_program else rest
+    name = split_target(rest)[1] if in_program else rest
+    if "(" in name:
+        return False  # a C++ function with its parameters: f(char*)
     return "*" in name or "?" in name
 
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelscope.agent.attach.open_files import OpenFiles
-from kernelscope.agent.kernel.elf import ElfFile, UsdtNote
+from kernelscope.agent.kernel.demangle import demangle
+from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError, did_you_mean
 from kernelscope.protocol.hook_grammar import ParsedHook
 
@@ -53,7 +54,7 @@ def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
         )
     if hook.address is not None:
         return [Place(elf, elf.file_offset(hook.address))]
-    symbol = elf.symbol(hook.name)
+    symbol = elf.symbol(hook.name) or _by_readable_name(elf, hook)
     if symbol is None:
         return []
     if symbol.indirect:
@@ -71,6 +72,35 @@ def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
             matches=[],
         )
     return [Place(elf, elf.file_offset(symbol.address) + hook.offset)]
+
+
+def _by_readable_name(elf: ElfFile, hook: ParsedHook) -> Symbol | None:
+    """Return the function that C++ or Rust write so, with or without its parameters.
+
+    Raises AttachError if several functions have that name.
+    """
+    if "::" not in hook.name and "(" not in hook.name:
+        return None
+    wanted = _spaceless(hook.name)
+    found: dict[int, Symbol] = {}
+    for symbol in elf.named_functions():
+        if symbol.name.startswith(("_Z", "_R")):
+            readable = _spaceless(demangle(symbol.name))
+            if wanted in (readable, readable.rpartition("(")[0]):
+                found.setdefault(symbol.address, symbol)
+    if len(found) > 1:
+        names = sorted(symbol.name for symbol in found.values())
+        raise AttachError(
+            f"{elf.path} has {len(names)} functions called {hook.name}",
+            hint=f"Name one of them: {', '.join(names[:5])}.",
+            hook=hook.spec,
+            matches=names,
+        )
+    return next(iter(found.values()), None)
+
+
+def _spaceless(name: str) -> str:
+    return "".join(name.split())
 
 
 def _usdt(elf: ElfFile, hook: ParsedHook) -> list[Place]:

@@ -29,7 +29,8 @@ _SYMBOL_32 = struct.Struct("<IIIBBH")
 _MOST_SYMBOLS = 4 << 20  # in one file
 _VERSION_HIDDEN = 0x8000
 _GO_SECTIONS = (b".go.buildinfo", b".gopclntab", b".data.rel.ro.gopclntab")
-_SHT_GNU_VERSYM = 0x6FFFFFFF
+_SHT_GNU_VERSYM, _SHT_GNU_VERDEF = 0x6FFFFFFF, 0x6FFFFFFD
+_MOST_VERSIONS = 4096
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,49 @@ class ElfFile:
         return any(self._name(section) in _GO_SECTIONS for section in self._sections)
 
     def symbol(self, name: str) -> Symbol | None:
-        """Return the function of that name: its default version where there are several."""
-        wanted = name.encode()
+        """Return the function of that name: its default version where there are several.
+
+        name@VERSION is that version, name@@VERSION the default one, as nm writes them.
+        """
+        plain, at, version = name.partition("@")
+        wanted = plain.encode()
+        if at and not version.startswith("@"):
+            return self._of_version(wanted, version.encode())
         candidates = [s for table in self._tables() for s in self._named(table, wanted)]
         return candidates[0] if candidates else None
+
+    def _of_version(self, wanted: bytes, version: bytes) -> Symbol | None:
+        defined = self._defined_versions()
+        versions = next((s for s in self._sections if s.type == _SHT_GNU_VERSYM), None)
+        for table in self._tables():
+            if table.type != _SHT_DYNSYM or versions is None:
+                continue
+            places = set(_places(self._strings(table), wanted))
+            for number, (name, info, _, index, address, size) in enumerate(self._symbols(table)):
+                if name in places and index and info & 15 in (_STT_FUNC, _STT_IFUNC):
+                    raw = self._read(versions.offset + 2 * number, 2)
+                    own = int.from_bytes(raw, "little") & ~_VERSION_HIDDEN
+                    if defined.get(own) == version:
+                        return Symbol(wanted.decode(), address, size, info & 15 == _STT_IFUNC)
+        return None
+
+    def _defined_versions(self) -> dict[int, bytes]:
+        """Return the names of the versions that a library defines (struct Elf64_Verdef)."""
+        found: dict[int, bytes] = {}
+        for section in self._sections:
+            if section.type != _SHT_GNU_VERDEF:
+                continue
+            data, strings, at = self._contents(section), self._strings(section), 0
+            while at + 20 <= len(data):
+                _, _, number, _, _, aux, following = struct.unpack_from("<HHHHIII", data, at)
+                if at + aux + 4 > len(data):
+                    break
+                (name,) = struct.unpack_from("<I", data, at + aux)
+                found[number] = strings[name : max(strings.find(b"\0", name), name)]
+                if not following or len(found) > _MOST_VERSIONS:
+                    break
+                at += following
+        return found
 
     def function_names(self) -> list[str]:
         """Return the names of all functions, sorted, without their versions."""

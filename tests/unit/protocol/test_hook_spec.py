@@ -188,3 +188,22 @@ def test_only_some_hooks_are_about_the_current_task(spec: str, subject: bool) ->
 def test_hooks_that_differ_in_spelling_alone_are_one() -> None:
     one, other = parse("kfunc:vfs_read"), parse("fentry:vfs_read")
     assert dataclasses.replace(one, spec="") == dataclasses.replace(other, spec="")
+
+
+@pytest.mark.parametrize(
+    ("spec", "target", "name"),
+    [
+        ("uprobe:/bin/p:app::Worker::step(int)", "/bin/p", "app::Worker::step(int)"),
+        ("uprobe:pid:42:app::Worker::step", "pid:42", "app::Worker::step"),
+        ("uprobe:/bin/p:<a::B as c::D>::run", "/bin/p", "<a::B as c::D>::run"),
+        ("uprobe:c:malloc@@GLIBC_2.2.5", "c", "malloc@@GLIBC_2.2.5"),
+    ],
+)
+def test_a_function_may_be_named_as_its_source_writes_it(spec: str, target: str, name: str) -> None:
+    parsed = hook_spec.parse(spec)
+    assert (parsed.target, parsed.name) == (target, name)
+
+
+def test_a_star_among_the_parameters_is_not_a_pattern() -> None:
+    assert not hook_spec.is_pattern("uprobe:/bin/p:app::f(char*)")
+    assert hook_spec.is_pattern("uprobe:/bin/p:app*")

@@ -222,3 +222,15 @@ def test_a_library_has_the_names_that_other_tools_use(name: str) -> None:
     (short, *_), (found, *_) = user_targets.paths("c"), user_targets.paths(name)
     assert found == short
     assert places(f"uprobe:{name}:malloc")
+
+
+def test_finds_a_version_of_a_function() -> None:
+    paths = user_targets.paths("c")
+    with ElfFile(paths[0]) as libc:
+        default, named = libc.symbol("malloc"), libc.symbol("malloc@@GLIBC_2.2.5")
+        old = libc.symbol("memcpy@GLIBC_2.2.5")
+        assert default == named
+        assert libc.symbol("malloc@NO_SUCH") is None
+        if platform.machine() == "x86_64":
+            assert old is not None
+            assert old.address != getattr(libc.symbol("memcpy"), "address", 0)
