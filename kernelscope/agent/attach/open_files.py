@@ -6,6 +6,7 @@ symbols, USDT notes and the attachment itself all use that one open file.
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 
@@ -55,6 +56,8 @@ class OpenFiles:
                 elf = self.elf(path)
                 if all(elf.symbol(name) for name in ("malloc", "free")):
                     return path
+        if not os.path.exists(f"/proc/{pid}/exe"):  # noqa: PTH110 - of a zombie, too
+            raise TargetError(f"process {pid} has ended", target=f"pid:{pid}")
         raise TargetError(
             f"no file that process {pid} has mapped has a function malloc with a name",
             hint="It is a static program without symbols, or has an allocator of its own.",

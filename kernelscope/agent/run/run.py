@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from kernelscope.agent.attach import attach, hook_patterns, loader, task_tree
+from kernelscope.agent.attach import attach, hook_patterns, host_pid, loader, task_tree
 from kernelscope.agent.attach.kinds import links
 from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.agent.kernel import process
@@ -121,6 +121,8 @@ class Run:
 
             program = usdt_arguments.prepare(program, view)
         program = task_tree.prepare(program, loader.pid_namespace())
+        self._doing = "looking for the process"
+        program = host_pid.prepare(program, loader.pid_namespace(), self._compiler, view)
         self._doing = "compiling the program"
         compiler = self._compiler()
         obj = compiler.compile(program, self._wait_for_compiler)
