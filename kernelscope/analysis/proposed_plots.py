@@ -27,7 +27,7 @@ def plots_of(df: pd.DataFrame) -> list[Plot]:
             found = list(catalogue.find(str(receipt.get("probe"))).plots)
         except ProbeNotFoundError:
             return []
-    return [plot for plot in found if not plot.table or plot.table == table]
+    return [plot for plot in found if not table or plot.table in ("", table)]
 
 
 def _listed(plots: Any) -> list[Any]:
