@@ -60,11 +60,27 @@ def find(name: str) -> Probe:
             name=name,
             matches=[],
         )
+    like = _like(name)
+    if like is not None:
+        raise ProbeNotFoundError(
+            f"there is no probe named {name!r}",
+            hint=f"{like} does what {name} does.",
+            name=name,
+            matches=[like],
+        )
     matches = did_you_mean(name, names())
     hint = suggestion(matches) or "%ebpf, or kernelscope list, shows the probes."
     raise ProbeNotFoundError(
         f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
     )
+
+
+def _like(tool: str) -> str | None:
+    """Return the probe that does what a tool of bcc, bpftrace or another collection does."""
+    bare = tool.lower().removesuffix(".bt").removesuffix("-bpfcc")
+    if bare in _paths():
+        return bare
+    return next((p.name for p in catalogue().values() if bare in p.tools), None)
 
 
 def _read(path: Path) -> Probe:

@@ -185,6 +185,8 @@ def _probe(keys: _Keys, path: Path, source: str, own: bool) -> Probe:
         filters=keys.choice("filters", ("task", "code", "none"), "task"),
         duration_s=duration,
         keywords=keys.texts("keywords", []),
+        answers=keys.texts("answers", []),
+        tools=keys.texts("tools", []),
         discloses=keys.choice("discloses", DISCLOSES),
     )
 

@@ -170,6 +170,8 @@ class Probe:
 
     filters: "task" (pid, comm, uid of the current task are tested before the C runs), "code" (the
         C tests KS_PARAM(filter_pid), filter_uid, filter_comm_0, filter_comm_1), or "none".
+    answers: questions that the probe answers, for the search. tools: names of tools in other
+        collections that do the same.
     discloses: of other users' processes: "counts" (sums alone), "names" (programs, files,
         addresses, sizes) or "contents" (data that programs read, write or hold). The agent's
         policy decides by it.
@@ -192,6 +194,8 @@ class Probe:
     filters: str = "task"
     duration_s: float = 10.0
     keywords: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     discloses: str = "names"
 
     def defaults(self) -> dict[str, Any]:

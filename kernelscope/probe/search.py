@@ -1,14 +1,16 @@
 """Finds probes by what people ask: "slow disk", "who opens files", "which process uses network".
 
-A word counts by how few probes have it and by where they have it: a keyword says more than a
-remark in the description. Words are compared by their stems, and synonyms count at a discount.
+A question is compared with the phrases of each probe: the questions that it answers, its keywords
+and its summary. Words count by how few probes have them; words are compared by their stems, and
+words that mean the same stand in for each other at a discount (`words`). What the phrases leave
+open, the rest of the description decides. Below a score nothing fits well, and the answer says so.
 """
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,71 +18,26 @@ from functools import lru_cache
 from kernelscope.errors import ParameterError, did_you_mean
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Probe
+from kernelscope.probe.words import is_ignored, stem, stems, synonyms, words
 from kernelscope.text import html_table, table
 
 MOST = 10
-_WEIGHTS = {
-    "name": 5.0,
-    "keyword": 4.0,
-    "summary": 3.0,
-    "area": 2.0,
-    "column": 1.5,
-    "description": 1.0,
-}
-_SYNONYM = 0.55
-_WHOLE_KEYWORD = 3.0  # for a keyword of which the question has every word
-_LEAST_SHARE = 0.25  # of the best match's score: what is below is there by chance
-
-_SAYS_NOTHING = (
-    "a about all an and are at be been by can did do does doing every for from get gets give go "
-    "happen has have how i in into is it its lot lots many me most much my of on or our show some "
-    "take than that the their them there they thing this through to up was were what when where "
-    "which while who whom whose why will with without you your"
-)
-_IGNORED = frozenset(_SAYS_NOTHING.split())
-_FORMS = {"uses": "use", "used": "use", "using": "use", "written": "write", "lost": "loss"}
-_SAME = (
-    "disk storage block drive ssd nvme hdd io i/o",
-    "slow latency delay lag slowness duration",
-    "network net tcp socket connection internet",
-    "packet network",
-    "traffic bandwidth throughput bytes download upload",
-    "memory ram heap allocation malloc",
-    "cpu processor core",
-    "process program command application app",
-    "start launch exec execute run spawn",
-    "kill signal terminate die",
-    "end exit finish stop die",
-    "lock mutex futex contention",
-    "delete remove unlink rm",
-    "dns resolve resolver hostname lookup getaddrinfo",
-    "error fail failure failed errno",
-    "permission privilege capability root sudo",
-    "listen port bind server",
-    "cache hit miss",
-    "busy usage use load hot consume",
-    "wait block sleep stall hang idle",
-    "function call symbol",
-    "thread task",
-    "fault page",
-    "flush sync fsync writeback",
-    "interrupt irq softirq hardirq",
-    "ssl tls https openssl",
-    "garbage gc collector",
-    "create new make fork",
-    "drop lost discard loss",
-    "retransmit resend loss",
-    "connect outgoing client",
-    "accept incoming inbound",
-    "module driver kmod insmod",
-    "debug ptrace gdb strace attach",
-    "leak grow outstanding",
-)
+_SYNONYM = 0.6
+_COVERAGE, _PRECISION = 0.7, 0.3  # exponents of the shares of the question and of the phrase
+# What a phrase counts, by where it is; and the share of the question that a whole text has.
+_PHRASES = {"answers": 1.0, "keyword": 0.9, "summary": 0.8}
+_TEXTS = {"name": 1.0, "area": 0.4, "column": 0.35, "description": 0.3}
+_SHARE_OF_TEXTS = 0.25  # of the score; the phrases have the rest
+_FITS = 0.4  # a lower score is no answer
+_LEAST_SHARE = 0.45  # of the best match's score: what is below is there by chance
+_ORDINARY = frozenset(("loads", "top"))  # tools whose names are ordinary words
+_UNKNOWN = 2.5  # weight of a word that no probe has; a word of a single probe has 3.8
+_SHORTEST_CORRECTED = 5  # letters; a shorter unknown word is not taken for a misspelt one
 
 
 @dataclass(frozen=True)
 class Match:
-    """A probe that may answer the question. why: what of it matched, the weightiest first."""
+    """A probe that may answer the question. why: what matched. score: 0 to about 1."""
 
     name: str
     summary: str
@@ -90,7 +47,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Matches(Sequence[Match]):
-    """What a search found, the best first. close: words of probes that look like those asked."""
+    """What a search found, the best first. close: names and keywords that look like the words.
+
+    Empty where nothing fits well.
+    """
 
     question: str
     found: tuple[Match, ...]
@@ -103,14 +63,20 @@ class Matches(Sequence[Match]):
         return len(self.found)
 
     def _nothing(self) -> str:
-        near = f" Near it are: {', '.join(self.close)}." if self.close else ""
-        return f"No probe is about {self.question!r}.{near} %ebpf, or kernelscope list, shows all."
+        near = f" Close words: {', '.join(self.close)}." if self.close else ""
+        return (
+            f"Nothing fits {self.question!r} well.{near}"
+            " %ebpf, or kernelscope list, shows all probes."
+        )
+
+    def _start(self) -> str:
+        return f"Start with {self.found[0].name}: %ebpf {self.found[0].name}"
 
     def __repr__(self) -> str:
         if not self.found:
             return self._nothing()
         rows = [(match.name, f"{match.summary} ({', '.join(match.why)})") for match in self.found]
-        return table(("probe", "summary (what matched)"), rows)
+        return f"{table(('probe', 'summary (what matched)'), rows)}\n\n{self._start()}"
 
     def _repr_html_(self) -> str:
         if not self.found:
@@ -119,23 +85,31 @@ class Matches(Sequence[Match]):
             [f"<code>{m.name}</code>", html.escape(m.summary), html.escape(", ".join(m.why))]
             for m in self.found
         ]
-        return html_table(("probe", "summary", "what matched"), rows)
+        listed = html_table(("probe", "summary", "what matched"), rows)
+        return f"{listed}<p>{html.escape(self._start())}</p>"
 
 
-def search(*words: str) -> Matches:
-    """Find built-in probes by a question or some words of it: search("who opens files")."""
-    question, pages = " ".join(words), _pages()
-    asked = _corrected(stems(question), pages)
+def search(*question_words: str) -> Matches:
+    """Find built-in probes by a question or some words of it: search("who opens files").
+
+    Names of bcc's and bpftrace's tools find the probe that does what the tool does.
+    """
+    question = " ".join(question_words)
+    pages = _pages()
+    named = _named(question, pages)
+    corrected = _corrected(words(question))
+    asked = stems(" ".join(corrected))
     rarity = _rarity(pages, asked)
-    matches = [page.match(asked, rarity) for page in pages]
-    said = re.findall(r"\w+", question.lower())
-    found = sorted(
-        (match for match in matches if match.score > 0),
-        key=lambda match: (match.name not in said, -match.score, match.name),
+    said = f" {' '.join(corrected)} "
+    others = [page for page in pages if page.probe.name not in named]
+    scored = [page.match(asked, said, rarity) for page in others]
+    best = max((match.score for match in scored), default=0.0)
+    least = max(_FITS, best * _LEAST_SHARE)
+    ranked = sorted(
+        (match for match in scored if match.score >= least), key=lambda m: (-m.score, m.name)
     )
-    best = max((match.score for match in found), default=0.0)
-    kept = tuple(match for match in found if match.score >= best * _LEAST_SHARE)[:MOST]
-    return Matches(question, kept, () if kept else _close(pages, question))
+    found = (*named.values(), *ranked)[:MOST]
+    return Matches(question, found, () if found else _close(pages, question))
 
 
 @lru_cache(maxsize=1)
@@ -143,119 +117,171 @@ def _pages() -> tuple[_Page, ...]:
     return tuple(_Page(probe) for probe in catalogue.catalogue().values())
 
 
+def _named(question: str, pages: Sequence[_Page]) -> dict[str, Match]:
+    """Return the probes that the question names, or whose like in other collections it names."""
+    asked = {word.removesuffix(".bt") for word in question.lower().replace("?", " ").split()}
+    if len(asked) > 1:
+        asked -= _ORDINARY
+    found = {}
+    for page in pages:
+        probe = page.probe
+        if probe.name in asked:
+            found[probe.name] = Match(probe.name, probe.summary, (f"name {probe.name}",), 1.0)
+        elif tools := sorted(asked.intersection(probe.tools)):
+            found[probe.name] = Match(
+                probe.name, probe.summary, (f"does what {tools[0]} does",), 1.0
+            )
+    return found
+
+
 class _Page:
-    """A probe's words by where they stand."""
+    """A probe's phrases and words."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        columns = [c for table in probe.tables for c in table.columns]
-        self.keywords = {word: stems(word) for word in probe.keywords}
-        self.texts: dict[str, list[str]] = {
-            "name": [probe.name],
-            "area": [probe.area],
-            "keyword": list(probe.keywords),
-            "summary": [probe.summary],
-            "column": [f"{c.name.replace('_', ' ')} {c.help}" for c in columns]
-            + [f"{p.name} {p.help}" for p in probe.parameters]
-            + [table.help for table in probe.tables],
-            "description": [probe.description],
+        columns = [c for spec in probe.tables for c in spec.columns]
+        self.phrases = [
+            *(("answers", phrase) for phrase in probe.answers),
+            *(("keyword", phrase) for phrase in probe.keywords),
+            ("summary", probe.summary),
+        ]
+        self.phrase_stems = [stems(phrase) for _, phrase in self.phrases]
+        self.phrase_words = [words(phrase) for _, phrase in self.phrases]
+        texts = {
+            "name": probe.name,
+            "area": probe.area,
+            "column": " ".join(
+                [f"{c.name.replace('_', ' ')} {c.help}" for c in columns]
+                + [f"{p.name} {p.help}" for p in probe.parameters]
+                + [spec.help for spec in probe.tables]
+            ),
+            "description": probe.description,
         }
-        self.stems = {where: stems(" ".join(texts)) for where, texts in self.texts.items()}
-        self.all = frozenset().union(*self.stems.values())
+        self.texts = {where: stems(text) for where, text in texts.items()}
+        self.all = frozenset().union(*self.phrase_stems, *self.texts.values())
+        self.words = frozenset(word for text in texts.values() for word in words(text)).union(
+            *self.phrase_words
+        )
 
-    def match(self, asked: frozenset[str], rarity: Mapping[str, float]) -> Match:
-        """Return how well the probe fits and why."""
-        reasons: dict[str, float] = {}
-        total, hits = 0.0, 0
-        for word in asked:
-            value, where = max(self._value(word, place) for place in _WEIGHTS)
-            if value:
-                hits += 1
-                total += value * rarity[word]
-                reason = self._reason(word, where)
-                reasons[reason] = reasons.get(reason, 0.0) + value * rarity[word]
-        for keyword, words in self.keywords.items():
-            if words and words <= asked:
-                bonus = _WHOLE_KEYWORD * len(words)
-                total += bonus
-                reasons[f"keyword {keyword}"] = reasons.get(f"keyword {keyword}", 0.0) + bonus
-        total *= hits / len(asked) if asked else 0
-        why = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
-        return Match(self.probe.name, self.probe.summary, tuple(why), total)
+    def match(self, asked: frozenset[str], said: str, rarity: Mapping[str, float]) -> Match:
+        """Return how well the probe fits and why. said: the question's words between spaces."""
+        scores = [
+            1.0
+            if (len(spoken) > 2 or not phrase) and f" {' '.join(spoken)} " in said
+            else _PHRASES[where] * _similarity(asked, phrase, rarity)
+            for (where, _), phrase, spoken in zip(
+                self.phrases, self.phrase_stems, self.phrase_words, strict=True
+            )
+        ]
+        order = sorted(range(len(scores)), key=lambda at: -scores[at])
+        top = [scores[at] for at in order[:3]]
+        phrases = top[0] + 0.12 * sum(top[1:])
+        whole = sum(rarity[word] for word in asked) or 1.0
+        text = sum(self._in_texts(word) * rarity[word] for word in asked) / whole
+        score = (1 - _SHARE_OF_TEXTS) * phrases + _SHARE_OF_TEXTS * text
+        score += asked >= self.texts["name"]  # also a corrected one
+        why = [
+            f"{self.phrases[at][0]} {self.phrases[at][1]}" for at in order[:2] if scores[at] > 0.3
+        ]
+        return Match(self.probe.name, self.probe.summary, tuple(why) or ("description",), score)
 
-    def _value(self, word: str, where: str) -> tuple[float, str]:
-        there = self.stems[where]
-        if word in there:
-            return _WEIGHTS[where], where
-        return (_WEIGHTS[where] * _SYNONYM if synonyms(word) & there else 0.0), where
-
-    def _reason(self, word: str, where: str) -> str:
-        """Return what matched: the keyword, or the word as it is in the text."""
-        wanted = {word} if word in self.stems[where] else synonyms(word)
-        for text in self.texts[where]:
-            if where == "keyword" and stems(text) & wanted:
-                return f"keyword {text}"
-            for found in re.findall(r"[\w/]+", text):
-                if stem(found.lower()) in wanted:
-                    return f"{where} {found.lower()}"
-        return where
-
-
-def _rarity(pages: Sequence[_Page], asked: Iterable[str]) -> dict[str, float]:
-    """Return for each word how much it tells: little where most probes have it."""
-    having = {word: sum(word in page.all for page in pages) for word in asked}
-    return {word: math.log(1 + len(pages) / (1 + count)) for word, count in having.items()}
+    def _in_texts(self, word: str) -> float:
+        if any(word in phrase for phrase in self.phrase_stems):
+            return 1.0
+        others = synonyms(word)
+        return max(
+            weight * (1.0 if word in self.texts[where] else _SYNONYM)
+            if word in self.texts[where] or others & self.texts[where]
+            else 0.0
+            for where, weight in _TEXTS.items()
+        )
 
 
-def _corrected(asked: frozenset[str], pages: Sequence[_Page]) -> frozenset[str]:
-    """Replace a word that no probe has by the closest one that exists."""
-    known = frozenset().union(*(page.all for page in pages))
-    return frozenset(
-        word
-        if word in known or synonyms(word) & known or len(word) < 4
-        else next(iter(did_you_mean(word, sorted(known))), word)
-        for word in asked
+def _similarity(
+    asked: frozenset[str], phrase: frozenset[str], rarity: Mapping[str, float]
+) -> float:
+    """Return how much two sets of words have in common, 0 to 1: the cosine of their weights."""
+    if not asked or not phrase:
+        return 0.0
+    shared = covered = 0.0
+    for word in asked:
+        weight = rarity[word] ** 2
+        if word in phrase:
+            shared += weight
+            covered += weight
+        elif others := synonyms(word) & phrase:
+            shared += _SYNONYM * weight
+            covered += max(rarity.get(other, 1.0) for other in others) ** 2 * _SYNONYM
+    whole = sum(rarity[word] ** 2 for word in asked)
+    other = sum(rarity.get(word, 1.0) ** 2 for word in phrase)
+    return (
+        (shared / whole) ** _COVERAGE * min(1.0, covered / other) ** _PRECISION
+        if whole and other
+        else 0.0
     )
 
 
-def _close(pages: Sequence[_Page], question: str) -> tuple[str, ...]:
-    words = {
-        word.lower()
-        for page in pages
-        for where in ("name", "keyword", "summary")
-        for text in page.texts[where]
-        for word in re.findall(r"\w{3,}", text)
+def _rarity(pages: Sequence[_Page], asked: Iterable[str]) -> dict[str, float]:
+    """Return for each word how much it says: little where most probes have it."""
+    having = {word: sum(word in page.all for page in pages) for word in asked}
+    known = _known_rarity()
+    return {
+        **known,
+        **{word: _UNKNOWN for word, count in having.items() if not count},
+        **{word: known[word] for word, count in having.items() if count},
     }
-    near = [did_you_mean(word, sorted(words)) for word in re.findall(r"\w+", question.lower())]
+
+
+@lru_cache(maxsize=1)
+def _known_rarity() -> dict[str, float]:
+    pages = _pages()
+    having: dict[str, int] = {}
+    for page in pages:
+        for word in page.all:
+            having[word] = having.get(word, 0) + 1
+    return {word: math.log(1 + len(pages) / (1 + count)) for word, count in having.items()}
+
+
+def _corrected(question: Sequence[str]) -> list[str]:
+    """Replace words that no probe has by words that differ in a letter or two."""
+    known, vocabulary = _vocabulary()
+    corrected = []
+    for word in question:
+        found = {stem(word), *synonyms(stem(word))} & known or is_ignored(word)
+        if not found and len(word) >= _SHORTEST_CORRECTED:
+            word = _closest(word, vocabulary)
+        corrected.append(word)
+    return corrected
+
+
+def _closest(word: str, vocabulary: Sequence[str]) -> str:
+    """Return a word of the same letters in another order, else one with few other letters."""
+    alike = [each for each in vocabulary if each[0] == word[0] and abs(len(each) - len(word)) < 3]
+    swapped = [each for each in alike if sorted(each) == sorted(word)]
+    return next(iter(swapped or difflib.get_close_matches(word, alike, 1, 0.87)), word)
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the stems and the words of all probes."""
+    known = frozenset().union(*(page.all for page in _pages()))
+    return known, tuple(sorted(frozenset().union(*(page.words for page in _pages()))))
+
+
+def _close(pages: Sequence[_Page], question: str) -> tuple[str, ...]:
+    known = {
+        word
+        for page in pages
+        for text in (page.probe.name, page.probe.summary, *page.probe.keywords)
+        for word in words(text)
+        if len(word) >= 3
+    }
+    near = [did_you_mean(word, sorted(known)) for word in words(question)]
     return tuple(dict.fromkeys(word for matches in near for word in matches))[:5]
 
 
-def stems(text: str) -> frozenset[str]:
-    """Return the stems of a text's words, those left out that say nothing."""
-    words = re.findall(r"[a-z0-9]+(?:/[a-z0-9]+)*", text.lower())
-    return frozenset(stem(word) for word in words if word not in _IGNORED)
-
-
-@lru_cache(maxsize=4096)
-def stem(word: str) -> str:
-    """Return what a word's forms have in common, roughly: opens, opened, opening -> open."""
-    word = _FORMS.get(word, word)
-    for ending in ("iest", "ies", "ing", "est", "ed", "es", "er", "s", "e", "y"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
-            word = word[: -len(ending)]
-            break
-    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
-
-
-@lru_cache(maxsize=4096)
-def synonyms(word: str) -> frozenset[str]:
-    """Return the stems that may stand for a stem."""
-    groups = [frozenset(map(stem, group.split())) for group in _SAME]
-    return frozenset().union(*(group for group in groups if word in group)) - {word}
-
-
 def asked(question: str, *, prog: str) -> Matches:
-    """Find what a command line asks for. Raises ParameterError where it asks nothing."""
+    """Find what a command line asks for. Raises ParameterError for an empty question."""
     if not question.strip():
         raise ParameterError("search for what?", hint=f"{prog} slow disk", name="search")
     return search(question)

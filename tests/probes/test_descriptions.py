@@ -42,6 +42,7 @@ def test_the_description_is_complete(probe: Probe) -> None:
     assert not probe.summary.endswith(".")
     assert len(probe.description) >= 100
     assert len(probe.keywords) >= 4
+    assert probe.answers
     assert probe.caveats
     assert all(caveat.endswith(".") for caveat in probe.caveats)
     assert probe.plots
