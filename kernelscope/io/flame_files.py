@@ -17,6 +17,7 @@ from kernelscope.io import suffixes
 from kernelscope.io.atomic_write import PathLike, write_bytes
 from kernelscope.io.pictures import write_figure
 from kernelscope.tables.attrs import KEY, receipt_of
+from kernelscope.text import printable
 
 
 def save(df: pd.DataFrame, path: PathLike, value: str | None = None, title: str = "") -> Path:
@@ -115,11 +116,19 @@ def to_speedscope(
 
 
 def folded(root: Node) -> str:
-    """Return one line per stack: "outer;inner 12"."""
+    """Return one line per stack: "outer;inner 12".
+
+    Separators in a name are escaped: a thread called "a;b" is the one frame "a\\x3bb".
+    """
     lines = (
-        f"{';'.join(each.name for each in path)} {own}" for path, own in stack_tree.paths(root)
+        f"{';'.join(_one_frame(each.name) for each in path)} {own}"
+        for path, own in stack_tree.paths(root)
     )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _one_frame(name: str) -> str:
+    return printable(name).replace(";", "\\x3b")
 
 
 def speedscope(

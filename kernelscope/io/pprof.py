@@ -40,12 +40,16 @@ def to_pprof(df: pd.DataFrame, path: PathLike, value: str | None = None, title: 
     profile = _Profile()
     unit = value.rpartition("_")[2]
     scale = NANOSECONDS.get(unit, 1)
-    profile.message(1, _value_type(profile, value.removesuffix(f"_{unit}"), unit in NANOSECONDS))
-    amounts = df[value].tolist() if value in df.columns else [1] * len(df)
-    columns = [df[name].astype("str").tolist() for name in ("comm", *kinds) if name in df.columns]
-    for amount, *parts in zip(amounts, *columns, strict=True):
+    name = "samples" if value == "count" else value.removesuffix(f"_{unit}")
+    profile.message(1, _value_type(profile, name, unit in NANOSECONDS))
+    amounts = df[value].fillna(0).tolist() if value in df.columns else [1] * len(df)
+    roots = (
+        [[name] for name in df["comm"].astype("str")] if "comm" in df.columns else [[]] * len(df)
+    )
+    stacks = zip(*(df[name].astype("str") for name in kinds), strict=True)
+    for amount, root, parts in zip(amounts, roots, stacks, strict=True):
         frames = [frame for part in parts for frame in part.split(";") if frame]
-        profile.sample(frames, round(amount * scale))
+        profile.sample([*root, *frames], round(amount * scale))
     return write_bytes(path, gzip.compress(profile.finish(receipt_of(df), title)))
 
 

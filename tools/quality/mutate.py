@@ -31,7 +31,7 @@ CORE = (
     "kernelscope/plotting/charts.py",
     "kernelscope/protocol",
     "kernelscope/tables",
-    "kernelscope/tracing/bpftrace_output.py",
+    "kernelscope/tracing/bpftrace/lines.py",
     "kernelscope/tracing/losses.py",
     "kernelscope/ui/live/counting",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -100,3 +101,12 @@ def test_accessor_draws_a_heatmap():
     )
 
     assert frame.ks.heatmap(title="Waits").axes[0].get_ylabel() == "latency"
+
+
+def test_names_with_separators_keep_to_their_place(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"comm": ["pool;1", "a\nb 99"], "user_stack": ["main;work", "main"], "count": [3, 4]}
+    )
+    folded = flame_files.to_folded(table, tmp_path / "x.folded").read_text()
+
+    assert sorted(folded.splitlines()) == ["a\\nb 99;main 4", "pool\\x3b1;main;work 3"]

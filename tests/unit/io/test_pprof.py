@@ -86,6 +86,14 @@ def test_a_profiles_samples_are_leaf_first_and_add_up(tmp_path: Path) -> None:
     assert profile[9] == [int(BEGAN.value)]
 
 
+def test_a_processs_name_is_one_frame_whatever_it_contains(tmp_path: Path) -> None:
+    table = stacks().assign(comm=["pool;1", "a\nb"])
+    profile = parsed(gzip.decompress(pprof.to_pprof(table, tmp_path / "x.pb.gz").read_bytes()))
+
+    texts = [item.decode() for item in profile[6]]
+    assert {"pool;1", "a\nb"} <= set(texts)
+
+
 def test_a_table_without_stacks_is_no_profile(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no stacks"):
         pprof.to_pprof(pd.DataFrame({"pid": [7]}), tmp_path / "cpu.pb.gz")

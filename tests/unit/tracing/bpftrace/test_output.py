@@ -61,9 +61,8 @@ def test_a_literal_in_one_place_is_a_value_of_the_column_that_another_names() ->
 
 
 def test_literal_keys_of_statistics_and_histograms_share_columns_too() -> None:
-    script = "".join(
-        f't {{ @a["{n}", {i}] = avg(3); @h["{n}"] = hist(3); }}' for n, i in ["x1", "y2"]
-    )
+    use = 't {{ @a["{0}", {1}] = avg(3); @h["{0}"] = hist(3); }}'
+    script = use.format("x", 1) + use.format("y", 2)
     tables = read(
         script,
         ("stats", {"@a": {"x,1": 3, "y,2": 3}}),
