@@ -99,7 +99,7 @@ def offered(where: str) -> list[Option]:
 class Options:
     """Converted options, split by what they are for.
 
-    run: how to trace. output: what becomes of the result. own: the probe's parameters that were
+    run: how to trace. output: what to do with the result. own: the probe's parameters that were
     given. disks: those of kind "disk" by the names that were given, for the receipt.
     """
 
@@ -135,7 +135,7 @@ def split(given: Mapping[str, Any], probe: Probe | None = None, *, where: str = 
 
 
 def split_output(given: Mapping[str, Any], *, where: str = "magic") -> Mapping[str, Any]:
-    """Return those of the options, converted, that say what becomes of the result."""
+    """Return those of the options, converted, that describe what to do with the result."""
     names = {option.name for option in offered(where) if option.where != "run"}
     return split({name: given[name] for name in given if name in names}, where=where).output
 

@@ -1,4 +1,4 @@
-"""What is about to run: one program or several probes together, and what becomes of the result."""
+"""What is about to run: one program or several probes together, and what to do with its result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALONE = Placement()
 class Plan:
     """Checked requests. together: several probes with one result, a mapping of theirs.
 
-    output: the options that say what becomes of the result ("csv", "save", "out", "bg", ...).
+    output: the options that describe what to do with the result ("csv", "save", "out", "bg", ...).
     """
 
     requests: tuple[Request, ...]

@@ -24,7 +24,7 @@ def mounted_ext4(folder: Path) -> Iterator[Path]:
         except FileNotFoundError as error:
             pytest.skip(str(error))
         if made.returncode:
-            pytest.skip(f"no ext4 to be had: {made.stderr.strip()}")
+            pytest.skip(f"no ext4 available: {made.stderr.strip()}")
     try:
         yield target
     finally:

@@ -70,7 +70,7 @@ def loop(file: Path) -> Iterator[str]:
     """Make an unused disk."""
     made = subprocess.run(["losetup", "-f", "--show", str(file)], capture_output=True, text=True)
     if made.returncode:
-        pytest.skip(f"no loop device to be had: {made.stderr.strip()}")
+        pytest.skip(f"no loop device available: {made.stderr.strip()}")
     try:
         yield made.stdout.strip()
     finally:

@@ -14,6 +14,6 @@ if "KERNELSCOPE_GUEST" not in os.environ:
 
 @pytest.fixture(scope="session")
 def subject() -> Iterator[Subject]:
-    """One process whose doings are counted."""
+    """One process whose work is counted."""
     with Subject() as process:
         yield process

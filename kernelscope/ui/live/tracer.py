@@ -110,7 +110,7 @@ class Tracer:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing changes any more until somebody acts: all events are counted."""
+        """Whether nothing changes any more until a user acts: all events are counted."""
         if self._starting or (self.run is not None and self.run.running):
             return False
         return self.counter is None or self.counter.done

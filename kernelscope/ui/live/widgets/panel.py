@@ -120,7 +120,7 @@ class Panel:
             track.tracer.changed.append(self.loop.wake)
 
     def _is_idle(self) -> bool:
-        """Return whether nothing changes any more until somebody acts."""
+        """Return whether nothing changes any more until a user acts."""
         return all(track.tracer.settled for track in self.tracks)
 
     # --- widgets ---------------------------------------------------------------------------------

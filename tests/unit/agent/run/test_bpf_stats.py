@@ -1,4 +1,4 @@
-"""When the kernel's run statistics are on, and what becomes of them."""
+"""When the kernel's run statistics are on, and what happens to them."""
 
 from __future__ import annotations
 
