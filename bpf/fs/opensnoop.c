@@ -76,7 +76,7 @@ static inline s64 read_path(char *to, struct call_t *call)
 }
 
 /* The path is read here, not at the entry: by now the kernel has loaded its page. */
-int on_exit(struct ks_sys_exit *args)
+static inline int leave(s64 result)
 {
     struct call_t *found = KS_OWN_IF_ANY(entered, KS_TASK_NOW());
     struct open_t *open;
@@ -85,14 +85,14 @@ int on_exit(struct ks_sys_exit *args)
         return 0;
     struct call_t call = *found;
     found->at_ns = 0;
-    if (KS_PARAM(failed) && args->result >= 0)
+    if (KS_PARAM(failed) && result >= 0)
         return 0;
     open = opens.ringbuf_reserve(sizeof(struct open_t));
     if (!open)
         return 0;
     open->at_ns = call.at_ns;
     open->duration_ns = bpf_ktime_get_ns() - call.at_ns;
-    open->result = args->result;
+    open->result = result;
     open->flags = call.flags;
     open->access = call.flags & 3;
     KS_SET_TASK(open);
@@ -100,4 +100,41 @@ int on_exit(struct ks_sys_exit *args)
     open->truncated = read_path(open->path, &call) == PATH_BYTES;
     opens.ringbuf_submit(open, 0);
     return 0;
+}
+
+int on_exit(struct ks_sys_exit *args)
+{
+    return leave(args->result);
+}
+
+/* sys_enter(regs, number): the calls of 32-bit programs, which the tracepoints of single calls
+ * leave out, by the numbers of their own table (arch/x86/entry/syscalls/syscall_32.tbl). */
+int on_enter32(u64 *ctx)
+{
+#ifdef bpf_target_x86
+    struct pt_regs regs = {};
+    u64 flags = 0;
+
+    if (!ks_is_32bit(KS_TASK_NOW()))
+        return 0;
+    bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx[0]);
+    switch (ctx[1]) {
+    case 5: /* open */
+        return enter(AT_FDCWD, (u32)regs.bx, (u32)regs.cx);
+    case 8: /* creat */
+        return enter(AT_FDCWD, (u32)regs.bx, 01101);
+    case 295: /* openat */
+        return enter((s32)regs.bx, (u32)regs.cx, (u32)regs.dx);
+    case 437: /* openat2 */
+        bpf_probe_read_user(&flags, sizeof(flags), (void *)(u64)(u32)regs.dx);
+        return enter((s32)regs.bx, (u32)regs.cx, flags);
+    }
+#endif
+    return 0;
+}
+
+/* sys_exit(regs, result) */
+int on_exit32(u64 *ctx)
+{
+    return ks_is_32bit(KS_TASK_NOW()) ? leave(ctx[1]) : 0;
 }

@@ -13,9 +13,10 @@ import pytest
 
 import kernelscope
 from workloads.probes import program32
-from workloads.probes.program32 import EXECVE, UNLINK
+from workloads.probes.program32 import EXECVE, OPEN, OPENAT, UNLINK
 
 CALLS = 103
+AT_FDCWD = -100 & 0xFFFFFFFF
 
 
 def runs_32bit_programs() -> bool:
@@ -101,3 +102,23 @@ def test_privsnoop_shows_a_32_bit_program_with_a_set_user_id_bit(tmp_path: Path)
     rows = found[found["comm"] == program.name]
 
     assert rows[["euid_before", "euid", "syscall"]].values.tolist() == [[65534, 0, "execve"]]
+
+
+def test_opensnoop_shows_opens_of_32_bit_programs_on_request(tmp_path: Path):
+    (tmp_path / "conf").mkdir()
+    opens = program32.write(
+        tmp_path / "ks-opens32",
+        (13, (OPEN, [b"/dev/null", os.O_WRONLY])),
+        (7, (OPENAT, [AT_FDCWD, b"conf", os.O_DIRECTORY])),
+        (5, (OPEN, [b"/nonexistent/kernelscope", 0])),
+    )
+    options: dict[str, Any] = {"comm": opens.name, "programs": "all", "full": True}
+    found = traced("opensnoop", lambda: subprocess.run([opens], cwd=tmp_path), **options)
+    counts = found.groupby(["path", "access", "error"]).size().to_dict()
+
+    assert counts == {
+        ("/dev/null", "write", ""): 13,
+        (f"{tmp_path}/conf", "read", ""): 7,
+        ("/nonexistent/kernelscope", "read", "ENOENT"): 5,
+    }
+    assert (found["duration_us"] > 0).all()
