@@ -77,6 +77,7 @@ COLUMN_KINDS: dict[str, ColumnKind] = {
         _kind("port", "a port in host order", "integer", label=True),
         _kind("port_be", "a port in network order", label=True),
         _kind("address", "an address -> hexadecimal text", label=True),
+        _kind("ksym", "the address of a kernel function -> its name", label=True),
         _kind("mac", "6 bytes -> 00:00:5e:00:53:01", label=True),
         _kind("bool", "0 is False", "boolean", label=True),
         _kind("bytes", "hexadecimal text", "hexadecimal", label=True),

@@ -81,6 +81,7 @@ class Program:
     substitute_perf: use a ring buffer for BPF_PERF_OUTPUT.
     tables: the maps to read; empty means all. Rings and perf buffers are always read.
     enums: the kernel's enums whose names are sent with "attached".
+    kernel_names: fields whose values, addresses of kernel functions, are sent with their names.
     symbolize: resolve stack traces.
     measure: sample the kernel's BPF run statistics in short windows.
     hold: load, send "loaded", and attach when "start" arrives: so several runs start together.
@@ -104,6 +105,7 @@ class Program:
     substitute_perf: bool = True
     tables: tuple[str, ...] = ()
     enums: tuple[str, ...] = ()
+    kernel_names: tuple[str, ...] = ()
     symbolize: bool = True
     measure: bool = True
     hold: bool = False
@@ -141,6 +143,7 @@ class Program:
             substitute_perf=check.flag("substitute_perf", True),
             tables=tuple(check.names("tables", 256)),
             enums=tuple(check.names("enums", 16)),
+            kernel_names=tuple(check.names("kernel_names", 64)),
             symbolize=check.flag("symbolize", True),
             measure=check.flag("measure", True),
             hold=check.flag("hold", False),

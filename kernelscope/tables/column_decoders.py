@@ -309,6 +309,18 @@ def _stack(source: Source, kernel: bool) -> Values:
     return spell(as_bytes(pairs), name)
 
 
+def ksym(source: Source) -> Values:
+    """Return the names of kernel functions; an address without one stays an address."""
+
+    def name(address: int) -> str:
+        text = source.context.stacks.folded(0, address)
+        return f"{address:#x}" if text.startswith("[") else text
+
+    return spell(
+        source.values.view("<u8") if source.values.dtype.kind == "i" else source.values, name
+    )
+
+
 def kernel_stack(source: Source) -> Values:
     """Return the kernel's part of stacks."""
     return _stack(source, kernel=True)

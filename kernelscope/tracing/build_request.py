@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def of_source(
         **_program(name, source, given, CELL_DURATION_S, placement),
         hooks=hooks,
         defines=given.get("defines", {}),
+        kernel_names=_kernel_names(given.get("types", ())),
         filters=filters.of_source(given),
         target_pid=filters.target(given, hooks),
     )
@@ -113,6 +114,12 @@ def _check_source(source: str) -> None:
 
 def _enums(probe: Probe) -> set[str]:
     return {column.enum for table in probe.tables for column in table.columns if column.enum}
+
+
+def _kernel_names(types: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the members whose addresses the agent is to name: the last parts of columns."""
+    members = [name.rpartition(".")[2] for name, kind in types if kind == "ksym"]
+    return tuple(name for name in members if name.isidentifier())
 
 
 def _reading(

@@ -70,6 +70,7 @@ class RunReader:
         self._quiet = False
         self.look_s = min([SLOWEST_TICK_S, *(pace.look_s for pace in self._paces.values())])
         self._hide_addresses = hide_addresses
+        self._kernel_names = program.kernel_names
         self._stacks = self._open_stacks() if program.symbolize else None
         if self._stacks is not None:
             self._stacks.watch((program.filters.pid, program.filters.tree, program.target_pid))
@@ -87,11 +88,11 @@ class RunReader:
         fds = {
             item.table: self._fds[item.table] for item in self.layouts if item.kind == "stack_trace"
         }
-        if not fds:
+        if not fds and not self._kernel_names:
             return None
         from kernelscope.agent.symbols.stacks import StackResolver
 
-        return StackResolver(fds, self.layouts)
+        return StackResolver(fds, self.layouts, self._kernel_names)
 
     # --- records ---------------------------------------------------------------------------------
 

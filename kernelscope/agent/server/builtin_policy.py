@@ -46,7 +46,8 @@ def allowed(program: Program, policy: Path, trusted: Sequence[str] = ()) -> Prog
         raise _refused(wrong[1], wrong[0], policy)
     if name not in trusted:
         _check_trust(name, program, description, policy)
-    return dataclasses.replace(program, tables=_tables(program, description, policy))
+    tables = _tables(program, description, policy)
+    return dataclasses.replace(program, tables=tables, kernel_names=())
 
 
 def _check_hooks(program: Program, description: Description, policy: Path) -> None:

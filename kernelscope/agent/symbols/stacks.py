@@ -30,6 +30,7 @@ _PAUSE_S = 10e-6  # per entry read, so that reading takes at most a twentieth of
 _PERF_RAW = 36  # header, pid, tid, time, cpu and size precede a perf record's data
 _PERF_SAMPLE = 9
 _MAX_PROCESSES = 4096
+_NONE = (1 << 64) - 1  # what a record that is too short for the field reads as
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 # Frames between a tracepoint or a function's entry and the program that reads the stack.
 _TRACING = re.compile(
@@ -49,23 +50,35 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Source:
-    """A stack id and its process in one table's entries. kernel: None if the name is neutral."""
+    """A stack id and its process in one table's entries. kernel: None if the name is neutral.
+
+    is_address: not a stack id, but the address of a kernel function.
+    """
 
     stack: _Place
     pid: _Place | None
     kernel: bool | None
+    is_address: bool = False
 
 
 class StackResolver:
     """Collects (process, stack id) pairs during a run, and names the frames at its end.
 
     stack_fds: the fd of each BPF_STACK_TRACE table. layouts: all of the run's tables.
+    kernel_names: fields whose values are addresses of kernel functions.
     """
 
-    def __init__(self, stack_fds: Mapping[str, int], layouts: Sequence[Layout]) -> None:
+    def __init__(
+        self,
+        stack_fds: Mapping[str, int],
+        layouts: Sequence[Layout],
+        kernel_names: Sequence[str] = (),
+    ) -> None:
         self._fds = dict(stack_fds)
         self._layouts = {layout.table: layout for layout in layouts}
-        self._sources = {layout.table: _sources(layout) for layout in layouts}
+        self._sources = {layout.table: _sources(layout, kernel_names) for layout in layouts}
+        self._addresses: set[int] = set()
+        self._named: set[int] = set()
         self._pairs: dict[bool | None, set[tuple[int, int]]] = {}
         self._files = ModuleFiles()
         self._processes: OrderedDict[int, tuple[Process, float]] = OrderedDict()
@@ -130,11 +143,17 @@ class StackResolver:
         value_size: int,
         skipped: int = 0,
     ) -> None:
+        kind = "Q" if source.is_address else "i"
+
         def column(place: _Place) -> list[int]:
             if place.in_key:
-                return _numbers(keys, key_size, place.offset)
-            return _numbers(values, value_size, place.offset + skipped)
+                return _numbers(keys, key_size, place.offset, kind)
+            return _numbers(values, value_size, place.offset + skipped, kind)
 
+        if source.is_address:
+            found = set(column(source.stack))
+            self._addresses |= {address for address in found if KERNEL_HALF <= address < _NONE}
+            return
         ids = column(source.stack)
         pids = column(source.pid) if source.pid else [0] * len(ids)
         known = self._pairs.setdefault(source.kernel, set())
@@ -177,6 +196,9 @@ class StackResolver:
             process.observe()
             process.read_jit()
         found: dict[str, list[list[str | int]]] = {}
+        for address in self._addresses - self._named if new else self._addresses:
+            found[f"0:{address}"] = [list(self._in_kernel(address))]
+        self._named |= self._addresses
         for wanted, pid, stack in left:
             for table in tables:
                 addresses = table.addresses(stack)
@@ -274,12 +296,17 @@ class _Traces:
 # --- places of the numbers ---------------------------------------------------------------------
 
 
-def _sources(layout: Layout) -> list[_Source]:
+def _sources(layout: Layout, kernel_names: Sequence[str]) -> list[_Source]:
     if layout.kind in ("stack_trace", "printk"):
         return []
     fields = [(True, field) for field in layout.key] + [(False, field) for field in layout.value]
     pid = _pid_place(fields)
-    return [
+    addresses = [
+        _Source(_Place(in_key, field.offset), None, True, is_address=True)
+        for in_key, field in fields
+        if field.name.rpartition(".")[2] in kernel_names and field.size == 8 and field.count == 1
+    ]
+    return addresses + [
         _Source(_Place(in_key, field.offset), pid, _kernel_by_name(field.name))
         for in_key, field in fields
         if "stack" in _last(field) and field.type in _INTEGERS and field.count == 1
@@ -306,11 +333,12 @@ def _pid_place(fields: list[tuple[bool, Field]]) -> _Place | None:
     return None
 
 
-def _numbers(data: Buffer, stride: int, offset: int) -> list[int]:
-    """Return the 32-bit numbers at an offset of every entry (the lower half of wider fields)."""
-    if offset + 4 > stride:  # records that end before the field
-        return [-1] * (len(data) // stride)
-    packed = struct.Struct(f"={offset}xi{stride - offset - 4}x")
+def _numbers(data: Buffer, stride: int, offset: int, kind: str = "i") -> list[int]:
+    """Return the numbers at an offset of every entry, 32-bit ones (i) or 64-bit ones (Q)."""
+    size = struct.calcsize(f"={kind}")
+    if offset + size > stride:  # records that end before the field
+        return [-1 if kind == "i" else _NONE] * (len(data) // stride)
+    packed = struct.Struct(f"={offset}x{kind}{stride - offset - size}x")
     return [number for (number,) in packed.iter_unpack(data)]
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 from integration.support.agent_python import call
+
+from kernelscope.tracing.session import Session
 
 pytestmark = pytest.mark.kernel
 
@@ -130,3 +135,20 @@ def test_knows_inline_functions_of_the_kernels_headers(call_of_it: str) -> None:
 )  # fmt: skip
 def test_decodes_records(source: str, fields: list[str]) -> None:
     assert call("compile_cases", "value_fields", source) == fields
+
+
+def test_names_the_kernel_functions_whose_addresses_a_table_holds() -> None:
+    source = """BPF_HASH(calls, u64);
+TRACEPOINT_PROBE(workqueue, workqueue_execute_start) {
+    u64 function = (u64)args->function;
+    calls.increment(function);
+    return 0;
+}"""
+    start = {"source": source, "duration": 20, "types": {"key": "ksym"}}
+    with Session() as session, session.start(**start) as run:
+        os.sync()
+        time.sleep(0.5)
+        run.stop()
+        table = run.result()
+    assert len(table)
+    assert table["key"].str.match(r"[A-Za-z_][\w.]*\Z").all()
