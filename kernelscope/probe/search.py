@@ -2,8 +2,8 @@
 
 A question is compared with the phrases of each probe: the questions that it answers, its keywords
 and its summary. Words count by how few probes have them; words are compared by their stems, and
-words that mean the same stand in for each other at a discount (`words`). What the phrases leave
-open, the rest of the description decides. Below a score nothing fits well, and the answer says so.
+synonyms count at a discount (`words`). The rest of the description decides between equal phrases.
+Below a minimum score nothing fits well, and the answer reports that.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _FORMS = {
     "deletion": "delete", "deletes": "delete", "uploads": "upload", "suspicious": "suspect",
     "crashes": "crash", "throttled": "throttle", "throttling": "throttle",
 }  # fmt: skip
-# Each line: words that stand in for each other in a question.
+# Each line: words that are synonyms in a question.
 _SAME = (
     "disk storage block drive ssd nvme hdd i/o sda sdb raid device",
     "slow latency delay lag sluggish long duration crawl stutter second",

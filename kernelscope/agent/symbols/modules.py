@@ -99,7 +99,7 @@ class Budget:
 class Module:
     """The functions of one mapped file, read on first use from an open fd.
 
-    path: the file's name in the file system that `root` shows, where its symbols may lie beside it.
+    path: the file's name in the file system that `root` shows, where its symbols may be next to it.
     """
 
     def __init__(

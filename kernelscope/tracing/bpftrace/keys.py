@@ -1,7 +1,7 @@
 """The keys of a script's maps, as columns.
 
-bpftrace joins the parts of a key with commas and prints all of them as text. What stands in the
-script's brackets (`@reads[comm, pid]`) names the columns and tells numbers from text. Where a key
+bpftrace joins the parts of a key with commas and prints all of them as text. The text in the
+script's brackets (`@reads[comm, pid]`) names the columns and separates numbers from text. Where a key
 could be split in two ways, the whole key stays one column.
 """
 
@@ -192,7 +192,7 @@ def _emptied(tokens: Sequence[Token]) -> set[str]:
 
 
 def _map_before(tokens: Sequence[Token], end: int) -> str:
-    """Return the map whose use ends before `end`: @x, or @x[...]; "" where there is none."""
+    """Return the map whose use ends before `end`: @x, or @x[...]; "" if there is none."""
     i = end - 1
     if i >= 0 and tokens[i].text == "]":
         depth = 1

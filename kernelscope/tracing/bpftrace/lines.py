@@ -89,7 +89,7 @@ def _read(
 ) -> tuple[object, tuple[str, ...], tuple[Any, ...]]:
     """Return what printed a piece, its columns and their values.
 
-    Raises ValueError where that cannot be told.
+    Raises ValueError if that cannot be determined.
     """
     if part.kind != "printf":
         return part.kind, (part.kind,), (part.text.removesuffix("\n"),)

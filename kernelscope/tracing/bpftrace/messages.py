@@ -16,7 +16,7 @@ from typing import Any
 
 _BYTES = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\uffffff[0-9a-f]{2})+)")
 _BYTE = re.compile(r"\\uffffff([0-9a-f]{2})")
-# A string, or what stands between JSON's punctuation without quotes.
+# A string, or unquoted text between JSON's punctuation.
 _VALUE = re.compile(r'"(?:\\.|[^"\\])*"|[^\s{}\[\],:"][^{}\[\],"]*')
 _MAP = re.compile(r'"(@\w*)"')
 

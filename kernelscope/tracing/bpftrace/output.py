@@ -25,8 +25,8 @@ from kernelscope.tracing.bpftrace.process import Line
 class Output:
     """What a script printed: its tables by name, lost events, and lines that were not understood.
 
-    attached: the number of probes, 0 where bpftrace printed none. banners: lines like
-    "Tracing... Hit Ctrl-C to end.", beside maps.
+    attached: the number of probes, 0 if bpftrace printed none. banners: lines like
+    "Tracing... Hit Ctrl-C to end.", in addition to maps.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
