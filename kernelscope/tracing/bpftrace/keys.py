@@ -1,8 +1,8 @@
 """The keys of a script's maps, as columns.
 
 bpftrace joins the parts of a key with commas and prints all of them as text. The text in the
-script's brackets (`@reads[comm, pid]`) names the columns and separates numbers from text. Where a key
-could be split in two ways, the whole key stays one column.
+script's brackets (`@reads[comm, pid]`) names the columns and separates numbers from text. Where a
+key could be split in two ways, the whole key stays one column.
 """
 
 from __future__ import annotations
