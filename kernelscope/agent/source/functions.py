@@ -54,16 +54,25 @@ def return_edits(tokens: Sequence[Token]) -> list[Edit]:
         body = range(function.opening, function.end)
         if head[0].text == "void" and len(head) > 1 and head[1].kind == "name":
             edits.append((head[0].start, head[0].end, "int"))
-            edits += [
-                (tokens[i].end, tokens[i].end, " 0")
-                for i in body
-                if tokens[i].text == "return" and tokens[i + 1].text == ";"
-            ]
+            edits += [e for i in body if tokens[i].text == "return" for e in _zero(tokens, i)]
         elif any(tokens[i].text == "return" for i in body) and _ends_in_return(tokens, function):
             continue
         end = tokens[function.end].start
         edits.append((end, end, "return 0; "))
     return edits
+
+
+def _zero(tokens: Sequence[Token], i: int) -> list[Edit]:
+    """Make a return of a void function return 0; `return g();` still calls g."""
+    if tokens[i + 1].text == ";":
+        return [(tokens[i].end, tokens[i].end, " 0")]
+    end = next((j for j in range(i, len(tokens)) if tokens[j].text == ";"), None)
+    if end is None:
+        return []
+    return [
+        (tokens[i].start, tokens[i].end, "{"),
+        (tokens[end].end, tokens[end].end, " return 0; }"),
+    ]
 
 
 def _types(head: Sequence[Token]) -> set[str]:

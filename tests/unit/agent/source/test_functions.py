@@ -22,6 +22,10 @@ def returning(source: str) -> str:
             "int f(void *ctx) { if (a) return 0; g(); return 0; }",
         ),
         ("int f(a) { if (a) { return 1; } }", "int f(a) { if (a) { return 1; } return 0; }"),
+        (
+            "void f(void *ctx) { if (a) return g(1); h(); }",
+            "int f(void *ctx) { if (a) { g(1); return 0; } h(); return 0; }",
+        ),
         ("TRACEPOINT_PROBE(a, b) { g(); }", "TRACEPOINT_PROBE(a, b) { g(); return 0; }"),
         ("int f(struct x *s) { }", "int f(struct x *s) { return 0; }"),
     ],
