@@ -209,3 +209,16 @@ def register() -> None:
     """Register `df.ks` with pandas; another call changes nothing."""
     if not isinstance(getattr(pd.DataFrame, "ks", None), type):
         pd.api.extensions.register_dataframe_accessor("ks")(Accessor)
+
+
+if TYPE_CHECKING:
+
+    class Table(pd.DataFrame):
+        """What a run returns, for type checkers: a plain DataFrame, on which `ks` is registered."""
+
+        @property
+        def ks(self) -> Accessor:
+            """The methods of KernelScope."""
+            ...
+else:
+    Table = pd.DataFrame

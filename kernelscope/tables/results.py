@@ -38,6 +38,16 @@ class _TableMapping(Mapping[str, Found]):
     def _ipython_key_completions_(self) -> list[str]:
         return list(self._found)
 
+    @property
+    def ks(self) -> Any:
+        """Not there: the methods of `df.ks` are those of one table. Raises AttributeError."""
+        names = list(self.flat())
+        example = f"; for example result[{names[0]!r}].ks" if names else ""
+        raise AttributeError(
+            f"this result has several tables ({', '.join(names) or 'none'}), and ks is of one"
+            f" table{example}"
+        )
+
     def flat(self) -> dict[str, pd.DataFrame]:
         """Return every table by its name, after a probe's name and a dot where needed."""
         return by_name(self)

@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from kernelscope.errors import LostEventsWarning, ProgramWarning
 from kernelscope.protocol.probe_folder import PACKAGE
@@ -22,15 +22,14 @@ from kernelscope.tracing.run_handle import RunHandle
 from kernelscope.tracing.stream import Source, Stream
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from kernelscope.accessor import Table
     from kernelscope.io.recording import Recorder
 
 
 ATTACH_POLL_S = 0.1  # how often the display of a run that is not attached yet is updated
 
 
-class Run(RunHandle["pd.DataFrame | Tables"]):
+class Run(RunHandle["Table | Tables"]):
     """One attached program. Iterate it for batches, stop it, read its result.
 
     A context manager that stops the run at its end. A Run that is no longer referenced is closed.
@@ -50,7 +49,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         self._warned = False
         self._noted = False
         self._odd: list[str] = []
-        self._result: pd.DataFrame | Tables | None = None
+        self._result: Table | Tables | None = None
         self._stream = Stream(source, asked, recorders)
         self._finalizer = weakref.finalize(self, self._stream.close)
         self._stream.begin()
@@ -141,7 +140,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         """Drop the run at once, without its result."""
         self._finalizer()
 
-    def _read(self, warn: bool) -> pd.DataFrame | Tables:
+    def _read(self, warn: bool) -> Table | Tables:
         if self._stream.error is not None:
             raise self._stream.error
         if self._result is None:
@@ -150,7 +149,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
             self._warn()
         return self._result
 
-    def peek(self) -> pd.DataFrame | Tables:
+    def peek(self) -> Table | Tables:
         """Return the rows so far, without ending the run; also after it failed."""
         self._stream.refresh()
         return self._decode()
@@ -189,7 +188,7 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
             return "result() returns the result."
         return "peek() returns the rows so far, stop() ends it, result() waits for its end."
 
-    def _decode(self) -> pd.DataFrame | Tables:
+    def _decode(self) -> Table | Tables:
         from kernelscope import accessor  # imports pandas, which tracing does not need
 
         accessor.register()
@@ -203,8 +202,10 @@ class Run(RunHandle["pd.DataFrame | Tables"]):
         if chosen is not None:
             if chosen not in tables:
                 raise request.unknown_table(chosen, list(tables))
-            return tables[chosen]
-        return next(iter(tables.values())) if len(tables) == 1 else Tables(tables, made)
+            return cast("Table", tables[chosen])
+        if len(tables) == 1:
+            return cast("Table", next(iter(tables.values())))
+        return Tables(tables, made)
 
     def _receipt(self, rows: Mapping[str, int]) -> dict[str, Any]:
         stream = self._stream

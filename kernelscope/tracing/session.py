@@ -23,7 +23,7 @@ from kernelscope.tracing.run import Run
 from kernelscope.tracing.run_group import Runs, with_probe
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from kernelscope.accessor import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,8 +90,18 @@ class Session:
 
     @overload
     def run(
+        self,
+        probe: str | Probe | None = None,
+        *,
+        source: str | None = None,
+        table: str,
+        **options: Any,
+    ) -> Table: ...
+
+    @overload
+    def run(
         self, probe: str | Probe | None = None, *, source: str | None = None, **options: Any
-    ) -> pd.DataFrame | Tables: ...
+    ) -> Table | Tables: ...
 
     @_brief
     def run(
@@ -100,7 +110,7 @@ class Session:
         *,
         source: str | None = None,
         **options: Any,
-    ) -> pd.DataFrame | Tables | Results:
+    ) -> Table | Tables | Results:
         """Trace for the duration and return the result.
 
         probe: a built-in probe's name, or a list of names, which run together and return a mapping
@@ -235,18 +245,25 @@ def run(probe: Several, **options: Any) -> Results: ...
 
 @overload
 def run(
+    probe: str | Probe | None = None, *, source: str | None = None, table: str, **options: Any
+) -> Table: ...
+
+
+@overload
+def run(
     probe: str | Probe | None = None, *, source: str | None = None, **options: Any
-) -> pd.DataFrame | Tables: ...
+) -> Table | Tables: ...
 
 
 @_brief
 def run(
     probe: str | Probe | Several | None = None, *, source: str | None = None, **options: Any
-) -> pd.DataFrame | Tables | Results:
+) -> Table | Tables | Results:
     """Trace for the duration and return the result; see Session.run."""
     if isinstance(probe, list | tuple):
         return default_session().run(probe, source=source, **options)
-    return default_session().run(probe, source=source, **options)
+    result: Table | Tables = default_session().run(probe, source=source, **options)
+    return result
 
 
 @overload
@@ -270,7 +287,7 @@ def start(
 
 
 @_brief
-def open(path: str | PathLike[str]) -> pd.DataFrame | Tables:
+def open(path: str | PathLike[str]) -> Table | Tables:
     """Return the result of a recording (of --record), decoded as a live run is.
 
     The receipt has `recorded: true`. Raises RecordingError, and the error of a run that failed.

@@ -11,7 +11,7 @@ import platform
 import re
 import socket
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kernelscope import converters
 from kernelscope.errors import (
@@ -33,7 +33,7 @@ from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.request import unknown_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from kernelscope.accessor import Table
 
 DURATION_S = 10.0
 _PLACE = re.compile(r"^\S+:(\d+):(\d+)(?:-(\d+))?: (?:ERROR: )?(?!WARNING: )(.*)")
@@ -54,7 +54,7 @@ def run(
     table: str | None = None,
     progress: Progress | None = None,
     warn: bool = True,
-) -> pd.DataFrame | Tables:
+) -> Table | Tables:
     """Run a bpftrace script for `duration` seconds, or until it exits; Ctrl-C ends it early.
 
     pid: bpftrace's -p, for probes of one process. table: return only this table.
@@ -81,8 +81,8 @@ def run(
     if table is not None and table not in tables:
         raise unknown_table(table, list(tables))
     if table is not None:
-        return tables[table]
-    return next(iter(tables.values())) if len(tables) == 1 else tables
+        return cast("Table", tables[table])
+    return cast("Table", next(iter(tables.values()))) if len(tables) == 1 else tables
 
 
 def _tables(script: str, process: Process, *, warn: bool) -> Tables:
