@@ -127,6 +127,9 @@ def _frame_with_receipt(table: pa.Table) -> pd.DataFrame:
     metadata = table.schema.metadata or {}
     receipt, known = (metadata.get(key) for key in (KEY.encode(), _CATEGORIES))
     table.validate(full=True)  # pyarrow trusts an Arrow file's offsets and would read anywhere
+    for column in table.columns:
+        if pa.types.is_timestamp(column.type) and column.type.unit != "ns":
+            column.cast(pa.timestamp("ns", column.type.tz))  # pandas cannot show other years
     frame = table.to_pandas()
     if known:
         frame = arrow_types.with_categories(frame, table.schema, json.loads(known))

@@ -8,25 +8,40 @@ from typing import Any
 
 import pandas as pd
 
+from kernelscope.errors import ProbeSpecError
 from kernelscope.probe.column_kinds import is_additive
 from kernelscope.probe.model import Column
 
 
 def assembled(
-    columns: Sequence[Column], data: Mapping[str, Any], sort: Sequence[str] = ()
+    columns: Sequence[Column],
+    data: Mapping[str, Any],
+    sort: Sequence[str] = (),
+    *,
+    padded: bool = False,
 ) -> pd.DataFrame:
     """Build the DataFrame: only the occupied buckets of a histogram, sorted by the names given.
 
-    sort: the DataFrame's columns, "-" before one for descending.
+    sort: the DataFrame's columns, "-" before one for descending. padded: the map's key has bytes
+    that no column shows; rows that differ in them alone are added up.
     """
-    frame = _merged(columns, _framed(data))
+    frame = _framed(data)
+    if padded or any(column.kind.endswith("_stack") for column in columns):
+        frame = _merged(columns, frame)
     if any(column.kind == "slot" for column in columns):
         counts = [column.name for column in columns if column.kind == "count"]
         if counts:
             frame = frame[(frame[counts] != 0).any(axis=1)].reset_index(drop=True)
     if sort:
+        names = [name.removeprefix("-") for name in sort]
+        if missing := [name for name in names if name not in frame.columns]:
+            raise ProbeSpecError(
+                f"the table cannot be sorted by {missing[0]!r}: it has no such column",
+                hint=f"its columns are {', '.join(map(str, frame.columns))}",
+                key="table.sort",
+            )
         frame = frame.sort_values(
-            [name.removeprefix("-") for name in sort],
+            names,
             ascending=[not name.startswith("-") for name in sort],
             kind="stable",
             ignore_index=True,
@@ -49,11 +64,11 @@ def _names(names: tuple[str, ...]) -> pd.Index:
 
 
 def _merged(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
-    """Add up rows that look the same: stacks that differ in their addresses alone."""
+    """Add up rows that look the same: they differ in a stack's addresses or in padding alone."""
     how = amounts(columns)
-    if not how or not any(column.kind.endswith("_stack") for column in columns):
-        return frame
     keys = [name for name in frame.columns if name not in how]
+    if not how or not keys or not frame.duplicated(keys).any():
+        return frame
     added = frame.groupby(keys, sort=False, dropna=False, as_index=False).agg(how)
     return added[list(frame.columns)]
 

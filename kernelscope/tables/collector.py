@@ -241,7 +241,7 @@ class Collector:
         stamps = np.repeat(np.array([r.at_ns for r in readings], np.int64), counts).repeat(repeat)
         time = Column("time", "time")
         decoded = decoders.decode(decoders.Source(stamps, time, self._context(plan)))
-        frame = assembled(plan.columns, {**decoded, **data})
+        frame = assembled(plan.columns, {**decoded, **data}, padded=store.padded)
         frame.attrs[KEY] = {READINGS: amounts(plan.columns)}
         return frame
 
@@ -269,7 +269,7 @@ class Collector:
             with self._lock:
                 readings = list(store.readings)[-1:]
             data = self._map_columns(plan, store, readings)
-            frame = assembled(plan.columns, data, plan.sort)
+            frame = assembled(plan.columns, data, plan.sort, padded=store.padded)
             return frame if limit is None else frame.head(limit)
         with self._lock:
             batches = list(store.latest(limit))

@@ -86,6 +86,14 @@ def span(fields: Sequence[Field], size: int = 0) -> int:
     return max([size, *(field.offset + field.size for field in fields)])
 
 
+def has_padding(fields: Sequence[Field], size: int) -> bool:
+    """Whether some of the `size` bytes belong to no field, as the compiler's padding does."""
+    covered = np.zeros(size, bool)
+    for field in fields:
+        covered[field.offset : field.offset + field.size] = True
+    return not covered.all()
+
+
 def is_flexible(fields: Sequence[Field]) -> bool:
     """Whether the last field is an array without a size (`char text[]`)."""
     return bool(fields) and fields[-1].type in ("char", "u8") and not fields[-1].size

@@ -143,6 +143,7 @@ class MapStore:
         if layout.cpus:
             value_size = -(-value_size // 8) * 8
             self.shape = (layout.cpus,)
+        self.padded = records.has_padding(layout.key, layout.key_size)
         self.key_type = records.dtype_of(layout.key, layout.key_size)
         self.value_type = records.dtype_of(layout.value, value_size)
 

@@ -16,8 +16,21 @@ from kernelscope.errors import AgentRefusedError, ParameterError, ProbeSpecError
 from kernelscope.probe.loader import tables_from_json
 from kernelscope.probe.model import Plot, TableSpec
 from kernelscope.protocol.program import Program
+from kernelscope.tables.value_checks import flag, mapping, number, optional, record, text
 
 CELL_DURATION_S = 10.0
+
+# What a recording's header must hold: anybody can write one.
+_VALUES = record(
+    {
+        "probe": optional(text(256)),
+        "parameters": mapping(text(256), lambda _value, _where: None),
+        "duration_s": optional(number(high=1e9)),
+        "offsets": flag,
+        "types": mapping(text(256), text(64)),
+        "table": optional(text(256)),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class Request:
     def from_json(cls, data: Mapping[str, Any], path: Path) -> Request:
         """Rebuild the request of a recording. Raises RecordingError if it is not one."""
         try:
+            _VALUES(data, "the header")
             return cls(
                 program=Program.from_json(data["program"]),
                 probe=data["probe"],
@@ -94,7 +108,7 @@ class Request:
                 table=data["table"],
                 plots=_plots(data.get("plots")),
             )
-        except (KeyError, TypeError, AgentRefusedError, ProbeSpecError) as error:
+        except (KeyError, TypeError, ValueError, AgentRefusedError, ProbeSpecError) as error:
             raise RecordingError(
                 f"{path}: its header is damaged: {error}", path=str(path), offset=0
             ) from error

@@ -19,6 +19,20 @@ class TestMaps:
         table = filled(SCALAR, frames=[reading("counts", [U32(7)], [U64(9)])]).tables()["counts"]
         assert table.to_dict("list") == {"key": [7], "value": [9]}
 
+    def test_keys_that_differ_in_padding_alone_are_one_row(self):
+        key = (Field("pid", "u32", 0, 4), Field("inode", "u64", 8, 8))
+        layout = Layout("hits", "hash", key, (Field("", "u64", 0, 8),), 16, 8)
+        keys = [struct.pack("<I4sQ", 5, pad, 7) for pad in (b"", b"junk")]
+        keys.append(struct.pack("<I4sQ", 5, b"", 8))
+        made = filled(layout, frames=[reading("hits", keys, [U64(2), U64(3), U64(11)])])
+
+        assert made.tables()["hits"].to_dict("list") == {
+            "pid": [5, 5],
+            "inode": [7, 8],
+            "value": [5, 11],
+        }
+        assert made.history("hits")["value"].tolist() == [5, 11]
+
     def test_the_parts_of_a_reading_make_one_table(self):
         made = collector(SCALAR)
         made.add(reading("counts", [U32(1)], [U64(2)], last=False))
