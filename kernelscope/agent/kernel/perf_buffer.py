@@ -21,6 +21,8 @@ from kernelscope.agent.kernel.ring_buffer import fence
 
 _SAMPLE_TYPE = 1 << 1 | 1 << 2 | 1 << 7 | 1 << 10  # TID | TIME | CPU | RAW
 _BPF_OUTPUT = 10  # PERF_COUNT_SW_BPF_OUTPUT
+_DUMMY = 9  # PERF_COUNT_SW_DUMMY
+_MMAP, _MMAP2 = 1 << 8, 1 << 23
 _FORMAT_LOST = 1 << 4  # PERF_FORMAT_LOST, since Linux 6.0
 _READ_FORMAT_AT, _FLAGS_AT = 32, 40  # in struct perf_event_attr
 _WATERMARK = 1 << 14
@@ -60,6 +62,14 @@ class PerfBuffer:
         """
         number = int((tracefs / "events/bpf_trace/bpf_trace_printk/id").read_text(encoding="ascii"))
         return cls(_every_event(syscalls.PERF_TYPE_TRACEPOINT, number), ring_bytes)
+
+    @classmethod
+    def of_mappings(cls, ring_bytes: int = 1 << 20) -> PerfBuffer:
+        """Open rings for what all processes map to execute (PERF_RECORD_MMAP2)."""
+        attr = bytearray(_every_event(syscalls.PERF_TYPE_SOFTWARE, _DUMMY))
+        flags = struct.unpack_from("=Q", attr, _FLAGS_AT)[0]
+        struct.pack_into("=Q", attr, _FLAGS_AT, flags | _MMAP | _MMAP2)
+        return cls(bytes(attr), ring_bytes)
 
     def drain(self) -> list[tuple[int, bytes]]:
         """Take everything written: (cpu, whole raw records) for each CPU that has any."""

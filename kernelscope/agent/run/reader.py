@@ -191,6 +191,7 @@ class RunReader:
     def prime_symbols(self) -> None:
         """Read symbols of the stacks' processes while they live; cheap if none is new."""
         if self._stacks is not None:
+            self._stacks.read_events()
             for layout in self._maps:
                 if self._stacks.wants(layout.table):
                     for count, keys, values in maps.read(self._fds[layout.table], layout):

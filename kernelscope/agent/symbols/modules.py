@@ -246,12 +246,12 @@ class ModuleFiles:
 
 
 def _open_mapped(pid: int, start: int, end: int, path: str, inode: int) -> tuple[int | None, str]:
-    """Open the mapped file itself, or the same inode by its path in the process's root.
+    """Open the mapped file itself, or the same inode by its path in the process's root, or here.
 
     Returns the fd, and the folder below which `path` names the file for this process.
     """
     exact = f"/proc/{pid}/map_files/{start:x}-{end:x}"
-    for place in (exact, f"/proc/{pid}/root{path}"):
+    for place in (exact, f"/proc/{pid}/root{path}", path):
         try:
             fd = os.open(place, _OPEN)
         except OSError:

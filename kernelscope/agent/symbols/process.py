@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from kernelscope.agent.kernel.demangle import demangle
 from kernelscope.agent.symbols.jit_map import JitMap
 from kernelscope.agent.symbols.kernel import Frame
+from kernelscope.agent.symbols.mapping_events import MappedFile
 from kernelscope.agent.symbols.modules import Module, ModuleFiles
 
 _MAX_MAPS = 16 << 20
@@ -88,12 +90,13 @@ class Process:
         self.pid = pid
         self._files = files
         self._snapshots: list[_Snapshot] = []
+        self._reported = _Snapshot([])
         self._jit: JitMap | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether its memory map could be read."""
-        return bool(self._snapshots)
+        return bool(self._snapshots or self._reported.mappings)
 
     def observe(self) -> None:
         """Read the process's maps now; nothing changes if it has ended."""
@@ -119,6 +122,14 @@ class Process:
             or sum(len(each.mappings) for each in self._snapshots) > _MOST_MAPPINGS
         ):
             self._snapshots.pop()  # a process may map code all the time: the newest are enough
+
+    def learn(self, mapped: Sequence[MappedFile]) -> None:
+        """Add mappings that the kernel reported; those that were read from the process win."""
+        mappings = [Mapping(*each) for each in mapped]
+        for mapping in mappings:
+            key = (mapping.device, mapping.inode)
+            self._files.keep(key, self.pid, mapping.start, mapping.end, mapping.path)
+        self._reported = _Snapshot(mappings)
 
     def read_jit(self) -> None:
         """Read what the JIT compiler has added to its map."""
@@ -148,7 +159,7 @@ class Process:
         return "", offset, mapping.module if mapping and module else ""
 
     def _mapping(self, address: int) -> Mapping | None:
-        for snapshot in self._snapshots:
+        for snapshot in (*self._snapshots, self._reported):
             found = snapshot.find(address)
             if found is not None:
                 return found

@@ -20,6 +20,7 @@ from typing import Optional, Union
 from kernelscope.agent.kernel import maps, syscalls
 from kernelscope.agent.kernel.ring_buffer import DISCARDED, stride_of
 from kernelscope.agent.symbols.kernel import KERNEL_HALF, Frame, KernelSymbols
+from kernelscope.agent.symbols.mapping_events import MappingEvents
 from kernelscope.agent.symbols.modules import MOST_FILES, ModuleFiles
 from kernelscope.agent.symbols.process import Process
 from kernelscope.protocol.layout import Field, Layout
@@ -81,6 +82,8 @@ class StackResolver:
         self._named: set[int] = set()
         self._pairs: dict[bool | None, set[tuple[int, int]]] = {}
         self._files = ModuleFiles()
+        of_users = any(s.kernel is not True for each in self._sources.values() for s in each)
+        self._events = MappingEvents.open() if of_users else None
         self._processes: OrderedDict[int, tuple[Process, float]] = OrderedDict()
         self._dropped_processes = 0
         self._next_read: dict[str, float] = {}
@@ -171,11 +174,22 @@ class StackResolver:
                     self._processes.popitem(last=False)
                     self._dropped_processes += 1
                 process = Process(pid, self._files)
+                self._learn(process)
             elif now - observed < _OBSERVE_AGAIN_S:
                 continue
             process.observe()
             self._processes[pid] = (process, now)
             self._processes.move_to_end(pid)
+
+    def _learn(self, process: Process) -> None:
+        if self._events is not None:
+            self._events.read()
+            process.learn(self._events.of(process.pid))
+
+    def read_events(self) -> None:
+        """Take what the kernel reported of processes' mappings, before its buffer is full."""
+        if self._events is not None:
+            self._events.read()
 
     # --- resolving -------------------------------------------------------------------------------
 
@@ -194,6 +208,7 @@ class StackResolver:
             self._resolved.update(left)
         for process, _ in self._processes.values() if left else ():
             process.observe()
+            self._learn(process)
             process.read_jit()
         found: dict[str, list[list[str | int]]] = {}
         for address in self._addresses - self._named if new else self._addresses:
