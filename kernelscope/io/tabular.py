@@ -19,6 +19,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,15 +56,7 @@ def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False
     for name in escaped:
         texts = _apostrophes(frame[name])
         table = table.set_column(table.schema.get_field_index(name), name, texts)
-    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-
-    def write(file: IO[bytes]) -> None:
-        header = io.StringIO()
-        csv.writer(header, lineterminator="\n").writerow(table.column_names)
-        file.write(header.getvalue().encode("utf-8"))
-        pyarrow.csv.write_csv(arrow_types.plain(table), file, options)
-
-    target = _written(path, write)
+    target = _written(path, partial(_fill_csv, table))
     _write_sidecar(frame, target, {**notes, "escaped": escaped})
     return target
 
@@ -71,14 +64,33 @@ def to_csv(frame: pd.DataFrame, path: PathLike, *, escape_formulas: bool = False
 def to_json(frame: pd.DataFrame, path: PathLike) -> Path:
     """Write a table as JSON lines, one object a row, and its sidecar. Raises ExportError."""
     table = _table(frame, path)
-
-    def write(file: IO[bytes]) -> None:
-        for lines in arrow_types.json_lines(arrow_types.plain(table)):
-            file.write(lines)
-
-    target = _written(path, write)
+    target = _written(path, partial(_fill_json, table))
     _write_sidecar(frame, target, arrow_types.notes(table))
     return target
+
+
+def write_csv(frame: pd.DataFrame, file: IO[bytes], *, header: bool = True) -> None:
+    """Write a table to an open file as `to_csv` does, without a sidecar."""
+    _fill_csv(_table(frame, "standard output"), file, header=header)
+
+
+def write_json(frame: pd.DataFrame, file: IO[bytes]) -> None:
+    """Write a table to an open file as `to_json` does, without a sidecar."""
+    _fill_json(_table(frame, "standard output"), file)
+
+
+def _fill_csv(table: pa.Table, file: IO[bytes], *, header: bool = True) -> None:
+    if header:
+        names = io.StringIO()
+        csv.writer(names, lineterminator="\n").writerow(table.column_names)
+        file.write(names.getvalue().encode("utf-8"))
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pyarrow.csv.write_csv(arrow_types.plain(table), file, options)
+
+
+def _fill_json(table: pa.Table, file: IO[bytes]) -> None:
+    for lines in arrow_types.json_lines(arrow_types.plain(table)):
+        file.write(lines)
 
 
 def to_parquet(frame: pd.DataFrame, path: PathLike) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from kernelscope.text import printable
 from kernelscope.tracing import options
@@ -52,6 +54,18 @@ def to_terminal(wanted: Mapping[str, Any]) -> bool:
     return sys.stdout.isatty() and not any(wanted[k] is None for k in options.FILES if k in wanted)
 
 
+def pipe_kind(wanted: Mapping[str, Any]) -> str | None:
+    """Return what a pipe on standard output gets, "csv" or "json"; None if it is no pipe."""
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # not a file at all
+        return None
+    asked = [kind for kind in options.FILES if kind in wanted]
+    if not is_pipe or asked not in ([], ["csv"], ["json"]) or any(wanted[kind] for kind in asked):
+        return None
+    return asked[0] if asked else "csv"
+
+
 def without(
     result: pd.DataFrame | Tables, table: str, wanted: Mapping[str, Any]
 ) -> pd.DataFrame | Tables | None:
@@ -71,17 +85,28 @@ def without(
 def _to_stdout(result: pd.DataFrame | Tables | Results, kind: str) -> None:
     from kernelscope.tables.results import by_name
 
-    out = _SafeTerminal(sys.stdout) if sys.stdout.isatty() else sys.stdout
     for index, (name, table) in enumerate(by_name(result).items()):
         if name and kind != "json":
             print("\n" * bool(index) + f"# {printable(name)}")
         if kind == "table":
             print(terminal_text(table, terminal_width()))
-        elif kind == "csv":
-            table.to_csv(out, index=False, lineterminator="\n")
         else:
-            shown = table.assign(table=name) if name else table
-            shown.to_json(out, orient="records", lines=True, date_format="iso")
+            print_rows(table.assign(table=name) if name and kind == "json" else table, kind)
+
+
+def print_rows(table: pd.DataFrame, kind: str, *, header: bool = True) -> None:
+    """Print a table as the files of that kind ("csv", "json") have it; safely to a terminal."""
+    from kernelscope.io import tabular
+
+    is_terminal = sys.stdout.isatty()
+    sys.stdout.flush()
+    out = io.BytesIO() if is_terminal else sys.stdout.buffer
+    if kind == "csv":
+        tabular.write_csv(table, out, header=header)
+    else:
+        tabular.write_json(table, out)
+    if isinstance(out, io.BytesIO) and is_terminal:
+        print(printable(out.getvalue().decode("utf-8"), keep="\n"), end="")
 
 
 def terminal_width() -> int:
@@ -92,19 +117,3 @@ def terminal_width() -> int:
 def terminal_text(table: pd.DataFrame, width: int) -> str:
     """Return a table for a terminal: bars for a histogram, rows for all others."""
     return histogram_text.histograms(table, width) or dataframe_text.table(table, width)
-
-
-class _SafeTerminal(io.TextIOBase):
-    """A terminal that gets CSV or JSON: what it would act on is shown escaped."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Write the text, safe to print."""
-        self._stream.write(printable(text, keep="\n"))
-        return len(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,9 +94,14 @@ def _result(
     from kernelscope.tracing.run_group import Runs
     from kernelscope.ui.cli import streaming
 
-    if output.to_terminal(wanted) and not isinstance(started, Runs):
-        table = streaming.streamed_table(started)
-        if table is not None:
+    if not isinstance(started, Runs) and (table := streaming.streamed_table(started)) is not None:
+        kind = output.pipe_kind(wanted)
+        endless = math.isinf(started.request.duration_s)
+        if kind is not None and endless and len(started.stream.names) == 1:
+            streaming.pipe_rows(started, table, kind)
+            started.result(warn=False)  # raises what ended it
+            return None, True
+        if output.to_terminal(wanted):
             if progress is not None:
                 progress.clear(0.0)
             streaming.print_rows(started, table, output.terminal_width())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kernelscope.tables.results import by_name
 from kernelscope.ui.cli.columns import Fitted, fit, text_columns, without_rows
 from kernelscope.ui.cli.dataframe_text import left_out
 
@@ -40,6 +42,22 @@ def print_rows(run: Run, table: str, width: int) -> None:
             if batch.table == table:
                 rows.show(batch.frame())
     rows.end(table)
+
+
+def pipe_rows(run: Run, table: str, kind: str) -> None:
+    """Write the rows of a table to a pipe, as CSV or JSON lines, until the run ends."""
+    from kernelscope.ui.cli import output
+
+    first = True
+    with stop_on_ctrl_c([run]):
+        for batch in run:
+            if batch.table == table:
+                output.print_rows(batch.frame(), kind, header=first)
+                sys.stdout.flush()
+                first = False
+    if first and kind == "csv":  # no rows: the names of the columns at least
+        for empty in by_name(run.result(warn=False)).values():
+            output.print_rows(empty, kind)
 
 
 class _Rows:

@@ -23,7 +23,7 @@ each_name = pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[
 
 
 def table(name: str) -> pd.DataFrame:
-    rows = {"comm": [name, "sshd"], "path": [f"/{name}", "/x"], name: [name, 1], "count": [7, 11]}
+    rows = {"comm": [name, "sshd"], "path": [f"/{name}", "/x"], name: [name, "1"], "count": [7, 11]}
     df = pd.DataFrame(rows)
     df.attrs["kernelscope"] = {"host": name, "kernel": {}, "lost": {}, "filters": {}}
     return df

@@ -118,6 +118,36 @@ def test_files_get_the_rows_that_were_printed(plays, program, capsys, terminal, 
     assert (tmp_path / "a.csv").read_text().splitlines()[-1] == "7,10"
 
 
+def test_an_endless_run_streams_csv_to_a_pipe(plays, program, monkeypatch):
+    plays(attached(EVENTS), events((7, 10)), events((11, 13)), receipt())
+
+    assert piped(monkeypatch, ["run", program, "-d", "inf"]) == "pid,size_bytes\n7,10\n11,13\n"
+
+
+def test_an_endless_run_streams_json_to_a_pipe(plays, program, monkeypatch):
+    plays(attached(EVENTS), events((7, 10)), events((11, 13)), receipt())
+
+    text = piped(monkeypatch, ["run", program, "-d", "inf", "--json", "-"])
+    assert [json.loads(line)["pid"] for line in text.splitlines()] == [7, 11]
+
+
+def test_a_pipe_without_rows_gets_the_names_of_the_columns(plays, program, monkeypatch):
+    plays(attached(EVENTS), receipt())
+
+    assert piped(monkeypatch, ["run", program, "-d", "inf"]) == "pid,size_bytes\n"
+
+
+def piped(monkeypatch, arguments: list[str]) -> str:
+    """Return what the command writes to a pipe."""
+    read, write = os.pipe()
+    with os.fdopen(read, encoding="utf-8") as reader:
+        with os.fdopen(write, "w", encoding="utf-8") as writer:
+            monkeypatch.setattr(sys, "stdout", writer)
+            assert main.main(arguments) == 0
+            monkeypatch.undo()
+        return reader.read()
+
+
 def test_ctrl_c_stops_a_run_that_prints_rows(plays, program, capsys, terminal):
     plays(attached(EVENTS), events((7, 10)), held=True, last=[events((11, 13)), receipt()])
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -304,7 +334,7 @@ def test_search_exits_1_without_a_match(capsys):
     assert main.main(["search", "who", "opens", "files"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
     assert main.main(["search", "zzzzqq"]) == 1
-    assert "No probe is about" in capsys.readouterr().out
+    assert "Nothing fits" in capsys.readouterr().out
     assert main.main(["search"]) == 2
 
 
