@@ -24,6 +24,8 @@ _PLAIN_TYPES = frozenset({*LAYOUT_KINDS, 3, 8, 11, 14, 15, 16, 17, 18, 22, 23, 2
 _DEVICE_MAPS = frozenset((14, 25))
 _RDONLY_PROG = 1 << 7
 _LD_IMM64 = 0x18
+_ARRAY = 2
+_BCC_SLOTS = 64
 _PSEUDO_MAP_FD = 1
 # Records of any length.
 _TEXT = (Field("value", "char", 0, 0, count=0),)
@@ -47,7 +49,7 @@ def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
             info.type,
             info.key_size,
             info.value_size,
-            info.max_entries,
+            _entries(name, info, rewritten),
             info.flags & ~_RDONLY_PROG if info.type in _DEVICE_MAPS else info.flags,
             sized=table.sized if table else True,
         )
@@ -73,6 +75,15 @@ def capture(module: libbcc.Module, rewritten: rewriter.Rewritten) -> Object:
         map_fds=fds,
         warnings=[*rewritten.warnings, *_hidden_maps(rewritten)],
     )
+
+
+def _entries(name: str, info: syscalls.MapInfo, rewritten: rewriter.Rewritten) -> int:
+    """Return a map's size; a log2 histogram of BCC's default size gets a slot for 2**63 and above.
+
+    bpf_log2l returns 64 for them, as for a negative difference; BPF_HISTOGRAM has slots 0 to 63.
+    """
+    grows = info.max_entries == _BCC_SLOTS and rewritten.histograms.get(name) == "log2"
+    return info.max_entries + (1 if grows and info.type == _ARRAY else 0)
 
 
 def _hidden_maps(rewritten: rewriter.Rewritten) -> Iterator[str]:

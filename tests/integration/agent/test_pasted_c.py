@@ -152,3 +152,21 @@ TRACEPOINT_PROBE(workqueue, workqueue_execute_start) {
         table = run.result()
     assert len(table)
     assert table["key"].str.match(r"[A-Za-z_][\w.]*\Z").all()
+
+
+def test_counts_negative_numbers_in_the_last_slot_of_a_log2_histogram() -> None:
+    source = f"""BPF_HISTOGRAM(waits);
+TRACEPOINT_PROBE(syscalls, sys_enter_getppid) {{
+    if (bpf_get_current_pid_tgid() >> 32 != {os.getpid()}) return 0;
+    s64 earlier = -5;
+    waits.increment(bpf_log2l(earlier));
+    waits.increment(bpf_log2l(5));
+    return 0;
+}}"""
+    with Session() as session, session.start(source=source, duration=20) as run:
+        for _ in range(11):
+            os.getppid()
+        run.stop()
+        table = run.result()
+    assert table["count"].tolist() == [11, 11]
+    assert table["value_low"].tolist() == [4, 2**63 - 1]
