@@ -112,7 +112,9 @@ def _layouts(described: _Described, rewritten: rewriter.Rewritten) -> Iterator[L
     for name, (spec, key, leaf) in described.items():
         kind = LAYOUT_KINDS.get(spec.type)
         table = rewritten.tables.get(name)
-        if kind is None or (name.startswith("ks_") and name != PRINTK_TABLE):
+        if kind is None or name in rewritten.scratch:
+            continue
+        if name.startswith("ks_") and name != PRINTK_TABLE:
             continue
         if kind in ("ring", "perf"):
             if kind == "ring" or (table is not None and table.macro == "BPF_PERF_OUTPUT"):

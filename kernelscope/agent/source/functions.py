@@ -52,8 +52,9 @@ def return_edits(tokens: Sequence[Token]) -> list[Edit]:
         if words & {"static", "inline", "__always_inline", "struct", "union"} - _types(head):
             continue
         body = range(function.opening, function.end)
-        if head[0].text == "void" and len(head) > 1 and head[1].kind == "name":
-            edits.append((head[0].start, head[0].end, "int"))
+        nothing = _void(head)
+        if nothing is not None:
+            edits.append((nothing.start, nothing.end, "int"))
             edits += [e for i in body if tokens[i].text == "return" for e in _zero(tokens, i)]
         elif any(tokens[i].text == "return" for i in body) and _ends_in_return(tokens, function):
             continue
@@ -73,6 +74,14 @@ def _zero(tokens: Sequence[Token], i: int) -> list[Edit]:
         (tokens[i].start, tokens[i].end, "{"),
         (tokens[end].end, tokens[end].end, " return 0; }"),
     ]
+
+
+def _void(head: Sequence[Token]) -> Token | None:
+    """Return the "void" of `void name(`."""
+    for first, second, third in zip(head, head[1:], head[2:]):
+        if first.text == "void" and second.kind == "name" and third.text == "(":
+            return first
+    return None
 
 
 def _types(head: Sequence[Token]) -> set[str]:

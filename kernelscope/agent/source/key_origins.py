@@ -39,6 +39,17 @@ def is_stack_id(tokens: Sequence[Token], keys: Sequence[Key]) -> bool:
     return bool(keys) and all(_comes_from(tokens, at, key, set(_STACK_ID)) for at, key in keys)
 
 
+def looked_up(tokens: Sequence[Token], at: int, data: Sequence[Token]) -> set[str]:
+    """Return the tables whose entry `data` points to: `data = table.lookup(...)`."""
+    found: set[str] = set()
+    for statement in _statements(function_around(tokens, at)):
+        targets, value = _assignment(statement)
+        texts = [token.text for token in value]
+        if targets & names(data) and texts[1:3] == [".", "lookup"]:
+            found.add(texts[0])
+    return found
+
+
 def _log2_functions(tokens: Sequence[Token]) -> set[str]:
     """Return functions and macros whose result is a power of two's exponent."""
     found = {token.text for token in tokens if "log2" in token.text.lower()}

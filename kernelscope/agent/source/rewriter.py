@@ -19,7 +19,13 @@ from dataclasses import dataclass, field
 from kernelscope.agent.source import printk, table_macros
 from kernelscope.agent.source.array_members import ArrayMember, array_members
 from kernelscope.agent.source.functions import functions, return_edits
-from kernelscope.agent.source.key_origins import Key, is_log2, is_stack_id, unclear_function
+from kernelscope.agent.source.key_origins import (
+    Key,
+    is_log2,
+    is_stack_id,
+    looked_up,
+    unclear_function,
+)
 from kernelscope.agent.source.prelude_trim import needed
 from kernelscope.agent.source.record_types import TEXT, RecordType, record_type
 from kernelscope.agent.source.table_declarations import Table, declared_tables
@@ -57,6 +63,7 @@ class Rewritten:
     records: the type of the records of each table that takes records.
     histograms: the scale of each histogram's slots (see protocol.Layout).
     stack_keys: tables whose keys are ids of stacks.
+    scratch: per-CPU arrays in which records are built before they are sent.
     array_members: arrays of arrays in structs, each by the name of its hidden map.
     arrays_of_arrays: the text has any.
     warnings: what the text does not make clear.
@@ -73,6 +80,7 @@ class Rewritten:
     records: dict[str, RecordType] = field(default_factory=dict)
     histograms: dict[str, str] = field(default_factory=dict)
     stack_keys: frozenset[str] = frozenset()
+    scratch: frozenset[str] = frozenset()
     array_members: dict[str, ArrayMember] = field(default_factory=dict)
     arrays_of_arrays: bool = False
     warnings: tuple[str, ...] = ()
@@ -152,6 +160,7 @@ def rewrite(
         records=records,
         histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
         stack_keys=frozenset(n for n, t in tables.items() if is_stack_id(tokens, _keys(tokens, t))),
+        scratch=_scratch(tokens, tables, uses),
         array_members=members,
         arrays_of_arrays=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
         printk=not lines and bool(names(tokens) & set(printk.FUNCTIONS)),
@@ -378,6 +387,16 @@ def histogram_kind(tokens: list[Token], table: Table) -> str:
     if table.macro != "BPF_HISTOGRAM":
         return ""
     return "log2" if is_log2(tokens, _keys(tokens, table)) else "linear"
+
+
+def _scratch(tokens: list[Token], tables: dict[str, Table], uses: list[_Use]) -> frozenset[str]:
+    """Return the per-CPU arrays whose entry is sent as a record: nothing else is kept there."""
+    found: set[str] = set()
+    for use in uses:
+        place = {"perf_submit": 1, "ringbuf_output": 0}.get(use.method)
+        if place is not None and place < len(use.arguments):
+            found |= looked_up(tokens, use.at, use.arguments[place])
+    return frozenset(n for n in found if n in tables and tables[n].macro == "BPF_PERCPU_ARRAY")
 
 
 def _doubts(tokens: list[Token], rewritten: Rewritten) -> list[str]:

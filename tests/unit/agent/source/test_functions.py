@@ -26,6 +26,10 @@ def returning(source: str) -> str:
             "void f(void *ctx) { if (a) return g(1); h(); }",
             "int f(void *ctx) { if (a) { g(1); return 0; } h(); return 0; }",
         ),
+        (
+            "__attribute__((used)) void f(void *ctx) { g(); }",
+            "__attribute__((used)) int f(void *ctx) { g(); return 0; }",
+        ),
         ("TRACEPOINT_PROBE(a, b) { g(); }", "TRACEPOINT_PROBE(a, b) { g(); return 0; }"),
         ("int f(struct x *s) { }", "int f(struct x *s) { return 0; }"),
     ],

@@ -243,6 +243,16 @@ def test_recognizes_keys_that_are_stack_ids(use: str, is_stack: bool) -> None:
     assert ("calls" in rewrite(source).stack_keys) is is_stack
 
 
+def test_recognizes_arrays_in_which_records_are_built() -> None:
+    source = (
+        RECORD + "BPF_PERCPU_ARRAY(buffer, struct data_t, 1); BPF_PERCPU_ARRAY(counts, u64, 1);\n"
+        "int f(void *ctx) { int zero = 0; struct data_t *d = buffer.lookup(&zero);\n"
+        " u64 *n = counts.lookup(&zero); if (!d || !n) return 0; (*n)++;\n"
+        " events.perf_submit(ctx, d, sizeof(*d)); return 0; }"
+    )
+    assert rewrite(source).scratch == {"buffer"}
+
+
 @pytest.mark.parametrize(
     ("declared", "sized"),
     [
