@@ -117,7 +117,7 @@ static inline void set_caller(struct exec_t *exec, struct task_struct *task)
 
 static inline void report(struct exec_t *exec)
 {
-    if (!ks_keep(exec->pid, exec->uid, exec->comm) || (KS_PARAM(failed) && exec->result == 0))
+    if (!KS_KEEP_CURRENT() || (KS_PARAM(failed) && exec->result == 0))
         return;
     execs.ringbuf_output(exec, sizeof(*exec), 0);
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from probes.checking import one, traced
 
+import kernelscope
 from workloads.probes import command, started
 
 pytestmark = pytest.mark.kernel
@@ -95,6 +97,24 @@ def test_execsnoop_shows_every_program_with_its_arguments() -> None:
         else:
             assert row["args"] == arguments
     assert begun["truncated"].sum() == 1
+
+
+def test_execsnoop_can_be_restricted_to_a_process_and_what_it_starts() -> None:
+    script = "read x; /bin/sh -c '/bin/true one; /bin/true two'"
+    with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE) as shell:
+        assert shell.stdin is not None
+        with kernelscope.start("execsnoop", duration=60, tree=shell.pid) as run:
+            shell.stdin.write(b"\n")
+            shell.stdin.close()
+            shell.wait()
+            subprocess.run(["/bin/true", "outside"], check=True)
+            time.sleep(0.1)
+            run.stop()
+            execs = run.result()
+
+    assert execs["args"].tolist() == [
+        "/bin/sh -c /bin/true one; /bin/true two", "/bin/true one", "/bin/true two",
+    ]  # fmt: skip
 
 
 def test_execsnoop_shows_programs_that_do_not_exist() -> None:

@@ -88,3 +88,19 @@ def test_a_probe_about_other_tasks_can_be_restricted_to_a_cgroup(group: Path) ->
 def test_the_receipt_names_the_cgroup(group: Path) -> None:
     empty = kernelscope.run("syscount", duration=0.1, cgroup=str(group))
     assert empty.receipt["filters"] == {"cgroup": group.stat().st_ino, "cgroup_level": 1}
+
+
+def test_execsnoop_can_be_restricted_to_a_cgroup(group: Path) -> None:
+    with started("programs_started") as load, started("programs_started") as other:
+        move(load.pid, group)
+        with kernelscope.start("execsnoop", duration=60, cgroup=str(group)) as run:
+            facts = load.go()
+            other.go()
+            time.sleep(0.1)
+            run.stop()
+            execs = run.result()
+
+    assert set(execs["ppid"]) | set(execs["pid"]) >= {load.pid}
+    assert not {other.pid} & (set(execs["ppid"]) | set(execs["pid"]))
+    good = execs[execs["error"] == ""]
+    assert {str(pid) for pid in good["pid"]} == set(facts["started"])
