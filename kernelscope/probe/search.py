@@ -49,12 +49,14 @@ class Match:
 class Matches(Sequence[Match]):
     """What a search found, the best first. close: names and keywords that look like the words.
 
-    Empty where nothing fits well.
+    Empty where nothing fits well. run, show: the commands that take a probe's name.
     """
 
     question: str
     found: tuple[Match, ...]
     close: tuple[str, ...] = ()
+    run: str = "%ebpf"
+    show: str = "%ebpf show"
 
     def __getitem__(self, index: int) -> Match:  # type: ignore[override]
         return self.found[index]
@@ -70,7 +72,8 @@ class Matches(Sequence[Match]):
         )
 
     def _start(self) -> str:
-        return f"Start with {self.found[0].name}: %ebpf {self.found[0].name}"
+        best = self.found[0].name
+        return f"Start with: {self.run} {best} ({self.show} {best} describes it)."
 
     def __repr__(self) -> str:
         if not self.found:

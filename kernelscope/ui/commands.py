@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernelscope.errors import ParameterError, did_you_mean, suggestion
 from kernelscope.text import table
@@ -73,10 +73,9 @@ def answer(command: str, words: Sequence[str], place: Place, check: Check) -> ob
         return f"kernelscope {__version__}"
     if command == "search":
         from kernelscope.probe import search
-        from kernelscope.ui.found_probes import FoundProbes
 
         matches = search.asked(" ".join(words), prog=f"{place.prog} search")
-        return FoundProbes(matches, place.run, f"{place.prog} show")
+        return replace(matches, run=place.run, show=f"{place.prog} show")
     if command == "show":
         from kernelscope.ui import help
 

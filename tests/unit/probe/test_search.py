@@ -172,7 +172,7 @@ def test_matches_state_their_reason() -> None:
     found = search.search("slow disk")
     assert "keyword slow disk" in found[0].why
     assert "keyword slow disk" in repr(found)
-    assert "Start with biolatency" in repr(found)
+    assert "Start with: %ebpf biolatency" in repr(found)
     assert "<code>biolatency</code>" in found._repr_html_()
 
 

@@ -332,7 +332,9 @@ def test_reports_an_error_without_importing_pandas():
 
 def test_search_exits_1_without_a_match(capsys):
     assert main.main(["search", "who", "opens", "files"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("opensnoop")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].startswith("opensnoop")
+    assert shown[-1].startswith("Start with: kernelscope run opensnoop")
     assert main.main(["search", "zzzzqq"]) == 1
     assert "Nothing fits" in capsys.readouterr().out
     assert main.main(["search"]) == 2
