@@ -268,7 +268,7 @@ def test_a_tree_is_tested_by_the_agent_or_in_the_code():
     assert (code.tree, code.tree_in_code) == (1, True)
 
 
-@pytest.mark.parametrize("probe", ["tcplife", "tcpstates", "execsnoop", "sockstat", "biolatency"])
+@pytest.mark.parametrize("probe", ["tcplife", "tcpstates", "sockstat", "biolatency"])
 def test_a_tree_is_refused_where_the_task_is_not_known(probe):
     with pytest.raises(ParameterError, match=f"^{probe} cannot tell .* --tree does not work"):
         requests.of_probe(catalogue.find(probe), {"tree": 1})
