@@ -22,7 +22,7 @@ from kernelscope.tables import padding, printk
 from kernelscope.tables.assemble import amounts, assembled
 from kernelscope.tables.attrs import KEY, READINGS
 from kernelscope.tables.decoder import Decoder
-from kernelscope.tables.plan import PRINTK, RECORDS, Plan, plans
+from kernelscope.tables.plan import PRINTK, RECORDS, Plan, growth, plans
 from kernelscope.tables.rows import map_rows, record_rows
 from kernelscope.tables.stacks import Stacks
 from kernelscope.tables.store import MapStore, Reading, RecordStore, available_bytes
@@ -33,7 +33,8 @@ class Collector:
 
     layouts, clock: from the "attached" frame (see `from_attached`). specs: the tables to make;
     without any, every table of the program, with inferred columns. max_rows: records kept of each
-    table, the latest; by default what fits in a quarter of the memory now available. per_cpu: keep
+    table, the latest; by default the raw data and the result of it take a quarter of the memory
+    now available, divided by `sharing`, how many runs share it. per_cpu: keep
     per-CPU values apart, with a "cpu" column. offsets: write offsets and modules in stacks.
     types: column names to kinds; they override the table's own. devices: "major:minor" to names.
     max_bytes: bound for the raw data of all tables, instead of that quarter.
@@ -61,6 +62,7 @@ class Collector:
         printk_formats: Sequence[str] = (),
         machine: str | None = None,
         max_bytes: int | None = None,
+        sharing: int = 1,
     ) -> None:
         if max_rows is not None and max_rows < 1:
             raise ParameterError(
@@ -74,8 +76,9 @@ class Collector:
         self.lost_by_table: dict[str, int] = {}
         self._lock = threading.Lock()
         self._bound = max_bytes
-        if max_rows is None and max_bytes is None:
-            self._bound = available_bytes() // 4
+        self._counts_result = max_rows is None and max_bytes is None
+        if self._counts_result:
+            self._bound = available_bytes() // 4 // sharing
         self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self._machine = machine or platform.machine()
         self._devices = dict(devices or {})
@@ -89,6 +92,12 @@ class Collector:
         self._layouts = {layout.table: layout for layout in layouts}
         self._stores = {name: _store(each, max_rows) for name, each in self._layouts.items()}
         self._plans = {plan.name: plan for plan in plans(self._layouts, specs, types or {})}
+        self._growth = {
+            name: growth(layout, [p for p in self._plans.values() if p.layout is layout])
+            if self._counts_result
+            else 0.0
+            for name, layout in self._layouts.items()
+        }
         self._with_specs = bool(specs)
 
     @classmethod
@@ -136,15 +145,16 @@ class Collector:
     def _drop_excess(self) -> None:
         if self._bound is None:
             return
-        while sum(store.size for store in self._stores.values()) > self._bound:
-            largest = max(
-                (store for store in self._stores.values() if store.droppable),
-                key=lambda store: store.size,
-                default=None,
-            )
-            if largest is None:
+        sizes = {
+            name: store.size * (1 + self._growth[name]) for name, store in self._stores.items()
+        }
+        while sum(sizes.values()) > self._bound:
+            droppable = [name for name, store in self._stores.items() if store.droppable]
+            if not droppable:
                 return
-            largest.drop_oldest()
+            name = max(droppable, key=lambda each: sizes[each])
+            self._stores[name].drop_oldest()
+            sizes[name] = self._stores[name].size * (1 + self._growth[name])
 
     # --- counting ---
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kernelscope.errors import ProbeSpecError
+from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column, TableSpec
 from kernelscope.protocol.layout import Layout
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
@@ -13,6 +14,8 @@ from kernelscope.tables import infer
 
 MAPS = ("hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "array", "percpu_array", "lpm_trie")
 RECORDS = ("ring", "perf", "printk")
+_RECORD_HEADER = 8
+_STACK_TEXT, _SHORT_TEXT = 200, 12  # bytes, typical
 PRINTK = "printk"  # the table of what the program printed
 
 
@@ -42,6 +45,28 @@ def plans(
     known = [column.name for plan in made for column in plan.columns]
     infer.check_types(types, list(dict.fromkeys(known)))
     return [replace(plan, columns=_retyped(plan.columns, types)) for plan in made]
+
+
+def growth(layout: Layout, made: Sequence[Plan]) -> float:
+    """Return how many bytes of the result, roughly, a byte of raw data becomes."""
+    cpus = max(layout.cpus, 1)
+    raw = layout.key_size + cpus * layout.value_size
+    raw = raw or sum(field.size for field in layout.value) + _RECORD_HEADER
+    wide = sum(_width(column, layout) for plan in made for column in plan.columns)
+    return wide / max(raw, 1)
+
+
+def _width(column: Column, layout: Layout) -> int:
+    """Return about how many bytes a value of a column takes in a DataFrame."""
+    kind = COLUMN_KINDS[column.kind]
+    if column.kind.endswith("_stack"):
+        return _STACK_TEXT
+    if column.kind == "slot":
+        return 16
+    if kind.additive or column.kind in ("time", "pid", "tid", "uid"):
+        return 8
+    field = next((each for each in layout.value if each.name == column.field), None)
+    return 8 + (field.size if field and field.type == "char" else _SHORT_TEXT)
 
 
 def _from_spec(spec: TableSpec, layouts: Mapping[str, Layout]) -> Plan:

@@ -256,18 +256,16 @@ class Stream:
         # Imports for the result happen now, while the program traces: pandas takes 0.3 s.
         from kernelscope import accessor
         from kernelscope.tables.collector import Collector
-        from kernelscope.tables.store import available_bytes
 
         accessor.register()
         self.request.digest()  # cached, so that a first peek is quick
-        request, max_bytes = self.request, self.request.max_bytes
-        if max_bytes is None and request.max_rows is None and request.sharing > 1:
-            max_bytes = available_bytes() // 4 // request.sharing
+        request = self.request
         return Collector.from_attached(
             self.attached,
             request.tables,
             max_rows=request.max_rows,
-            max_bytes=max_bytes,
+            max_bytes=request.max_bytes,
+            sharing=request.sharing,
             per_cpu=request.program.per_cpu,
             offsets=request.offsets,
             types=request.types,

@@ -131,6 +131,16 @@ class TestBounds:
         assert made.dropped_rows == 2000 - made.rows("events") > 0
         assert made.rows("counts") == 1
 
+    def test_the_bound_counts_the_result_too(self):
+        with mock.patch.object(frame, "available_bytes", return_value=4 * 1_000_000):
+            made = collector(SCALAR)
+        keys = [U32(key) for key in range(1009)]
+        for at in range(1, 200):
+            made.add(reading("counts", keys, [U64(at)] * 1009, at_ns=at))
+        raw = sum(store.size for store in made._stores.values())
+        result = made.history("counts").memory_usage(deep=True).sum()
+        assert 500_000 < raw + result <= 1_200_000
+
     def test_drops_old_readings_of_a_map_to_keep_the_bound(self):
         with mock.patch.object(frame, "available_bytes", return_value=4 * 5_000):
             made = collector(SCALAR)
