@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelscope.agent.btf import ids
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import clock, syscalls
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object
@@ -30,7 +30,7 @@ def compiled(obj: Object) -> dict[str, Any]:
 def machine(enums: Sequence[str]) -> dict[str, Any]:
     """Return facts about this machine: clocks now, kernel, CPUs, disks, and the named enums."""
     return {
-        "clock": {"monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns()},
+        "clock": {"monotonic_ns": clock.monotonic_ns(), "realtime_ns": time.time_ns()},
         "cpus": syscalls.possible_cpus(),
         "devices": _devices(),
         "enums": {name: ids.enumerators(name) for name in enums},

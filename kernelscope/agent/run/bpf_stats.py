@@ -9,13 +9,12 @@ program was already running on that CPU.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import clock, syscalls
 
 WINDOW_NS = 20_000_000
 PERIOD_NS = 1_000_000_000
@@ -69,7 +68,7 @@ class RunStats:
         if self._switch < 0:
             return
         last = self._infos()
-        self._measured_ns += time.monotonic_ns() - self._opened_ns
+        self._measured_ns += clock.monotonic_ns() - self._opened_ns
         self._windows += 1
         with suppress(OSError):
             os.close(self._switch)
@@ -118,7 +117,7 @@ class RunStats:
             self._refused = error.strerror or str(error)
             return
         self._first = self._infos()
-        self._opened_ns = time.monotonic_ns()
+        self._opened_ns = clock.monotonic_ns()
 
     def _infos(self) -> dict[str, syscalls.ProgramInfo]:
         return {name: syscalls.obj_info_prog(fd) for name, fd in self._programs.items()}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelscope.agent.kernel import maps, perf_buffer, syscalls
+from kernelscope.agent.kernel import clock, maps, perf_buffer, syscalls
 from kernelscope.agent.kernel.ring_buffer import Chunk, Ring
 from kernelscope.agent.run.drain_pacing import FASTEST_TICK_S, SLOWEST_TICK_S, Pace
 from kernelscope.errors import AgentRefusedError
@@ -121,7 +121,7 @@ class RunReader:
         for table, buffer in self._perf.items():
             for cpu, data in buffer.drain():
                 header = {"type": "batch", "table": table, "form": "perf", "cpu": cpu}
-                self._push({**header, "at_ns": time.monotonic_ns()}, data)
+                self._push({**header, "at_ns": clock.monotonic_ns()}, data)
                 if self._stacks is not None:
                     self._stacks.observe_perf(table, data)
                 tick = min(tick, SLOWEST_TICK_S / 5)
@@ -152,11 +152,11 @@ class RunReader:
             more = {"more": True} if group else {}
             if self._stacks is not None:
                 self._stacks.observe_records(table, data, chunk.stride)
-            self._queue.pass_on({**header, **shape, "at_ns": time.monotonic_ns(), **more}, data)
+            self._queue.pass_on({**header, **shape, "at_ns": clock.monotonic_ns(), **more}, data)
 
         taken = ring.pass_on(take)
         if group:  # the records behind the last chunk are not finished
-            self._push({**header, "stride": 8, "records": 0, "at_ns": time.monotonic_ns()}, b"")
+            self._push({**header, "stride": 8, "records": 0, "at_ns": clock.monotonic_ns()}, b"")
         return taken
 
     # --- maps ------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class RunReader:
     def read_maps(self, *, final: bool, between: Callable[[], object]) -> None:
         """Push every map's entries, part by part; `between` is called after each part."""
         for layout in self._maps:
-            at_ns = time.monotonic_ns()
+            at_ns = clock.monotonic_ns()
             parts = maps.read(self._fds[layout.table], layout)
             part: maps.Piece | None = next(parts, (0, b"", b""))
             number = 0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from kernelscope.agent.attach import attach, hook_patterns, host_pid, loader, task_tree
 from kernelscope.agent.attach.kinds import links
 from kernelscope.agent.attach.kinds.kernel_view import KernelView
-from kernelscope.agent.kernel import process
+from kernelscope.agent.kernel import clock, process
 from kernelscope.agent.kernel.os_errors import as_error
 from kernelscope.agent.run import attached_message
 from kernelscope.agent.run.bpf_stats import RunStats
@@ -92,11 +92,11 @@ class Run:
             try:
                 self._drain_until_end()
                 self.stats.close()
-                ended_ns = time.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
+                ended_ns = clock.monotonic_ns()  # detaching waits for the kernel, 20 ms and more
             finally:
                 with process.end_deferred():
                     closing = attach.detach(self.attachments, self._nothing_is_attached)
-            self.timings["detach"] = (time.monotonic_ns() - ended_ns) / 1e9
+            self.timings["detach"] = (clock.monotonic_ns() - ended_ns) / 1e9
             if self.client.stopped_by != "client":
                 self._doing = "reading the tables"
                 self._finish(ended_ns)
@@ -120,9 +120,10 @@ class Run:
             from kernelscope.agent.attach import usdt_arguments
 
             program = usdt_arguments.prepare(program, view)
-        program = task_tree.prepare(program, loader.pid_namespace())
+        namespace = loader.pid_namespace()
+        program = task_tree.prepare(program, namespace)
         self._doing = "looking for the process"
-        program = host_pid.prepare(program, loader.pid_namespace(), self._compiler, view)
+        program = host_pid.prepare(program, namespace, self._compiler, view)
         self._doing = "compiling the program"
         compiler = self._compiler()
         obj = compiler.compile(program, self._wait_for_compiler)
@@ -150,7 +151,7 @@ class Run:
         process.end_at_signal(os.getppid())
         self._attaching[0] = 1
         self._attach_in_order(loaded, bindings, program.filters, view)
-        self.began_ns = time.monotonic_ns()
+        self.began_ns = clock.monotonic_ns()
         self._lap("attach", mark)
         self._lap("total", began)
         self._doing = "reading the tables"
@@ -271,7 +272,7 @@ class Run:
         next_reading = self.began_ns + interval
         while True:
             tick = self.reader.drain()
-            now = time.monotonic_ns()
+            now = clock.monotonic_ns()
             if now >= self._ends_ns():
                 self._ended_by = "duration"
                 return
@@ -300,7 +301,7 @@ class Run:
         """Run the iterators; return whether the program has no other hooks."""
         walks = [item for item in self.attachments if hook_spec.parse(item.spec).kind == "iter"]
         if first and walks and self.program.measure:
-            self.stats.tick(time.monotonic_ns())
+            self.stats.tick(clock.monotonic_ns())
         for item in walks:
             links.walk(item.attached.fds[0], self._keep_draining)
         return len(walks) == len(self.attachments)

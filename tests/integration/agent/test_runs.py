@@ -390,3 +390,11 @@ def test_the_agent_ends_when_its_control_socket_is_shut_down(own_agent: Agent) -
     own_agent._control.shutdown(socket.SHUT_WR)
     assert becomes(lambda: not own_agent.alive and table not in maps(), WITHIN_S)
     channel.close()
+
+
+def test_times_are_right_in_a_time_namespace() -> None:
+    under = ("unshare", "--time", "--monotonic", "86400", "--fork")
+    if subprocess.run([*under, "true"], capture_output=True).returncode:
+        pytest.skip("this kernel has no time namespaces")
+    age = agent_python.call("run_cases", "age_of_newest_event", under=under)
+    assert 0 <= age < 1

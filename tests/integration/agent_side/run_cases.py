@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,30 @@ def run_source(source: str) -> dict[str, Any]:
     """Run a program for a moment and return its receipt."""
     with Agent.start() as agent:
         return _receipt(agent.run(Program("test", source, duration_ns=50_000_000)))
+
+
+def age_of_newest_event() -> float:
+    """Return how many seconds ago the newest event of a run was, by its times and clocks."""
+    source = """
+        BPF_HASH(latest, u32, u64);
+        TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {
+            u32 key = 0; u64 now = bpf_ktime_get_ns();
+            latest.update(&key, &now);
+            return 0;
+        }"""
+    with Agent.start() as agent:
+        channel = agent.run(Program("test", source))
+        for frame in channel.frames():
+            if frame.type == "attached":
+                clock, began_ns = frame.header["clock"], frame.header["began_ns"]
+                os.getpgid(0)
+                wall_ns = time.time_ns()
+                channel.stop()
+            elif frame.type == "map":
+                event_ns = struct.unpack_from("=Q", frame.payload, 4)[0]
+                read_ns = frame.header["at_ns"]
+    assert began_ns < event_ns < read_ns
+    return (wall_ns - clock["realtime_ns"] + clock["monotonic_ns"] - event_ns) / 1e9
 
 
 def under_policy(limits: dict[str, Any], duration_ns: int) -> dict[str, Any]:
