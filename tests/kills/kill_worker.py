@@ -1,4 +1,4 @@
-"""The client that kill_figures.py kills, or whose agent: it runs programs as it is told.
+"""The client that kill_figures.py kills, or whose agent: it runs programs as it is asked.
 
 Commands are lines of JSON on stdin (run with a program, stop); events are lines of JSON on stdout.
 """
