@@ -53,7 +53,8 @@ def write_whole(path: PathLike, fill: Callable[[IO[bytes]], Any]) -> Path:
             with create(temporary) as file:
                 fill(file)
                 file.flush()
-                os.fchmod(file.fileno(), mode_of(final))
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), mode_of(final))
                 os.fsync(file.fileno())
             temporary.replace(final)
         except BaseException:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 MODE = 0o600
+# Files are read and written on other systems, too, which lack some of it.
+_WRITE = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _MOST_LINKS = 40  # as the kernel's, include/linux/namei.h
 
 
@@ -52,10 +54,10 @@ def create(path: Path) -> IO[bytes]:
     if target.exists() and not target.is_file():
         return target.open("wb")  # a device or a pipe
     try:
-        file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
+        file = os.open(target, _WRITE | os.O_CREAT | os.O_EXCL, MODE)
     except FileExistsError:
         _check_owner(target)
-        file = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        file = os.open(target, _WRITE | os.O_TRUNC)
     return os.fdopen(file, "wb")
 
 
@@ -65,13 +67,17 @@ def mode_of(path: Path) -> int:
         found = path.lstat()
     except OSError:
         return MODE
-    ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    ours = stat.S_ISREG(found.st_mode) and found.st_uid == _user()
     return stat.S_IMODE(found.st_mode) if ours else MODE
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def _check_owner(path: Path) -> None:
     """Raise PermissionError for a link or file of another user in a folder of everybody's."""
     folder = path.parent.stat()
     shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
-    if shared and path.lstat().st_uid not in (os.geteuid(), folder.st_uid):
+    if shared and path.lstat().st_uid not in (_user(), folder.st_uid):
         raise ForeignFileError(errno.EACCES, f"{path} belongs to another user")

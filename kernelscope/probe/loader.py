@@ -312,6 +312,7 @@ def _column(keys: _Keys) -> Column:
         family=keys.text("family", ""),
         enum=keys.name("enum") if kind == "btf_enum" else keys.text("enum", ""),
         prefix=keys.text("prefix", ""),
+        until_time=keys.take("until_time", bool, False),
         when=_choices(keys),
     )
 

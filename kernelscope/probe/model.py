@@ -26,6 +26,7 @@ class Column:
     names: for kind "enum". family: for kind "ip".
     enum, prefix: for kind "btf_enum": the enum's name in the kernel, and the start of its words
         that is not shown ("skb_drop_reason", "SKB_DROP_REASON_").
+    until_time: of kind "duration": it ended at the row's time; others began then.
     when: parameter -> the choices for which the table has this column (for a format, the names of
         its values, "%s" for any text, "%d" for any number); empty for always.
     """
@@ -40,6 +41,7 @@ class Column:
     family: str = ""
     enum: str = ""
     prefix: str = ""
+    until_time: bool = False
     when: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 

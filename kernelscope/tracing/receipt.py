@@ -79,6 +79,19 @@ def _unattached(request: Request, attached: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def spans(request: Request, table: str) -> dict[str, str]:
+    """Return of a table's durations whether each began at the row's time ("after") or ended then.
+
+    Exports for timelines need it to place them.
+    """
+    columns = [column for spec in request.tables if spec.name == table for column in spec.columns]
+    return {
+        column.name: "before" if column.until_time else "after"
+        for column in columns
+        if column.kind == "duration"
+    }
+
+
 def joint(receipts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Sum up the receipts of probes that ran together, as plain JSON values.
 

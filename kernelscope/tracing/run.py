@@ -198,7 +198,10 @@ class Run(RunHandle["Table | Tables"]):
             self._odd = self._stream.collector.warnings()
         made = self._receipt({name: len(table) for name, table in tables.items()})
         for name, table in tables.items():
-            table.attrs[KEY] = {**made, **receipt_of(table), "table": name}
+            own: dict[str, Any] = {"table": name}
+            if self.request.plots is not None and (spans := receipt.spans(self.request, name)):
+                own["spans"] = spans
+            table.attrs[KEY] = {**made, **receipt_of(table), **own}
         if chosen is not None:
             if chosen not in tables:
                 raise request.unknown_table(chosen, list(tables))

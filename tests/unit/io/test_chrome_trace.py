@@ -57,7 +57,7 @@ def test_an_event_that_took_time_is_a_slice_on_its_thread(tmp_path: Path) -> Non
     first, second = [e for e in written["traceEvents"] if e["ph"] == "X"]
     assert (first["ts"], first["dur"], first["pid"], first["tid"]) == (0, 250, 7, 7)
     assert (second["ts"], second["dur"], second["tid"]) == (2.5, 2000, 9)
-    assert (first["name"], first["cat"]) == ("/a", "opensnoop")
+    assert (first["name"], first["cat"]) == ("a", "opensnoop")
     assert first["args"]["duration_ms"] == 0.25
     names = {e["pid"]: e["args"]["name"] for e in written["traceEvents"] if e["ph"] == "M"}
     assert names == {7: "web", 8: "db"}
@@ -96,9 +96,82 @@ def test_a_trace_is_json_whatever_stands_in_the_table(tmp_path: Path) -> None:
 def test_a_trace_may_be_packed(tmp_path: Path) -> None:
     path = chrome_trace.to_chrome_trace(events(), tmp_path / "trace.json.gz")
 
-    assert len(json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]) == 4
+    assert len(json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]) == 6
 
 
 def test_a_table_without_times_is_no_trace(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no events with a time"):
         chrome_trace.to_chrome_trace(stacks(), tmp_path / "trace.json")
+
+
+def of_probe(name: str, table: str, **columns: list[object]) -> pd.DataFrame:
+    time = BEGAN + pd.to_timedelta(range(len(next(iter(columns.values())))), unit="s")
+    frame = pd.DataFrame({"time": time, **columns})
+    frame.attrs["kernelscope"] = {"name": name, "probe": name, "table": table, "lost": {}}
+    return frame
+
+
+def slices(path: Path) -> list[dict[str, Any]]:
+    return [each for each in trace(path)["traceEvents"] if each["ph"] == "X"]
+
+
+def test_a_slice_ends_at_the_time_of_a_row_that_was_timed_at_its_end(tmp_path: Path) -> None:
+    table = of_probe("tcplife", "connections", pid=[7, 7], duration_ms=[1500.0, 250.0])
+    first, second = slices(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))
+
+    assert (first["ts"], first["dur"]) == (0.0, 1_500_000.0)
+    assert (second["ts"] + second["dur"], second["dur"]) == (2_500_000.0, 250_000.0)
+    epoch = trace(tmp_path / "a.json")["otherData"]["epoch"]
+    assert pd.Timestamp(epoch) == BEGAN - pd.Timedelta("1.5s")
+
+
+def test_the_receipt_says_it_for_a_custom_probe(tmp_path: Path) -> None:
+    table = of_probe("custom", "waits", pid=[7], waited_us=[5.0], after_us=[3.0])
+    table.attrs["kernelscope"]["spans"] = {"waited_us": "before", "after_us": "after"}
+    found = slices(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))
+
+    assert [(each["name"], each["ts"], each["dur"]) for each in found] == [
+        ("custom: waited", 0.0, 5.0),
+        ("custom: after", 5.0, 3.0),
+    ]
+
+
+def test_two_durations_are_two_slices_one_after_the_other(tmp_path: Path) -> None:
+    table = of_probe("biosnoop", "ios", tid=[7], pid=[7], queued_us=[20.0], device_us=[80.0])
+    queued, device = slices(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))
+
+    assert (queued["ts"], queued["dur"]) == (0.0, 20.0)
+    assert (device["ts"], device["dur"]) == (20.0, 80.0)
+    assert queued["name"].endswith("queued")
+
+
+def test_slices_of_a_thread_that_overlap_are_asynchronous(tmp_path: Path) -> None:
+    table = of_probe("opensnoop", "opens", pid=[7, 7, 7], tid=[7, 7, 7],
+                     duration_us=[1.5e6, 1.0e6, 10.0])  # fmt: skip
+    found = trace(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))["traceEvents"]
+
+    assert [each["ph"] for each in found if each["ph"] in "Xbe"] == ["X", "b", "e", "X"]
+    begin, end = (each for each in found if each["ph"] in "be")
+    assert (begin["id"], begin["ts"], end["ts"]) == (end["id"], 1_000_000.0, 2_000_000.0)
+
+
+def test_readings_of_a_map_are_a_counter_of_what_each_added(tmp_path: Path) -> None:
+    table = of_probe("syscount", "calls", comm=["a", "a", "a"], calls=[3, 5, 11])
+    table.attrs["kernelscope"]["readings"] = {"calls": "sum"}
+    found = trace(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))["traceEvents"]
+
+    counters = [each for each in found if each["ph"] == "C"]
+    assert sum(each["args"]["a"] for each in counters) == 11
+    assert not [each for each in found if each["ph"] in "Xi"]
+
+
+def test_processes_and_threads_have_names(tmp_path: Path) -> None:
+    found = trace(chrome_trace.to_chrome_trace(events(), tmp_path / "a.json"))["traceEvents"]
+    names = [(each["name"], each["args"]["name"]) for each in found if each["ph"] == "M"]
+
+    assert sorted(names) == [
+        ("process_name", "db"),
+        ("process_name", "web"),
+        ("thread_name", "db"),
+        ("thread_name", "web"),
+    ]
