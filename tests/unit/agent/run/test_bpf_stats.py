@@ -42,7 +42,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
     made = FakeKernel()
     monkeypatch.setattr(syscalls, "enable_stats", made.enable_stats)
     monkeypatch.setattr(syscalls, "obj_info_prog", made.info)
-    monkeypatch.setattr(module.time, "monotonic_ns", lambda: made.now_ns)  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.clock, "monotonic_ns", lambda: made.now_ns)  # type: ignore[attr-defined]
     return made
 
 
