@@ -21,6 +21,7 @@ from kernelscope.tables import column_decoders as decoders
 from kernelscope.tables import padding, printk
 from kernelscope.tables.assemble import amounts, assembled
 from kernelscope.tables.attrs import KEY, READINGS
+from kernelscope.tables.clock import WallClock
 from kernelscope.tables.decoder import Decoder
 from kernelscope.tables.plan import PRINTK, RECORDS, Plan, growth, plans
 from kernelscope.tables.rows import map_rows, record_rows
@@ -79,7 +80,7 @@ class Collector:
         self._counts_result = max_rows is None and max_bytes is None
         if self._counts_result:
             self._bound = available_bytes() // 4 // sharing
-        self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
+        self.clock = WallClock.of(clock)
         self._machine = machine or platform.machine()
         self._devices = dict(devices or {})
         self._enums = {
@@ -134,6 +135,8 @@ class Collector:
                 self.lost = dict(frame.header.get("lost", self.lost))
                 self.lost_by_table = dict(frame.header.get("lost_by_table", self.lost_by_table))
                 self._devices.update(frame.header.get("devices") or {})
+                if "clock" in frame.header:
+                    self.clock.add(frame.header["clock"])
 
     def drop_readings(self) -> None:
         """Drop all but the latest reading of each map."""
@@ -303,7 +306,7 @@ class Collector:
 
     def _context(self, plan: Plan) -> decoders.Context:
         return decoders.Context(
-            offset_ns=self._offset_ns,
+            clock=self.clock,
             stacks=self._stacks,
             devices=self._devices,
             enums=self._enums,

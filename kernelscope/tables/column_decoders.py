@@ -20,6 +20,7 @@ import pandas as pd
 from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.tables import kernel_names
+from kernelscope.tables.clock import WallClock
 from kernelscope.tables.histogram import slot_bounds
 from kernelscope.tables.records import Array
 from kernelscope.tables.stacks import Stacks
@@ -33,13 +34,13 @@ _AF_INET, _AF_INET6 = 2, 10
 class Context:
     """What decoding needs to know about the run.
 
-    offset_ns: CLOCK_REALTIME less CLOCK_MONOTONIC. stacks: resolved stack traces.
+    clock: from the monotonic clock to the time of day. stacks: resolved stack traces.
     devices: "major:minor" to a disk's name. machine: as `uname -m` names it, for system calls.
     histogram: what slots mean: "log_linear", "log2" or "linear".
     enums: the kernel's enums by name, each {number: word}. hooks: the run's, {number: name}.
     """
 
-    offset_ns: int = 0
+    clock: WallClock = field(default_factory=WallClock)
     stacks: Stacks = field(default_factory=Stacks)
     devices: Mapping[str, str] = field(default_factory=dict)
     machine: str = field(default_factory=platform.machine)
@@ -141,7 +142,7 @@ def time(source: Source) -> Values:
     raw = source.values
     # A view, where possible, saves a copy of what may be 100 MB.
     raw = raw.view(np.int64) if raw.dtype.itemsize == 8 else raw.astype(np.int64)
-    stamps = raw + source.context.offset_ns
+    stamps = source.context.clock.wall_ns(raw)
     stamps[raw == 0] = np.iinfo(np.int64).min  # NaT: the program never set it
     return pd.array(stamps, dtype="datetime64[ns, UTC]", copy=False)
 

@@ -187,12 +187,11 @@ def _fields(fields: Sequence[Field], size: int, where: str, *, flexible: bool = 
 # --- frames --------------------------------------------------------------------------------------
 
 _clock = integer(0, _LATEST_NS)
+_clocks = record({"monotonic_ns": _clock, "realtime_ns": _clock}, ("monotonic_ns", "realtime_ns"))
 _numbered = mapping(numeral, text(256))
 _attached = record(
     {
-        "clock": record(
-            {"monotonic_ns": _clock, "realtime_ns": _clock}, ("monotonic_ns", "realtime_ns")
-        ),
+        "clock": _clocks,
         "kernel": record({"release": text(256), "version": text(), "machine": text(64)}),
         "host": text(256),
         "cpus": optional(integer(0, 1 << 20)),
@@ -213,7 +212,7 @@ _attached = record(
 _progress = record(
     {
         "at_ns": _clock,
-        "clock": record({"monotonic_ns": _clock, "realtime_ns": _clock}),
+        "clock": _clocks,
         "started_ns": _clock,
         "duration_s": number(high=1e9),
         "lost": _counts,

@@ -30,7 +30,7 @@ def compiled(obj: Object) -> dict[str, Any]:
 def machine(enums: Sequence[str]) -> dict[str, Any]:
     """Return facts about this machine: clocks now, kernel, CPUs, disks, and the named enums."""
     return {
-        "clock": {"monotonic_ns": clock.monotonic_ns(), "realtime_ns": time.time_ns()},
+        "clock": clocks(),
         "cpus": syscalls.possible_cpus(),
         "devices": _devices(),
         "enums": {name: ids.enumerators(name) for name in enums},
@@ -41,6 +41,11 @@ def machine(enums: Sequence[str]) -> dict[str, Any]:
         },
         "host": platform.node(),
     }
+
+
+def clocks() -> dict[str, int]:
+    """Return both clocks, read at one moment: the client converts event times with them."""
+    return {"monotonic_ns": clock.monotonic_ns(), "realtime_ns": time.time_ns()}
 
 
 def _devices() -> dict[str, str]:

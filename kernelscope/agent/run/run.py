@@ -317,6 +317,7 @@ class Run:
             return
         status = {"type": "status", "at_ns": now, "spooled_bytes": self.client.queue.bytes}
         status["runs"] = self.stats.so_far()
+        status["clock"] = attached_message.clocks()
         self.client.send({**status, **self.reader.losses()})
 
     def _wait(self, tick_s: float, most_s: float) -> bool:

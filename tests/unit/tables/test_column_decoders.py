@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kernelscope.probe.column_kinds import COLUMN_KINDS
 from kernelscope.probe.model import Column
 from kernelscope.tables import column_decoders, kernel_names
+from kernelscope.tables.clock import WallClock
 from kernelscope.tables.histogram import slot_bounds
 from kernelscope.tables.stacks import Stacks
 
@@ -81,7 +82,7 @@ class TestNumbers:
         ]
 
     def test_time_is_utc_and_zero_is_missing(self):
-        context = column_decoders.Context(offset_ns=1_700_000_000_000_000_000)
+        context = column_decoders.Context(clock=WallClock(1_700_000_000_000_000_000))
         times = pd.Series(decoded("time", np.array([5, 0], np.uint64), context=context)["x"])
         assert times.dtype == "datetime64[ns, UTC]"
         assert times[0] == pd.Timestamp(1_700_000_000_000_000_005, tz="UTC")
@@ -89,7 +90,7 @@ class TestNumbers:
 
     def test_time_does_not_change_the_raw_values(self):
         raw = np.array([5, 0], np.uint64)
-        decoded("time", raw, context=column_decoders.Context(offset_ns=7))
+        decoded("time", raw, context=column_decoders.Context(clock=WallClock(7)))
         assert raw.tolist() == [5, 0]
 
     def test_ports_in_network_order_are_swapped(self):

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import shape_of
 
@@ -35,8 +37,6 @@ class RunCounter:
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         stream = run.stream
         self.start_ns = stream.now_ns()
-        clock = stream.attached["clock"]
-        self._offset_ns = int(clock["realtime_ns"]) - int(clock["monotonic_ns"])
         self.aggregates: dict[str, Aggregate] = {}
         for name in stream.names:
             layout, columns = stream.describe(name)
@@ -62,13 +62,18 @@ class RunCounter:
         """Count one batch."""
         aggregate = self.aggregates[batch.table]
         frame = batch.frame(aggregate.shape.needed)
-        at_ns = batch.at_ns + self._offset_ns if batch.at_ns else self.run.stream.now_ns()
+        at_ns = self._wall_ns(batch.at_ns) if batch.at_ns else self.run.stream.now_ns()
         with self.lock:
             if aggregate.shape.is_map:
                 aggregate.take_reading(frame, at_ns)
                 self.readings += 1
             elif len(frame):
                 aggregate.take_records(frame, at_ns)
+
+    def _wall_ns(self, monotonic_ns: int) -> int:
+        collector = self.run.stream.collector
+        assert collector is not None  # a batch comes after the program is attached
+        return int(collector.clock.wall_ns(np.int64(monotonic_ns)))
 
     def advance(self) -> None:
         """Move the window's end to now, or to the run's end."""
