@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelscope.agent.attach.open_files import OpenFiles
+from kernelscope.agent.kernel import debug_files
 from kernelscope.agent.kernel.demangle import demangle
 from kernelscope.agent.kernel.elf import ElfFile, Symbol, UsdtNote
 from kernelscope.errors import AttachError, TargetError, did_you_mean
@@ -54,7 +55,7 @@ def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
         )
     if hook.address is not None:
         return [Place(elf, elf.file_offset(hook.address))]
-    symbol = elf.symbol(hook.name) or _by_readable_name(elf, hook)
+    symbol = elf.symbol(hook.name) or _by_readable_name(elf, hook) or _separate(elf, hook)
     if symbol is None:
         return []
     if symbol.indirect:
@@ -72,6 +73,16 @@ def _function(elf: ElfFile, hook: ParsedHook) -> list[Place]:
             matches=[],
         )
     return [Place(elf, elf.file_offset(symbol.address) + hook.offset)]
+
+
+def _separate(elf: ElfFile, hook: ParsedHook) -> Symbol | None:
+    """Look in the files that hold a stripped program's symbols."""
+    for other in debug_files.separate(elf, elf.path, "", ElfFile):
+        with other, suppress(TargetError):
+            symbol = other.symbol(hook.name) or _by_readable_name(other, hook)
+            if symbol is not None:
+                return symbol
+    return None
 
 
 def _by_readable_name(elf: ElfFile, hook: ParsedHook) -> Symbol | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import stat
 import struct
 import time
-import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+from kernelscope.agent.kernel.debug_files import separate
 from kernelscope.agent.kernel.elf import ElfFile
 from kernelscope.errors import TargetError
 
@@ -22,9 +21,6 @@ MOST_SECONDS_OF_ALL = 60.0
 _MAX_NAME = 4096
 _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_DEBUG_FOLDER = Path("/usr/lib/debug")
-_MOST_DEBUGDATA = 128 << 20  # unpacked
-_MOST_DEBUG_FILE = 2 << 30
 _CHECK_EVERY = 1 << 16
 
 Function = tuple[int, int, str]
@@ -75,19 +71,6 @@ class _Elf(ElfFile):
                 if number % _CHECK_EVERY == 0 and time.monotonic() > until:
                     raise TimeoutError
 
-    def build_id(self) -> str:
-        """Return the build id in hexadecimal digits, "" without one."""
-        note = self.section(b".note.gnu.build-id", 64)
-        return note[16:].hex() if note else ""
-
-    def debug_link(self) -> tuple[str, int] | None:
-        """Return the name of the file that holds the symbols, and its CRC."""
-        link = self.section(b".gnu_debuglink", 4096)
-        if not link or len(link) < 8:
-            return None
-        name = link.split(b"\0", 1)[0].decode(errors="replace")
-        return (name, struct.unpack("<I", link[-4:])[0]) if name and "/" not in name else None
-
 
 class Budget:
     """The time left for reading symbols."""
@@ -133,79 +116,21 @@ class Module:
         started = time.monotonic()
         until = started + min(MOST_SECONDS, self._budget.seconds)
         try:
-            self._elf = elf = _Elf(f"/proc/self/fd/{self._fd}", any_class=True)
+            self._elf = elf = _open_elf(f"/proc/self/fd/{self._fd}")
             functions.update(elf.functions(until))
-            for other in self._separate(elf):
+            for other in separate(elf, self._path, self._root, _open_elf):
                 with other:
                     functions.update(other.functions(until))
         except TimeoutError:
             self.is_cut = True
-        except (TargetError, OSError, struct.error, lzma.LZMAError):
+        except (TargetError, OSError, struct.error):
             pass  # not a valid ELF file: the functions found so far are used
         self._table = FunctionTable(list(functions))
         self._budget.seconds -= time.monotonic() - started
 
-    def _separate(self, elf: _Elf) -> Iterator[_Elf]:
-        """Yield the files that hold more symbols of this one: the first of each kind."""
-        packed = elf.section(b".gnu_debugdata", 32 << 20)
-        if packed:
-            yield _unpacked(packed)
-        name = elf.build_id()
-        places = [_DEBUG_FOLDER / ".build-id" / name[:2] / f"{name[2:]}.debug"] if name else []
-        for place in places:
-            if place.is_file():
-                yield _Elf(str(place), any_class=True)
-                return
-        link = elf.debug_link()
-        if link is not None and self._path:
-            found = self._linked(*link)
-            if found is not None:
-                yield found
 
-    def _linked(self, name: str, crc: int) -> _Elf | None:
-        """Open the file that .gnu_debuglink names, as gdb looks for it, if its contents match.
-
-        It must be root's or of the same owner as the program: the name is the program's to choose.
-        """
-        owner = os.fstat(self._fd).st_uid
-        folder = self._path.rpartition("/")[0]
-        for place in (
-            f"{self._root}{folder}/{name}",
-            f"{self._root}{folder}/.debug/{name}",
-            f"{_DEBUG_FOLDER}{folder}/{name}",
-        ):
-            try:
-                found = _Elf(place, any_class=True)
-            except TargetError:
-                continue
-            status = os.fstat(found.fd)
-            fits = status.st_uid in (owner, 0) and status.st_size <= _MOST_DEBUG_FILE
-            if fits and _crc(found.fd) == crc:
-                return found
-            os.close(found.fd)
-        return None
-
-
-def _unpacked(packed: bytes) -> _Elf:
-    """Return the ELF file in a .gnu_debugdata section."""
-    data = lzma.LZMADecompressor(memlimit=_MOST_DEBUGDATA).decompress(packed, _MOST_DEBUGDATA)
-    fd = os.memfd_create("debugdata", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(fd), "wb") as file:
-            file.write(data)
-        return _Elf(f"/proc/self/fd/{fd}", any_class=True)
-    finally:
-        os.close(fd)
-
-
-def _crc(fd: int) -> int:
-    value = offset = 0
-    while True:
-        data = os.pread(fd, 4 << 20, offset)
-        if not data:
-            return value
-        value = zlib.crc32(data, value)
-        offset += len(data)
+def _open_elf(path: str) -> _Elf:
+    return _Elf(path, any_class=True)
 
 
 class ModuleFiles:

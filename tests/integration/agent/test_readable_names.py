@@ -60,3 +60,21 @@ def test_an_ambiguous_name_is_refused_with_the_mangled_ones(program: Path) -> No
     with Session() as session, pytest.raises(AttachError, match="2 functions called") as caught:
         session.run("funccount", function=f"{program}:app::Worker::step", duration=1)
     assert "_ZN3app6Worker4stepEi" in (caught.value.hint or "")
+
+
+@pytest.mark.skipif(shutil.which("objcopy") is None, reason="objcopy is not installed")
+def test_a_stripped_programs_function_is_found_by_its_debug_link(
+    program: Path, tmp_path: Path
+) -> None:
+    stripped = tmp_path / "prog"
+    shutil.copy(program, stripped)
+    command = (
+        "objcopy --only-keep-debug prog prog.debug && strip prog"
+        " && objcopy --add-gnu-debuglink=prog.debug prog"
+    )
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    hook = f"{stripped}:app::Worker::rest"
+    with Session() as session, session.start("funccount", function=hook) as run:
+        subprocess.run([stripped], check=True)
+        run.stop()
+        assert run.result()["count"].sum() == 7
