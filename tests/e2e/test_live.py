@@ -177,4 +177,7 @@ def test_a_restarted_kernel_leaves_nothing_attached(lab: Lab):
     lab.page.locator(".jp-Dialog .jp-mod-accept").click()
 
     assert becomes(lambda: not any_left(held), within_s=20)
+    shown = view(lab, "files")
+    expect(shown.locator(".kernelscope-stale")).to_be_visible(timeout=20_000)
+    expect(shown.locator(".kernelscope-current")).not_to_be_visible()
     lab.ready()  # a server that is stopped while it restarts a kernel never ends
