@@ -33,6 +33,10 @@ _SHT_GNU_VERSYM, _SHT_GNU_VERDEF = 0x6FFFFFFF, 0x6FFFFFFD
 _MOST_VERSIONS = 4096
 
 
+class TooManySymbolsError(TargetError):
+    """A file has more symbols than are read."""
+
+
 @dataclass(frozen=True)
 class Symbol:
     """A function in an ELF file. indirect: its address is chosen when the program starts."""
@@ -248,7 +252,9 @@ class ElfFile:
                 seen.add((section.offset, section.size))
                 left -= section.size // (_SYMBOL_32 if self._is_32_bit else _SYMBOL).size
                 if left < 0:
-                    raise self._bad(f"it has more than {_MOST_SYMBOLS:,} symbols")
+                    raise TooManySymbolsError(
+                        f"{self.path} has more than {_MOST_SYMBOLS:,} symbols", target=self.path
+                    )
                 yield section
 
     def _strings(self, table: _Section) -> bytes:

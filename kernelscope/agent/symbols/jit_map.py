@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
+_FEW = 4096  # so many added lines are put in one by one; with more, all are sorted again
 _MOST_NAME = 1024
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
-_LINE = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)")
+_LINE = re.compile(r"^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]+)$", re.M)
 
 Line = tuple[int, int, str]
 
@@ -23,7 +24,6 @@ class JitMap:
         self._fd = fd
         self._read_bytes = 0
         self._rest = ""
-        self._lines: list[Line] = []
         self._starts: list[int] = []
         self._functions: list[Line] = []
 
@@ -57,10 +57,22 @@ class JitMap:
         text = self._rest + data.decode(errors="replace")
         whole, _, self._rest = text.rpartition("\n")
         added = parse(whole)
-        if added:
-            self._lines += added
-            self._functions = latest(self._lines)
+        if len(added) > _FEW:
+            self._functions = latest(self._functions + added)
             self._starts = [start for start, _, _ in self._functions]
+        else:
+            for line in added:
+                self._insert(line)
+
+    def _insert(self, line: Line) -> None:
+        """Put in a line and drop the functions that it overlaps."""
+        start, size, _ = line
+        first = bisect_right(self._starts, start) - 1
+        if first < 0 or _end(self._functions[first]) <= start:
+            first += 1
+        last = bisect_left(self._starts, start + max(size, 1), first)
+        self._functions[first:last] = [line]
+        self._starts[first:last] = [start]
 
     @property
     def is_cut(self) -> bool:
@@ -76,14 +88,17 @@ class JitMap:
         return (name, address - start) if address < start + size or not size else None
 
 
+def _end(line: Line) -> int:
+    return line[0] + max(line[1], 1)
+
+
 def parse(text: str) -> list[Line]:
     """Return start, size and name of each well-formed line, in the order of the text."""
-    found = []
-    for line in text.split("\n"):
-        match = _LINE.fullmatch(line)
-        if match and match[3].isprintable():
-            found.append((int(match[1], 16), int(match[2], 16), match[3][:_MOST_NAME]))
-    return found
+    return [
+        (int(start, 16), int(size, 16), name[:_MOST_NAME])
+        for start, size, name in _LINE.findall(text)
+        if name.isprintable()
+    ]
 
 
 def latest(lines: list[Line]) -> list[Line]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernelscope.agent.kernel.debug_files import separate
-from kernelscope.agent.kernel.elf import ElfFile
+from kernelscope.agent.kernel.elf import ElfFile, TooManySymbolsError
 from kernelscope.errors import TargetError
 
 MOST_FILES = 1024
@@ -121,7 +121,7 @@ class Module:
             for other in separate(elf, self._path, self._root, _open_elf):
                 with other:
                     functions.update(other.functions(until))
-        except TimeoutError:
+        except (TimeoutError, TooManySymbolsError):
             self.is_cut = True
         except (TargetError, OSError, struct.error):
             pass  # not a valid ELF file: the functions found so far are used

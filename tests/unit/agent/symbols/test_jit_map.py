@@ -47,3 +47,19 @@ def test_reads_only_what_was_added(tmp_path: Path) -> None:
     found.read()
     assert found.find(0x205) == ("second", 5)
     assert found.find(0x105) == ("again", 5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 40), st.text("ab", min_size=1))))
+def test_lines_added_one_by_one_give_the_latest_functions(
+    lines: list[tuple[int, int, str]],
+) -> None:
+    found = jit_map.JitMap(os.open(os.devnull, os.O_RDONLY))
+    for line in lines:
+        found._insert(line)
+    os.close(found._fd)
+    ends = [jit_map._end(line) for line in found._functions]
+    starts = [start for start, _, _ in found._functions]
+    assert starts == sorted(starts) == found._starts
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+    if lines:
+        assert lines[-1] in found._functions

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -122,6 +124,26 @@ def test_closes_the_least_recently_used_file_and_counts_it(tmp_path: Path) -> No
     assert files.dropped == 1
     assert files.find(("0:1", paths[0].stat().st_ino)) is not None
     assert files.find(("0:1", paths[1].stat().st_ino)) is None
+
+
+def test_many_headers_of_one_large_table_cost_nothing(tmp_path: Path) -> None:
+    size, path = 500 << 20, tmp_path / "sparse"
+    head = bytearray(64)
+    head[:7] = b"\x7fELF\x02\x01\x01"
+    machine = {"x86_64": 62, "aarch64": 183}[platform.machine()]
+    struct.pack_into("<HHI", head, 16, 2, machine, 1)
+    struct.pack_into("<Q", head, 40, 64)
+    struct.pack_into("<5H", head, 54, 56, 0, 64, 42, 0)
+    tables = struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, 4096, size, 41, 0, 8, 24) * 40
+    strings = struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, 4096, size, 0, 0, 1, 0)
+    with path.open("wb") as file:
+        file.write(head + bytes(64) + tables + strings)
+        file.truncate(4096 + size)
+    module = Module(os.open(path, os.O_RDONLY), str(path))
+    began = time.monotonic()
+    assert module.resolve(4096)[0] == ""
+    assert module.is_cut
+    assert time.monotonic() - began < 2
 
 
 @needs_gcc
