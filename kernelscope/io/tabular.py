@@ -2,8 +2,8 @@
 
 A table's receipt, `df.attrs["kernelscope"]`, goes with it: into Parquet's or Arrow's own metadata
 under the key "kernelscope", and for CSV and JSON lines into a sidecar, `bio.csv` ->
-`bio.receipt.json`, together with the columns' types, so that `read` gives back the DataFrame that
-was written.
+`bio.csv.receipt.json`, together with the columns' types, so that `read` gives back the DataFrame
+that was written. pandas finds a Parquet file's receipt in `attrs`, too.
 
 CSV is plain UTF-8 with a header row, times in ISO 8601 to the nanosecond, texts and times in
 quotes, numbers plain; an empty text is "" and a missing value nothing at all. Data is never
@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -39,6 +40,7 @@ from kernelscope.tables.untrusted import check_receipt
 from kernelscope.units import bytes_text
 
 _CATEGORIES = b"kernelscope.categories"
+_PANDAS_ATTRS = b"PANDAS_ATTRS"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIDECAR_VERSION = 1
 _ROWS_AT_A_TIME = 65_536
@@ -114,8 +116,8 @@ def to_arrow(frame: pd.DataFrame, path: PathLike) -> Path:
 
 
 def sidecar(path: PathLike) -> Path:
-    """Return where the receipt of a CSV or JSON lines file is kept: bio.csv -> bio.receipt.json."""
-    return Path(path).with_suffix(".receipt.json")
+    """Return where a CSV or JSON lines file's receipt is kept: bio.csv -> bio.csv.receipt.json."""
+    return Path(f"{os.fspath(path)}.receipt.json")
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -188,12 +190,16 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 
 
 def _sidecar_of(path: Path) -> dict[str, Any]:
-    beside = sidecar(path)
+    beside, older = sidecar(path), path.with_suffix(".receipt.json")
+    if not beside.exists():
+        beside = older
     if not beside.exists():
         return {}
     notes = json.loads(beside.read_text("utf-8"))
     if not isinstance(notes, dict):
         raise ValueError(f"{beside.name} is not a sidecar")
+    if beside == older and notes.get("file") != path.name:
+        return {}  # until 0.1, x.csv and x.json shared one sidecar
     if notes.get("version") != _SIDECAR_VERSION:
         raise ExportError(
             f"{beside}: sidecar version {notes.get('version')!r} is not known",
@@ -252,6 +258,9 @@ def _with_receipt(frame: pd.DataFrame, path: PathLike) -> pa.Table:
     added = {KEY.encode(): json.dumps(receipt_of(frame)).encode()}
     if known := arrow_types.categories(table):
         added[_CATEGORIES] = json.dumps(known, default=str).encode()
+    if receipt_of(frame):
+        attrs = json.dumps({KEY: receipt_of(frame)}).encode()
+        added[_PANDAS_ATTRS] = attrs  # where pandas.read_parquet looks for them
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **added})
 
 

@@ -42,9 +42,9 @@ LEFT = {
     "disk-latency.png",
     "run-queue-latency.png",
     "bio.csv",
-    "bio.receipt.json",
+    "bio.csv.receipt.json",
     "waits.csv",
-    "waits.receipt.json",
+    "waits.csv.receipt.json",
 }
 
 

@@ -141,7 +141,7 @@ def _written(suffix: str) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"x{suffix}"
         kernelscope.save(_table(), path)
-        sidecar = path.with_suffix(".receipt.json")
+        sidecar = path.with_name(f"{path.name}.receipt.json")
         return path.read_bytes(), sidecar.read_bytes() if sidecar.exists() else b""
 
 
@@ -186,7 +186,7 @@ def _read_as(suffix: str, *, sidecar: bool = False) -> Callable[[bytes, Path], o
         path = folder / f"x{suffix}"
         path.write_bytes(_written(suffix)[0] if sidecar else data)
         if sidecar:
-            path.with_suffix(".receipt.json").write_bytes(data)
+            path.with_name(f"{path.name}.receipt.json").write_bytes(data)
         frame: Any = kernelscope.read(path)
         return repr(frame), frame.ks.lost, repr(frame.ks)
 

@@ -105,7 +105,7 @@ class TestRoundTrip:
         path.write_text("old")
         writer(table, path)
         writer(table, path)
-        beside = set() if suffix in BY_THEMSELVES else {"bio.receipt.json"}
+        beside = set() if suffix in BY_THEMSELVES else {f"bio{suffix}.receipt.json"}
         assert {each.name for each in tmp_path.iterdir()} == {path.name, *beside}
 
     def test_the_named_index_is_kept_as_a_column(self, table, tmp_path, writer, suffix):
@@ -216,7 +216,7 @@ class TestCsv:
 
     def test_the_sidecar_has_the_receipt(self, table, tmp_path):
         tabular.to_csv(table, tmp_path / "bio.csv")
-        notes = json.loads((tmp_path / "bio.receipt.json").read_text())
+        notes = json.loads((tmp_path / "bio.csv.receipt.json").read_text())
         assert notes["receipt"] == RECEIPT
 
     def test_formulas_are_kept_as_they_are_unless_asked(self, table, tmp_path):
@@ -290,3 +290,29 @@ class TestPlaces:
         tabular.to_csv(table, os.devnull)
         assert not Path(os.devnull).is_file()
         assert not Path("/dev/null.receipt.json").exists()
+
+
+class TestSidecars:
+    def test_files_of_one_name_and_several_formats_keep_their_own(self, table, tmp_path):
+        other = pd.DataFrame({"n": [1]})
+        other.attrs["kernelscope"] = {"name": "other"}
+        first = tabular.to_csv(table, tmp_path / "bio.csv")
+        second = tabular.to_json(other, tmp_path / "bio.json")
+
+        pd.testing.assert_frame_equal(read(first), table)
+        assert read(first).attrs == table.attrs
+        assert read(second).attrs == other.attrs
+
+    def test_a_sidecar_under_its_older_name_is_read(self, table, tmp_path):
+        path = tabular.to_csv(table, tmp_path / "bio.csv")
+        tabular.sidecar(path).rename(tmp_path / "bio.receipt.json")
+
+        pd.testing.assert_frame_equal(read(path), table)
+        path.rename(tmp_path / "bio.json")
+        with pytest.raises(ExportError):  # CSV is not JSON; the sidecar is of another file
+            read(tmp_path / "bio.json")
+
+    def test_pandas_finds_the_receipt_of_a_parquet_file(self, table, tmp_path):
+        path = tabular.to_parquet(table, tmp_path / "bio.parquet")
+
+        assert pd.read_parquet(path).attrs == table.attrs
