@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from kernelscope.errors import AgentDiedError
@@ -11,6 +12,7 @@ from kernelscope.tracing import recorders
 from kernelscope.tracing.agent_client import Agent
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
+from kernelscope.tracing.second_try import SecondTry
 from kernelscope.tracing.stream import Source
 
 
@@ -67,8 +69,11 @@ class LiveSource:
                 self._launched.close()
 
     def _open(self, program: Program) -> Source:
+        agent = self.agent
         try:
-            return self.agent.run(program)
+            return SecondTry(
+                agent.run(program), lambda: _has_ended(agent), lambda: self.agent.run(program)
+            )
         except AgentDiedError:
             self.close()  # it ended since the last run; a new one serves
             return self.agent.run(program)
@@ -83,3 +88,11 @@ class LiveSource:
         if self._agent is not None:
             self._agent.close()
             self._agent = None
+
+
+def _has_ended(agent: Agent) -> bool:
+    """Whether an agent has ended; its sockets close a moment before its process is gone."""
+    end = time.monotonic() + 0.2
+    while agent.alive and time.monotonic() < end:
+        time.sleep(0.002)
+    return not agent.alive

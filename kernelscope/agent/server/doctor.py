@@ -42,8 +42,12 @@ _SETTINGS = {
 }
 
 
-def findings(tracefs: Path | None) -> dict[str, Any]:
+def findings(
+    tracefs: Path | None, forbidden: Callable[[str], str | None] = lambda _: None
+) -> dict[str, Any]:
     """Return all findings as plain JSON values.
+
+    forbidden: why a hook may not be tried, None if it may.
 
     machine: host, kernel, machine, uid, container; btf_bytes and tracefs (None where missing);
     bcc: its version, or None with bcc_error; capabilities: the effective ones that matter here;
@@ -65,7 +69,7 @@ def findings(tracefs: Path | None) -> dict[str, Any]:
         "bcc": bcc,
         "bcc_error": bcc_error,
         "tried": tried(),
-        "hooks": tried_hooks(tracefs),
+        "hooks": tried_hooks(tracefs, forbidden),
     }
 
 
@@ -82,15 +86,20 @@ def tried() -> dict[str, str | None]:
     return {name: _reason(attempt) for name, attempt in attempts.items()}
 
 
-def tried_hooks(tracefs: Path | None) -> dict[str, str | None]:
-    """Attach an empty program to a hook of each kind and detach it; reasons by kind."""
+def tried_hooks(
+    tracefs: Path | None, forbidden: Callable[[str], str | None]
+) -> dict[str, str | None]:
+    """Attach an empty program to a hook of each kind and detach it; reasons by kind.
+
+    forbidden: why a hook may not be tried, None if it may.
+    """
     view = KernelView(tracefs)
     reasons = {}
     for name, kind in hook_kinds.KINDS.items():
         if kind.tried:
             hook = hook_spec.parse(kind.tried)
             attempt = partial(attach_for_a_moment, ATTACHERS[name], hook, view)
-            reasons[name] = _reason(attempt)
+            reasons[name] = forbidden(kind.tried) or _reason(attempt)
     return reasons
 
 

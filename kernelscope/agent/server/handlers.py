@@ -117,7 +117,10 @@ def _list(request: dict[str, Any], context: Context) -> dict[str, Any]:
 def _doctor(_: dict[str, Any], context: Context) -> dict[str, Any]:
     from kernelscope.agent.server import doctor
 
-    return {"type": "examined", "findings": doctor.findings(context.tracefs)}
+    return {
+        "type": "examined",
+        "findings": doctor.findings(context.tracefs, context.policy.try_refusal),
+    }
 
 
 def _is_short_text(value: Any) -> bool:

@@ -81,6 +81,12 @@ class Policy:
 
         return builtin_policy.check_refusal(spec, PATH)
 
+    def try_refusal(self, spec: str) -> str | None:
+        """Return why the policy forbids trying a hook: an interface has one XDP slot."""
+        if self.restricted and spec.startswith("xdp:"):
+            return f"not tried: the policy of this machine ({PATH}) allows only installed probes"
+        return self.check_refusal(spec)
+
     def list_refusal(self, kind: str) -> str | None:
         """Return why the policy forbids listing the names of a kind of hook."""
         if not self.restricted:

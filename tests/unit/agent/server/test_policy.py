@@ -236,6 +236,14 @@ def test_builtin_only_still_checks_hooks_of_installed_probes(spec: str) -> None:
     assert BUILTIN.check_refusal(spec) is None
 
 
+def test_builtin_only_tries_no_hooks_but_those_of_installed_probes() -> None:
+    tried = [kind.tried for kind in hook_kinds.KINDS.values() if kind.tried]
+    refused = {spec for spec in tried if BUILTIN.try_refusal(spec)}
+    assert {"xdp:lo", "fexit:vfs_read", "uprobe:c:getpid"} <= refused
+    assert "tracepoint:sched:sched_switch" not in refused
+    assert not any(Policy().try_refusal(spec) for spec in tried)
+
+
 def test_builtin_only_lists_no_names_of_programs() -> None:
     assert [kind for kind in hook_kinds.names() if BUILTIN.list_refusal(kind)] == [
         "uprobe",
