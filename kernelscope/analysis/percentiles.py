@@ -189,9 +189,19 @@ class _Ranked:
 
     def percentile(self, percent: float, lost: int) -> tuple[float, float, float]:
         """Return the best guess and the bounds between which the true percentile is."""
-        guess = value_at(self.low, self.high, self.upto, rank_of(percent, self.total) - 0.5)
+        guess = self._guess(rank_of(percent, self.total))
         rank = rank_of(percent, self.total + lost)
         # rank - lost: all lost events were smaller. rank: all of them were larger.
         low = self.low[bucket_of(self.upto, rank - lost)] if rank > lost else self.floor
         high = self.high[bucket_of(self.upto, rank)] if rank <= self.total else math.inf
-        return float(guess), float(low), float(high)
+        return guess, float(low), float(high)
+
+    def _guess(self, rank: int) -> float:
+        """Return the value of a rank, in a bucket to a hundredth of its width."""
+        value = float(value_at(self.low, self.high, self.upto, rank - 0.5))
+        at = bucket_of(self.upto, rank)
+        width = float(self.high[at] - self.low[at])
+        if not 0 < width < math.inf:
+            return value
+        rounded = round(value, 2 - math.floor(math.log10(width)))
+        return min(max(rounded, float(self.low[at])), float(self.high[at]))

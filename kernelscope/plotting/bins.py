@@ -107,7 +107,7 @@ def rebinned(
     count: Numbers,
     edges: Numbers,
 ) -> Numbers:
-    """Return the counts of buckets [low, high) in other bins, divided by overlap.
+    """Return the counts of buckets [low, high) in other bins, by overlap, whole events each.
 
     Log-linear buckets differ in width by up to two. Drawn as they are, they would look like a comb;
     bins of equal width on the logarithmic axis do not.
@@ -117,7 +117,10 @@ def rebinned(
         overlap = np.clip(np.minimum(edges[1:], right) - np.maximum(edges[:-1], left), 0, None)
         total = overlap.sum()
         if total > 0:
-            result += number * overlap / total
+            shares = np.cumsum(number * overlap / total)
+            if number == round(number):  # whole events: nobody can see 0.95 of one
+                shares = np.floor(shares + 0.5 - 1e-9)
+            result += np.diff(shares, prepend=0.0)
         else:  # a bucket without width, or outside: its nearest bin
             result[np.clip(np.searchsorted(edges, left, "right") - 1, 0, len(result) - 1)] += number
     return result

@@ -44,7 +44,9 @@ def loss(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _lost(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
-    lost = {cause: number for cause, number in receipt["lost"].items() if number}
+    # Rows beyond --max-rows are not lost: the user asked for the latest alone.
+    meant = {Loss.DROPPED_ROWS.value} if receipt.get("max_rows") else set()
+    lost = {cause: n for cause, n in receipt["lost"].items() if n and cause not in meant}
     if not lost:
         return None
     partial = {cause: number for cause, number in lost.items() if _kept_row(cause)}

@@ -52,6 +52,7 @@ def build(
         "rows": dict(rows),
         "lost": dict(lost),
         "lost_counted": attached.get("lost_counted", True),
+        "max_rows": request.max_rows,
         "ring_bytes": request.program.ring_bytes,
         "ns_per_run": _ns_per_run(ended.get("runs", {})),
         "cpu_share": _cpu_share(ended.get("runs", {})),
@@ -63,11 +64,20 @@ def build(
         "warnings": [
             *attached.get("warnings", ()),
             *_unattached(request, attached),
+            *_without_effect(request, attached),
             *ended.get("warnings", ()),
         ],
         "interrupted": interrupted,
         "recorded": recorded,
     }
+
+
+def _without_effect(request: Request, attached: Mapping[str, Any]) -> list[str]:
+    """Return warnings of options that do nothing in this run."""
+    layouts = attached.get("layouts", ())
+    if request.program.per_cpu and layouts and not any(item.get("cpus") for item in layouts):
+        return ["--per-cpu has no effect: the program has no per-CPU map"]
+    return []
 
 
 def _unattached(request: Request, attached: Mapping[str, Any]) -> list[str]:

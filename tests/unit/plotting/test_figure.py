@@ -51,3 +51,4 @@ def test_keeps_the_number_of_events_when_rebinning() -> None:
     shared = bins.rebinned(low, high, np.array([1.0, 2, 3, 4]), bins.log_edges(1, 64, 4))
 
     assert shared.sum() == pytest.approx(10)
+    assert shared.tolist() == np.round(shared).tolist()

@@ -22,6 +22,13 @@ def test_every_kind_has_a_reason_in_words(kind: Loss) -> None:
     assert not found[0].endswith(f": {kind.value}")
 
 
+def test_rows_beyond_max_rows_are_no_loss() -> None:
+    assert losses.loss({**receipt(dropped_rows=231), "max_rows": 5}) is None
+    found = losses.loss({**receipt(dropped_rows=231, ring_full=10), "max_rows": 5})
+    assert found is not None
+    assert "lost 10 of 100 events" in found[0]
+
+
 def test_a_full_perf_buffer_is_told_as_a_full_ring_is() -> None:
     found = losses.loss(receipt(perf_full=10))
 

@@ -98,6 +98,13 @@ def test_the_receipt_is_plain_json_on_the_table():
     assert not found["recorded"]
 
 
+def test_per_cpu_without_a_per_cpu_map_is_a_warning():
+    made = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
+
+    with pytest.warns(UserWarning, match="--per-cpu has no effect"):
+        made.run(source=SOURCE, per_cpu=True)
+
+
 def test_lost_events_are_warned_of_once_with_advice():
     made = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt(ring_full=9)]))
     run = made.start(source=SOURCE)
