@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 import kernelscope
 from workloads.probes import program32
-from workloads.probes.program32 import EXECVE, OPEN, OPENAT, UNLINK
+from workloads.probes.program32 import EXECVE, OPEN, OPENAT, PAUSE, UNLINK
 
 CALLS = 103
 AT_FDCWD = -100 & 0xFFFFFFFF
@@ -122,3 +123,20 @@ def test_opensnoop_shows_opens_of_32_bit_programs_on_request(tmp_path: Path):
         ("/nonexistent/kernelscope", "read", "ENOENT"): 5,
     }
     assert (found["duration_us"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"), [({}, True), ({"programs": "all"}, False)], ids=["default", "all"]
+)
+def test_a_run_of_a_32_bit_process_warns_where_its_calls_are_not_seen(
+    tmp_path: Path, options: dict[str, Any], warned: bool
+):
+    program = program32.write(tmp_path / "ks-waits32", (1, (PAUSE, [])))
+    with subprocess.Popen([program]) as process:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            traced("opensnoop", lambda: None, pid=process.pid, **options)
+        process.kill()
+    texts = [str(each.message) for each in caught]
+
+    assert any(f"process {process.pid} is a 32-bit program" in text for text in texts) is warned

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-EXIT, OPEN, UNLINK, EXECVE, OPENAT = 1, 5, 10, 11, 295  # i386's numbers
+EXIT, OPEN, UNLINK, EXECVE, PAUSE, OPENAT = 1, 5, 10, 11, 29, 295  # i386's numbers
 _BASE = 0x08048000
 _HEADERS = 52 + 32  # of the file and of its only segment
 _REGISTERS = (0xBB, 0xB9, 0xBA)  # mov ebx, ecx, edx

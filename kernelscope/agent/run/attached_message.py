@@ -13,6 +13,7 @@ from kernelscope.agent.kernel import clock, syscalls
 
 if TYPE_CHECKING:
     from kernelscope.agent.compile.compiler import Object
+    from kernelscope.protocol.program import Program
 
 
 def compiled(obj: Object) -> dict[str, Any]:
@@ -20,11 +21,30 @@ def compiled(obj: Object) -> dict[str, Any]:
     return {
         "cached": obj.cached,
         "header": obj.header,
-        "warnings": list(obj.warnings),
         "substituted": list(obj.substituted),
         "printk_formats": list(obj.printk_formats),
         "lost_counted": obj.counts_losses,
     }
+
+
+def unseen(program: Program, specs: Sequence[str]) -> list[str]:
+    """Return a warning where the run is restricted to a process whose calls its hooks miss.
+
+    The tracepoints of single system calls leave 32-bit programs out; tp_btf:sys_enter does not.
+    """
+    pid = program.filters.pid or program.params.get("filter_pid")
+    single = any(spec.startswith("tracepoint:syscalls:") for spec in specs)
+    if not pid or not single or "tp_btf:sys_enter" in specs or not _is_32bit(pid):
+        return []
+    return [f"process {pid} is a 32-bit program: tracepoint:syscalls:* hooks do not see its calls"]
+
+
+def _is_32bit(pid: int) -> bool:
+    try:
+        with Path(f"/proc/{pid}/exe").open("rb") as file:
+            return file.read(5) == b"\x7fELF\x01"  # EI_CLASS: ELFCLASS32
+    except OSError:
+        return False
 
 
 def machine(enums: Sequence[str]) -> dict[str, Any]:

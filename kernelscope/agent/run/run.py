@@ -249,6 +249,10 @@ class Run:
         self.client.send(
             {
                 **attached_message.compiled(obj),
+                "warnings": [
+                    *obj.warnings,
+                    *attached_message.unseen(self.program, [o.spec for o in self.attachments]),
+                ],
                 "unattached": self._unattached,
                 **attached_message.machine(self.program.enums),
                 "type": "attached",
