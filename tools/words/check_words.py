@@ -13,6 +13,7 @@ import fnmatch
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tokenize
@@ -161,16 +162,11 @@ def tracked(arguments: list[str]) -> list[str]:
     """Return the files to look at, relative to the repository: the given ones, or all in git."""
     if arguments:
         return [Path(name).resolve().relative_to(ROOT).as_posix() for name in arguments]
-    command = [
-        "git",
-        "-C",
-        str(ROOT),
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]
+    if shutil.which("git") is None:
+        print("The words are not checked: git, which lists the files, is missing.", file=sys.stderr)
+        return []
+    options = ["-z", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-C", str(ROOT), "ls-files", *options]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
