@@ -129,12 +129,12 @@ def test_trace_shows_arguments_and_results_of_the_kernels_functions(kind: str) -
         ({"format": "a b c d e f g"}, ParameterError, "6 arguments"),
         ({"format": "arg7=%d"}, ParameterError, "only the first 6 arguments"),
         ({"format": "a=%d a=%d"}, ParameterError, "names a twice"),
-        ({"format": "a=%s", "when": "a<1"}, ParameterError, "which is not one of the numbers in the format: none"),
+        ({"format": "a=%s", "when": "a<1"}, ParameterError, "the numbers in the format: none"),
         ({"format": "a=%d", "when": "a=1"}, ParameterError, 'is not a comparison such as "ret<0"'),
         ({"when": "ret<0"}, ParameterError, "not one of the numbers in the format"),
         ({"function": ENTER, "format": "ret=%d"}, ParameterError, "has no return"),
         ({"function": ENTER, "format": "flagz=%d"}, AttachError, "no field 'flagz'"),
-        ({"function": "usdt:/usr/bin/python3:gc__start"}, ParameterError, "usdt hooks cannot be used here"),
+        ({"function": "usdt:/usr/bin/python3:gc__start"}, ParameterError, "usdt hooks cannot be"),
     ],
 )
 def test_trace_reports_what_is_wrong(
