@@ -91,14 +91,14 @@ def threads() -> Iterator[int]:
         yield process.pid
 
 
-def test_an_iterator_visits_every_thread_and_ends_the_run() -> None:
+def test_iterator_visits_every_thread_and_ends_the_run() -> None:
     with threads() as pid:
         visits = kernelscope.run(source=VISIT, attach=["iter:task=on_task"], duration=60)
     assert visits[visits["key"] == pid]["value"].tolist() == [29]
     assert visits.attrs["kernelscope"]["duration_s"] < 30
 
 
-def test_with_an_interval_an_iterator_is_read_until_the_end() -> None:
+def test_iterator_runs_at_each_interval() -> None:
     options = {"attach": ["iter:task=on_task"], "duration": 60, "interval": 0.1}
     with threads() as pid:
         with kernelscope.start(source=VISIT, **options) as run:
@@ -110,7 +110,7 @@ def test_with_an_interval_an_iterator_is_read_until_the_end() -> None:
 @pytest.mark.parametrize(
     "hook", ["xdp:lo=on_frame", "tcx_ingress:lo=on_skb", "tcx_egress:lo=on_skb"]
 )
-def test_packets_are_counted_and_none_is_dropped(alone: Session, hook: str) -> None:
+def test_packets_are_counted_and_not_dropped(alone: Session, hook: str) -> None:
     with alone.start(source=LOOK, attach=[hook], duration=60) as run:
         arrived = exchange()
     lengths = run.result()
@@ -119,7 +119,7 @@ def test_packets_are_counted_and_none_is_dropped(alone: Session, hook: str) -> N
     assert counted["value"].tolist() == [DATAGRAMS]
 
 
-def test_an_interface_takes_one_xdp_program_and_says_so(alone: Session) -> None:
+def test_second_xdp_program_is_refused_with_the_reason(alone: Session) -> None:
     with (
         alone.start(source=LOOK, attach=["xdp:lo=on_frame"], duration=60),
         pytest.raises(AttachError, match="which takes one alone") as caught,
@@ -129,7 +129,7 @@ def test_an_interface_takes_one_xdp_program_and_says_so(alone: Session) -> None:
     alone.run(source=LOOK, attach=["xdp:lo=on_frame"], duration=0.1)
 
 
-def test_what_is_about_no_process_cannot_be_held_to_one() -> None:
+def test_filters_are_refused_for_hooks_without_process_context() -> None:
     with pytest.raises(AttachError, match="no process context"):
         kernelscope.run(source=VISIT, attach=["iter:task=on_task"], pid=os.getpid(), duration=1)
 
@@ -144,11 +144,11 @@ def test_what_is_about_no_process_cannot_be_held_to_one() -> None:
         ("tcx_ingress:nowhere", r"(?s)no network interface.*There are .*lo"),
     ],
 )
-def test_what_is_not_there_is_answered_with_what_is(spec: str, says: str) -> None:
+def test_missing_names_list_the_available_ones(spec: str, says: str) -> None:
     with pytest.raises(AttachError, match=says):
         ask("attach_cases", "resolve", any_of=[spec])
 
 
-def test_listings_hold_iterators_and_interfaces() -> None:
+def test_listings_have_iterators_and_interfaces() -> None:
     assert {"task", "task_file"} <= set(ask("attach_cases", "listing", kind="iter", prefix="task"))
     assert ask("attach_cases", "listing", kind="xdp", prefix="lo") == ["lo"]

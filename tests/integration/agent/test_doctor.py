@@ -14,32 +14,32 @@ from kernelscope.ui import doctor
 pytestmark = pytest.mark.kernel
 
 
-def test_the_size_of_btf_is_the_files(agent: Agent) -> None:
+def test_btf_size_is_the_files(agent: Agent) -> None:
     assert agent.doctor()["btf_bytes"] == Path("/sys/kernel/btf/vmlinux").stat().st_size
 
 
-def test_bccs_version_is_the_distributions(agent: Agent) -> None:
+def test_bcc_version_is_the_distributions(agent: Agent) -> None:
     command = ["/usr/bin/python3", "-I", "-c", "import bcc; print(bcc.__version__)"]
     version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert agent.doctor()["bcc"] == version
 
 
-def test_a_kernel_that_takes_programs_takes_all_that_a_run_needs(agent: Agent) -> None:
+def test_kernel_with_bpf_supports_everything_that_a_run_needs(agent: Agent) -> None:
     assert set(agent.doctor()["tried"].values()) == {None}
 
 
-def test_tracepoints_attach_wherever_tracefs_is_there(agent: Agent) -> None:
+def test_tracepoints_attach_if_tracefs_is_mounted(agent: Agent) -> None:
     found = agent.doctor()
     assert found["tracefs"] is not None
     assert found["hooks"]["tracepoint"] is None
 
 
-def test_kprobes_are_refused_exactly_where_the_kernel_has_none(agent: Agent) -> None:
+def test_kprobes_are_refused_exactly_if_the_kernel_has_none(agent: Agent) -> None:
     built_in = Path("/sys/bus/event_source/devices/kprobe").exists()
     assert (agent.doctor()["hooks"]["kprobe"] is None) == built_in
 
 
-def test_nothing_stays_attached_after_an_examination(agent: Agent) -> None:
+def test_doctor_leaves_nothing_attached(agent: Agent) -> None:
     def held() -> list[str]:
         links = Path(f"/proc/{agent.pid}/fd").iterdir()
         return [str(link.readlink()) for link in links if "bpf" in str(link.readlink())]
@@ -49,6 +49,6 @@ def test_nothing_stays_attached_after_an_examination(agent: Agent) -> None:
     assert held() == before
 
 
-def test_json_of_this_machine_is_json(agent: Agent) -> None:
+def test_findings_of_this_machine_are_json(agent: Agent) -> None:
     checks = {item["check"] for item in json.loads(doctor.Checkup(doctor.examine()).to_json())}
     assert {"privilege", "bcc", "BTF", "hook tracepoint"} <= checks

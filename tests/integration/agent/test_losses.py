@@ -70,7 +70,7 @@ def numbers(sent: runs.Sent) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("source", [output, reserve, submit], ids=["output", "reserve", "submit"])
-def test_what_finds_a_ring_full_is_counted(agent: Agent, source: object) -> None:
+def test_records_lost_in_a_full_ring_are_counted(agent: Agent, source: object) -> None:
     table = runs.unique()
     begun = runs.begin(agent, runs.program(source(table), ring_bytes=4096))  # type: ignore[operator]
     runs.calls(CALLS)
@@ -82,7 +82,7 @@ def test_what_finds_a_ring_full_is_counted(agent: Agent, source: object) -> None
     assert sent.receipt["lost_by_table"] == {table: sent.lost["ring_full"]}
 
 
-def test_nothing_is_counted_as_lost_where_nothing_was(agent: Agent) -> None:
+def test_no_loss_is_counted_if_nothing_was_lost(agent: Agent) -> None:
     begun = runs.begin(agent, runs.program(output(runs.unique())))
     runs.calls(10_007)
     sent = runs.finish(*begun)
@@ -90,7 +90,7 @@ def test_nothing_is_counted_as_lost_where_nothing_was(agent: Agent) -> None:
     assert sent.lost == {}
 
 
-def test_losses_are_counted_for_each_ring(agent: Agent) -> None:
+def test_losses_are_counted_per_ring(agent: Agent) -> None:
     small, large = runs.unique(), runs.unique()
     source = f"""
 BPF_RINGBUF_OUTPUT({small}, 1);
@@ -113,7 +113,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
     assert {t: arrived[t] + by_table[t] for t in arrived} == {small: CALLS, large: CALLS}
 
 
-def test_what_finds_a_perf_buffer_full_is_counted(agent: Agent) -> None:
+def test_records_lost_in_a_full_perf_buffer_are_counted(agent: Agent) -> None:
     table = runs.unique()
     begun = runs.begin(agent, runs.program(submit(table), substitute_perf=False))
     runs.calls(CALLS)
@@ -142,7 +142,7 @@ def test_what_finds_a_perf_buffer_full_is_counted(agent: Agent) -> None:
     ],
     ids=["increment", "update", "insert", "lookup_or_try_init"],
 )
-def test_keys_that_find_a_map_full_are_counted(agent: Agent, statement: str) -> None:
+def test_keys_lost_in_a_full_map_are_counted(agent: Agent, statement: str) -> None:
     table = runs.unique()
     source = f"""
 BPF_HASH({table}, u64, u64, 101);
@@ -159,7 +159,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
     assert sent.lost == {"map_full": 997 - 101}
 
 
-def test_a_key_that_is_there_already_is_no_loss(agent: Agent) -> None:
+def test_existing_key_is_no_loss(agent: Agent) -> None:
     table = runs.unique()
     source = f"""
 BPF_HASH({table}, u64, u64, 8);
@@ -173,7 +173,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
     assert runs.finish(*begun).lost == {}
 
 
-def test_what_is_lost_while_nobody_reads_is_the_spools(agent: Agent) -> None:
+def test_losses_while_the_client_does_not_read_count_for_the_send_queue(agent: Agent) -> None:
     table = runs.unique()
     asked = runs.program(output(table), ring_bytes=1 << 20, spool_bytes=1 << 20)
     begun = runs.begin(agent, asked)
@@ -188,7 +188,7 @@ def test_what_is_lost_while_nobody_reads_is_the_spools(agent: Agent) -> None:
     assert sent.lost.get("ring_full", 0) < sent.lost["spool_full"] // 10
 
 
-def test_readings_do_not_pile_up_while_nobody_reads(agent: Agent) -> None:
+def test_readings_do_not_pile_up_while_the_client_does_not_read(agent: Agent) -> None:
     table = runs.unique()
     source = f"BPF_ARRAY({table}, u64, 50000);\n" + runs.counting(runs.unique()).source
     asked = runs.program(source, spool_bytes=1 << 20, interval_ns=1_000_000)
@@ -199,7 +199,7 @@ def test_readings_do_not_pile_up_while_nobody_reads(agent: Agent) -> None:
     assert taken < 8 << 20  # the spool's limit, what the socket holds, and a reading or two
 
 
-def test_perf_records_that_wait_when_it_ends_all_arrive(agent: Agent) -> None:
+def test_perf_records_waiting_at_the_end_all_arrive(agent: Agent) -> None:
     table = runs.unique()
     asked = runs.program(submit(table), substitute_perf=False, spool_bytes=1 << 20)
     begun = runs.begin(agent, asked)
@@ -225,7 +225,7 @@ TRACEFS = Path("/sys/kernel/tracing")
     and Path("/proc/sys/kernel/arch").read_text().strip() != "x86_64",
     reason="only x86_64 has the tracepoint exceptions:page_fault_kernel",
 )
-def test_runs_that_the_kernel_leaves_out_are_counted(agent: Agent) -> None:
+def test_program_runs_skipped_by_the_kernel_are_counted(agent: Agent) -> None:
     """A program on page faults that itself faults: the kernel runs it for the first alone."""
     table = runs.unique()
     source = f"""

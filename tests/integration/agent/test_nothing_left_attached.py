@@ -81,7 +81,7 @@ def next_cell_works(notebook: Notebook) -> None:
 
 @pytest.mark.usefixtures("leaves_nothing")
 @pytest.mark.parametrize("moment", moments(0.6))
-def test_the_agent_is_killed(notebook: Notebook, moment: float) -> None:
+def test_agent_is_killed(notebook: Notebook, moment: float) -> None:
     agent, cell = notebook.current_agent(), Cell()
     sent = notebook.run(cell.code)
     time.sleep(moment)
@@ -112,7 +112,7 @@ def served_by_another(notebook: Notebook, cell: Cell, sent: str) -> None:
 
 @pytest.mark.usefixtures("leaves_nothing")
 @pytest.mark.parametrize("moment", moments(0.6))
-def test_the_runs_process_is_killed(notebook: Notebook, moment: float) -> None:
+def test_run_process_is_killed(notebook: Notebook, moment: float) -> None:
     agent, cell = notebook.current_agent(), Cell()
     ending = set(children(agent))  # the run before may still be closing what it detached
     sent = notebook.run(cell.code)
@@ -134,7 +134,7 @@ def test_the_runs_process_is_killed(notebook: Notebook, moment: float) -> None:
 
 @pytest.mark.usefixtures("leaves_nothing")
 @pytest.mark.parametrize("moment", moments(0.9))
-def test_the_notebook_is_killed(tmp_path: Path, moment: float) -> None:
+def test_notebook_is_killed(tmp_path: Path, moment: float) -> None:
     notebook, cell = Notebook(tmp_path), Cell()
     try:
         pid = notebook.pid
@@ -150,7 +150,7 @@ def test_the_notebook_is_killed(tmp_path: Path, moment: float) -> None:
 
 
 @pytest.mark.usefixtures("leaves_nothing")
-def test_a_restarted_kernel_leaves_nothing_attached(tmp_path: Path) -> None:
+def test_restarted_notebook_kernel_leaves_nothing_attached(tmp_path: Path) -> None:
     notebook, cell = Notebook(tmp_path), Cell()
     try:
         notebook.run(cell.code)
@@ -164,7 +164,7 @@ def test_a_restarted_kernel_leaves_nothing_attached(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", moments(0.6)[:3])
-def test_ctrl_c_ends_early_with_what_there_is(notebook: Notebook, moment: float) -> None:
+def test_ctrl_c_ends_early_with_the_rows_so_far(notebook: Notebook, moment: float) -> None:
     cell = Cell()
     sent = notebook.run(cell.code + "\n")
     assert becomes(lambda: cell.attached, 5.0)
@@ -179,7 +179,7 @@ def test_ctrl_c_ends_early_with_what_there_is(notebook: Notebook, moment: float)
     assert notebook.do("print(_.attrs['kernelscope']['interrupted'])").strip() == "True"
 
 
-def test_several_runs_at_once_end_apart(notebook: Notebook) -> None:
+def test_simultaneous_runs_end_independently(notebook: Notebook) -> None:
     cells = [Cell() for _ in range(3)]
     for number, cell in enumerate(cells):
         line = f"%%ebpf -d 30 --bg -o run{number}"
@@ -201,7 +201,7 @@ def test_several_runs_at_once_end_apart(notebook: Notebook) -> None:
     assert becomes(lambda: not any(cell.attached for cell in cells), WITHIN_S)
 
 
-def test_an_exception_in_a_with_block_detaches(notebook: Notebook) -> None:
+def test_exception_in_a_with_block_detaches(notebook: Notebook) -> None:
     cell = Cell()
     source = cell.code.partition("\n")[2]
     code = (
@@ -216,7 +216,7 @@ def test_an_exception_in_a_with_block_detaches(notebook: Notebook) -> None:
     assert becomes(lambda: not cell.attached, WITHIN_S)
 
 
-def test_a_run_that_ends_by_itself_leaves_nothing(notebook: Notebook) -> None:
+def test_finished_run_leaves_nothing(notebook: Notebook) -> None:
     cell = Cell()
     notebook.do(cell.code.replace("-d 30", "-d 300ms"))
 

@@ -19,7 +19,7 @@ PROBES = (
 )  # fmt: skip
 
 
-def test_builtin_only_sends_no_addresses(tmp_path: Path) -> None:
+def test_builtin_sends_no_addresses(tmp_path: Path) -> None:
     programs = [
         requests.of_probe(catalogue.find(name), {"duration": 20}).program.to_json()
         for name in PROBES
@@ -43,5 +43,5 @@ def test_memory_of_a_run_is_limited() -> None:
     assert "take up to 17 MiB, and this machine's policy allows 2" in answer
 
 
-def test_a_run_that_is_never_started_ends() -> None:
+def test_run_that_is_never_started_ends() -> None:
     assert "no start arrived" in agent_python.call("run_cases", "held_for_ever")

@@ -21,7 +21,7 @@ def case(function: str, *arguments: Any) -> Any:
 # --- rings ---------------------------------------------------------------------------------------
 
 
-def test_equal_records_all_arrive_in_order_and_with_their_stride() -> None:
+def test_equal_records_arrive_in_order_with_their_stride() -> None:
     result = case("ring_numbers", "equal_records", True)
     assert result["numbers"] == list(range(result["sent"]))
     assert result["records"] == result["sent"]
@@ -30,7 +30,7 @@ def test_equal_records_all_arrive_in_order_and_with_their_stride() -> None:
 
 
 @pytest.mark.parametrize("libbpf", [True, False], ids=["walked by libbpf", "walked by Python"])
-def test_records_of_mixed_lengths_all_arrive_in_order(libbpf: bool) -> None:
+def test_records_of_mixed_lengths_arrive_in_order(libbpf: bool) -> None:
     result = case("ring_numbers", "mixed_records", libbpf)
     assert result["walker"] == libbpf
     assert result["numbers"] == list(range(result["sent"]))
@@ -39,7 +39,7 @@ def test_records_of_mixed_lengths_all_arrive_in_order(libbpf: bool) -> None:
 
 
 @pytest.mark.parametrize("libbpf", [True, False], ids=["walked by libbpf", "walked by Python"])
-def test_discarded_records_are_passed_over(libbpf: bool) -> None:
+def test_discarded_records_are_skipped(libbpf: bool) -> None:
     result = case("ring_numbers", "discarded_records", libbpf)
     assert result["numbers"] == list(range(0, result["sent"], 2))
     assert result["records"] == len(result["numbers"])
@@ -47,7 +47,7 @@ def test_discarded_records_are_passed_over(libbpf: bool) -> None:
 
 
 @pytest.mark.parametrize("program", ["equal_records", "mixed_records", "discarded_records"])
-def test_a_flood_from_another_cpu_is_read_without_a_torn_or_doubled_record(program: str) -> None:
+def test_burst_from_another_cpu_is_read_without_torn_or_repeated_records(program: str) -> None:
     result = case("ring_under_flood", program)
     assert result["read"] > 10_000
     assert result["rising"]
@@ -64,13 +64,13 @@ def test_every_entry_is_read_once(kind: str, entries: int, batches: bool) -> Non
     assert found == [[key, 3 * key] for key in range(entries)]
 
 
-def test_a_map_larger_than_a_batch_is_read_whole() -> None:
+def test_map_larger_than_a_batch_is_read_completely() -> None:
     found = case("map_entries", "hash", 200_003, 300_000, True)
     assert found == [[key, 3 * key] for key in range(200_003)]
 
 
 @pytest.mark.parametrize("batches", [True, False], ids=["in batches", "key by key"])
-def test_an_empty_hash_has_no_entries(batches: bool) -> None:
+def test_empty_hash_has_no_entries(batches: bool) -> None:
     assert case("map_entries", "hash", 0, 1000, batches) == []
 
 
@@ -82,7 +82,7 @@ def test_unused_slots_of_an_array_are_entries(batches: bool) -> None:
 
 @pytest.mark.parametrize("batches", [True, False], ids=["in batches", "key by key"])
 @pytest.mark.parametrize("kind", ["percpu_hash", "percpu_array", "lru_percpu_hash"])
-def test_per_cpu_values_come_padded_one_for_each_possible_cpu(kind: str, batches: bool) -> None:
+def test_per_cpu_values_are_padded_and_one_per_possible_cpu(kind: str, batches: bool) -> None:
     result = case("percpu_entries", kind, batches)
     expected = [[key, *(key * 100 + cpu for cpu in range(result["cpus"]))] for key in range(7)]
     assert result["entries"] == expected
@@ -93,26 +93,26 @@ def test_per_cpu_counters_are_summed() -> None:
     assert result["sums"] == [key * result["cpus"] for key in range(64)]
 
 
-def test_buckets_that_hold_more_than_a_batch_make_the_batch_grow() -> None:
+def test_batch_grows_for_a_bucket_larger_than_it() -> None:
     assert case("crowded_bucket") == 3000
 
 
 @pytest.mark.parametrize("batches", [True, False], ids=["in batches", "key by key"])
-def test_keys_that_stay_are_read_once_while_others_come_and_go(batches: bool) -> None:
+def test_keys_that_stay_are_read_once_while_others_change(batches: bool) -> None:
     result = case("map_changed_while_read", batches)
     assert result["readings"] > 1
     assert result["doubled"] == 0
     assert result["steady"] == [5000]
 
 
-def test_a_map_that_cannot_be_read_is_an_error_that_says_why() -> None:
+def test_unreadable_map_is_an_error_with_the_reason() -> None:
     assert "Bad file descriptor" in case("no_such_map")
 
 
 # --- perf buffers --------------------------------------------------------------------------------
 
 
-def test_perf_records_all_arrive_in_order_with_their_cpu_and_monotonic_time() -> None:
+def test_perf_records_arrive_in_order_with_cpu_and_time() -> None:
     portions = [1, 2, 499, 503, 3, 509] * 7
     result = case("perf_numbers", portions, 64 << 10)
     assert result["numbers"] == list(range(sum(portions)))
@@ -121,7 +121,7 @@ def test_perf_records_all_arrive_in_order_with_their_cpu_and_monotonic_time() ->
     assert (result["lost"], result["lost_in_stream"], result["left"]) == (0, 0, 0)
 
 
-def test_perf_records_without_room_are_counted() -> None:
+def test_lost_perf_records_are_counted() -> None:
     result = case("perf_numbers", [5003, 1, 1], 16 << 10)
     read = len(result["numbers"])
     assert 0 < read < 5005
@@ -129,14 +129,14 @@ def test_perf_records_without_room_are_counted() -> None:
     assert result["lost_in_stream"] == result["lost"]
 
 
-def test_what_bpf_trace_printk_prints_is_read_line_by_line() -> None:
+def test_bpf_trace_printk_output_is_read_line_by_line() -> None:
     assert case("printed_lines", 11) == ["ks-test"] * 11
 
 
 # --- stacks --------------------------------------------------------------------------------------
 
 
-def test_a_stack_is_named_in_the_kernel_and_in_the_process() -> None:
+def test_stack_has_names_of_the_kernel_and_the_process() -> None:
     result = case("own_stack")
     by_pid = {key.split(":")[0]: frames for key, frames in result["frames"].items()}
     assert set(by_pid) == {"0", str(result["pid"])}
@@ -178,9 +178,7 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the program is in x86_64 assembly")
 @pytest.mark.parametrize("delete", [False, True], ids=["file kept", "file deleted"])
-def test_a_process_that_has_ended_still_has_names(
-    caller: Path, tmp_path: Path, delete: bool
-) -> None:
+def test_ended_process_still_has_names(caller: Path, tmp_path: Path, delete: bool) -> None:
     binary = tmp_path / "caller"
     binary.write_bytes(caller.read_bytes())
     binary.chmod(0o755)
@@ -194,30 +192,30 @@ def test_a_process_that_has_ended_still_has_names(
     assert all(frames[0][2] == str(binary) for frames in stacks if "Till" in str(frames))
 
 
-def test_stacks_in_a_map_are_found_by_the_names_of_its_fields() -> None:
+def test_stacks_in_a_map_are_found_by_field_names() -> None:
     result = case("map_with_stacks")
     assert result["keys"] == result["expected"]
     assert result["wanted"] == [True, False]
 
 
-def test_a_jit_compilers_map_names_its_code() -> None:
+def test_perf_map_names_jit_code() -> None:
     symbol, offset, module = case("jit_names", 0)
     assert (symbol, offset) == ("Main::hot", 5)
     assert module.startswith("perf-")
 
 
-def test_a_jit_compilers_map_is_read_again_when_it_has_grown() -> None:
+def test_perf_map_is_read_again_after_it_grew() -> None:
     assert case("jit_grows") == ["", "first", "second"]
 
 
-def test_a_jit_map_that_another_user_wrote_is_not_believed() -> None:
+def test_perf_map_of_another_user_is_ignored() -> None:
     assert case("jit_names", 65534)[0] == ""
 
 
 # --- statistics ----------------------------------------------------------------------------------
 
 
-def test_runs_are_counted_in_windows_alone() -> None:
+def test_runs_are_counted_only_in_windows() -> None:
     result = case("statistics", 900_000_000, 1000)
     busy, idle = result["programs"]["busy"], result["programs"]["idle"]
     assert result["refused"] == ""
@@ -234,7 +232,7 @@ def test_runs_are_counted_in_windows_alone() -> None:
     assert result["misses"] == 0
 
 
-def test_a_short_run_has_two_windows() -> None:
+def test_short_run_has_two_windows() -> None:
     result = case("statistics", 30_000_000, 100)
     assert result["windows"] == 2
     assert result["programs"]["busy"]["sampled_runs"] > 0

@@ -37,7 +37,7 @@ def own_agent() -> Iterator[Agent]:
         yield started
 
 
-def test_eight_runs_at_once_each_count_every_call(agent: Agent) -> None:
+def test_eight_simultaneous_runs_each_count_every_call(agent: Agent) -> None:
     tables = [runs.unique() for _ in range(8)]
     begun = [runs.begin(agent, runs.counting(table)) for table in tables]
     runs.calls(997)
@@ -47,7 +47,7 @@ def test_eight_runs_at_once_each_count_every_call(agent: Agent) -> None:
     assert [one.lost for one in sent] == [{}] * 8
 
 
-def test_each_thread_has_a_value_of_its_own_also_in_a_program_of_the_cache(agent: Agent) -> None:
+def test_each_thread_has_its_own_value_also_in_a_cached_program(agent: Agent) -> None:
     source = """
 BPF_TASK_STORAGE(own, u64);
 BPF_HASH(reached, u32);
@@ -75,7 +75,7 @@ int on_call(void *context) {
         assert attached.header["cached"] or not again
 
 
-def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:
+def test_attached_message_has_the_kernels_enum_names(agent: Agent) -> None:
     asked = runs.counting(runs.unique(), duration_ns=1, enums=("skb_drop_reason", "no_such_enum"))
     channel = agent.run(asked)
     attached = next(frame for frame in channel.frames() if frame.type == "attached")
@@ -86,7 +86,7 @@ def test_a_run_is_told_the_names_of_the_kernels_enums(agent: Agent) -> None:
     assert attached.header["enums"] == {"skb_drop_reason": words, "no_such_enum": {}}
 
 
-def test_a_run_without_a_duration_goes_on_until_it_is_stopped(agent: Agent) -> None:
+def test_run_without_a_duration_continues_until_stopped(agent: Agent) -> None:
     table = runs.unique()
     channel, frames = runs.begin(agent, runs.counting(table, duration_ns=0))
     runs.calls(53)
@@ -99,7 +99,7 @@ def test_a_run_without_a_duration_goes_on_until_it_is_stopped(agent: Agent) -> N
     assert sent.receipt["duration_s"] >= 0.3
 
 
-def test_a_run_ends_by_itself_after_its_duration(agent: Agent) -> None:
+def test_run_ends_after_its_duration(agent: Agent) -> None:
     table = runs.unique()
     begun = runs.begin(agent, runs.counting(table, duration_ns=200_000_000))
     runs.calls(61)
@@ -109,14 +109,14 @@ def test_a_run_ends_by_itself_after_its_duration(agent: Agent) -> None:
     assert sent.receipt["duration_s"] >= 0.2
 
 
-def test_a_program_without_tables_runs(agent: Agent) -> None:
+def test_program_without_tables_runs(agent: Agent) -> None:
     source = "TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) { return 0; }"
     sent = runs.rest(*runs.begin(agent, runs.program(source, duration_ns=50_000_000)))
     assert sent.of("map") == sent.of("batch") == []
     assert sent.receipt["exit"] == "duration"
 
 
-def test_a_snapshot_reads_the_maps_as_they_are(agent: Agent) -> None:
+def test_snapshot_reads_the_current_maps(agent: Agent) -> None:
     table = runs.unique()
     channel, frames = runs.begin(agent, runs.counting(table))
     runs.calls(67)
@@ -140,7 +140,7 @@ def test_maps_are_read_at_intervals(agent: Agent) -> None:
     assert sent.counts(table) == [73]
 
 
-def test_only_the_tables_asked_for_are_read(agent: Agent) -> None:
+def test_only_requested_tables_are_read(agent: Agent) -> None:
     shown, hidden = runs.unique(), runs.unique()
     source = f"""
 BPF_HASH({shown}, u32);
@@ -159,14 +159,14 @@ TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
     assert {frame.header["table"] for frame in sent.of("map")} == {shown}
 
 
-def test_a_table_that_the_c_lacks_is_refused_with_those_it_has(agent: Agent) -> None:
+def test_unknown_table_is_refused_with_the_known_ones(agent: Agent) -> None:
     table = runs.unique()
     with pytest.raises(AgentRefusedError, match="no table 'other'") as refused:
         runs.begin(agent, runs.counting(table, tables=("other",)))
     assert table in str(refused.value.hint)
 
 
-def test_an_administrators_limit_ends_a_run_until_stopped() -> None:
+def test_policy_limit_ends_a_run_until_stopped() -> None:
     receipt = agent_python.call("run_cases", "under_policy", {"max_duration_s": 1}, 0)
     assert receipt["exit"] == "duration"
     assert 1.0 <= receipt["duration_s"] < 2.0
@@ -189,7 +189,7 @@ TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {{
 @pytest.mark.parametrize(
     "stage", ["at once", "while it compiles", "attached", "behind", "at the end"]
 )
-def test_a_dropped_run_leaves_nothing(own_agent: Agent, stage: str) -> None:
+def test_dropped_run_leaves_nothing(own_agent: Agent, stage: str) -> None:
     table = runs.unique()
     cold = f"// {time.time_ns()}\n"
     channel = own_agent.run(runs.program(cold + FLOOD.format(table=table)))
@@ -227,7 +227,7 @@ time.sleep(30)
 """
 
 
-def test_a_killed_notebook_leaves_nothing_although_its_forked_child_lives_on() -> None:
+def test_killed_notebook_leaves_nothing_although_its_forked_child_lives() -> None:
     table = runs.unique()
     command = [sys.executable, "-c", _NOTEBOOK, str(ROOT), runs.counting(table).source]
     notebook = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -253,7 +253,7 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def test_nothing_is_left_when_the_command_line_returns(tmp_path: Path) -> None:
+def test_command_line_leaves_nothing(tmp_path: Path) -> None:
     table = runs.unique()
     file = tmp_path / "mine.c"
     file.write_text(runs.counting(table).source)
@@ -266,7 +266,7 @@ def test_nothing_is_left_when_the_command_line_returns(tmp_path: Path) -> None:
     assert marked(table) == []
 
 
-def test_a_forked_child_that_ends_does_not_end_its_parents_run(agent: Agent) -> None:
+def test_end_of_a_forked_child_does_not_end_its_parents_run(agent: Agent) -> None:
     table = runs.unique()
     channel, frames = runs.begin(agent, runs.counting(table))
     child = os.fork()
@@ -282,7 +282,7 @@ def test_a_forked_child_that_ends_does_not_end_its_parents_run(agent: Agent) -> 
 
 
 @pytest.mark.parametrize("line", [b"garbage\n", b"[1]\n", b"x" * 10_000])
-def test_a_command_that_is_none_ends_the_run_and_detaches(own_agent: Agent, line: bytes) -> None:
+def test_malformed_command_ends_the_run_and_detaches(own_agent: Agent, line: bytes) -> None:
     table = runs.unique()
     channel, frames = runs.begin(own_agent, runs.counting(table))
     channel._sock.sendall(line)
@@ -292,7 +292,7 @@ def test_a_command_that_is_none_ends_the_run_and_detaches(own_agent: Agent, line
     channel.close()
 
 
-def test_an_unknown_command_is_passed_over(agent: Agent) -> None:
+def test_unknown_command_is_ignored(agent: Agent) -> None:
     table = runs.unique()
     channel, frames = runs.begin(agent, runs.counting(table))
     channel._sock.sendall(b'{"type":"dance"}\n')
@@ -300,7 +300,7 @@ def test_an_unknown_command_is_passed_over(agent: Agent) -> None:
     assert runs.finish(channel, frames).counts(table) == [89]
 
 
-def test_an_error_comes_behind_what_was_sent_before_it(own_agent: Agent) -> None:
+def test_error_arrives_after_earlier_frames(own_agent: Agent) -> None:
     table = runs.unique()
     channel, frames = runs.begin(own_agent, runs.program(FLOOD.format(table=table)))
     runs.calls(10_007)  # more than the socket takes: a frame is half sent
@@ -313,7 +313,7 @@ def test_an_error_comes_behind_what_was_sent_before_it(own_agent: Agent) -> None
     channel.close()
 
 
-def test_a_stop_while_clang_works_ends_the_run_at_once(own_agent: Agent) -> None:
+def test_stop_during_compilation_ends_the_run_at_once(own_agent: Agent) -> None:
     macros = [f"#define M{i} M{i - 1} + M{i - 1}" for i in range(1, 30)]
     source = "\n".join(["#define M0 1", *macros, "int f(void *ctx) { return M29; }"])
     channel = own_agent.run(runs.program(source))
@@ -327,7 +327,7 @@ def test_a_stop_while_clang_works_ends_the_run_at_once(own_agent: Agent) -> None
     assert becomes(lambda: children(own_agent.pid) == [], WITHIN_S)
 
 
-def test_too_many_open_files_is_an_error_that_says_so(own_agent: Agent) -> None:
+def test_too_many_open_files_is_reported(own_agent: Agent) -> None:
     table = runs.unique()
     calls = ["getpgid", "getsid", "setsid", "getuid", "getgid", "geteuid", "getegid", "getppid"]
     probes = "".join(
@@ -349,7 +349,7 @@ def test_too_many_open_files_is_an_error_that_says_so(own_agent: Agent) -> None:
     runs.finish(*runs.begin(own_agent, runs.program(source)))
 
 
-def test_a_hook_that_is_refused_leaves_none_of_the_others_attached(own_agent: Agent) -> None:
+def test_refused_hook_leaves_no_other_attached(own_agent: Agent) -> None:
     table = runs.unique()
     source = runs.counting(table).source + "int on_none(void *ctx) { return 0; }"
     source += "\nTRACEPOINT_PROBE(syscalls, sys_enter_nonesuch) { return 0; }"
@@ -358,7 +358,7 @@ def test_a_hook_that_is_refused_leaves_none_of_the_others_attached(own_agent: Ag
     assert becomes(lambda: children(own_agent.pid) == [] and table not in maps(), WITHIN_S)
 
 
-def test_thirty_runs_leave_the_agent_as_it_was(own_agent: Agent) -> None:
+def test_thirty_runs_leave_the_agent_unchanged(own_agent: Agent) -> None:
     table = runs.unique()
     asked = runs.counting(table, duration_ns=1)
 
@@ -376,7 +376,7 @@ def test_thirty_runs_leave_the_agent_as_it_was(own_agent: Agent) -> None:
     assert becomes(lambda: table not in maps(), WITHIN_S)
 
 
-def test_where_the_disk_is_full_programs_still_run() -> None:
+def test_programs_run_with_a_full_disk() -> None:
     mount = "mount -t tmpfs -o size=4k none /var/cache && mount -t tmpfs -o size=4k none /tmp"
     under = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
     source = f"// {time.time_ns()}\n" + runs.counting(runs.unique()).source
@@ -384,7 +384,7 @@ def test_where_the_disk_is_full_programs_still_run() -> None:
     assert receipt["exit"] == "duration"
 
 
-def test_the_agent_ends_when_its_control_socket_is_shut_down(own_agent: Agent) -> None:
+def test_agent_ends_when_its_control_socket_is_shut_down(own_agent: Agent) -> None:
     table = runs.unique()
     channel, _ = runs.begin(own_agent, runs.counting(table))
     own_agent._control.shutdown(socket.SHUT_WR)

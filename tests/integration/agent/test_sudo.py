@@ -109,7 +109,7 @@ def notebook(request: pytest.FixtureRequest, table: str) -> Iterator[Notebook]:
 
 
 @needs_sudo
-def test_the_agent_is_root_and_the_notebook_is_not(notebook: Notebook, table: str) -> None:
+def test_agent_is_root_and_the_notebook_is_not(notebook: Notebook, table: str) -> None:
     assert notebook.began["uid"] == pwd.getpwnam(USER).pw_uid
     assert notebook.began["agent_uid"] == 0
     assert table in maps()
@@ -120,9 +120,7 @@ def test_the_agent_is_root_and_the_notebook_is_not(notebook: Notebook, table: st
 
 
 @needs_sudo
-def test_a_ctrl_c_in_the_terminal_reaches_the_notebook_alone(
-    notebook: Notebook, table: str
-) -> None:
+def test_ctrl_c_in_the_terminal_reaches_only_the_notebook(notebook: Notebook, table: str) -> None:
     os.kill(notebook.began["agent"], signal.SIGINT)
     runs.pause(0.2)
     assert table in maps()
@@ -132,7 +130,7 @@ def test_a_ctrl_c_in_the_terminal_reaches_the_notebook_alone(
 
 @needs_sudo
 @pytest.mark.parametrize("killed", ["notebook", "sudo", "agent"])
-def test_kill_9_of_any_of_them_leaves_nothing(notebook: Notebook, table: str, killed: str) -> None:
+def test_kill_9_of_any_process_leaves_nothing(notebook: Notebook, table: str, killed: str) -> None:
     pids = {"notebook": notebook.process.pid, **notebook.began}
     os.kill(pids[killed], signal.SIGKILL)
     if killed == "sudo":  # the agent is whole: it ends with its notebook
@@ -151,9 +149,7 @@ def test_kill_9_of_any_of_them_leaves_nothing(notebook: Notebook, table: str, ki
     ],
     ids=["password", "no rule", "requires a terminal"],
 )
-def test_where_sudo_refuses_the_error_quotes_it_and_gives_the_rule(
-    table: str, rule: str, why: str
-) -> None:
+def test_sudo_refusal_is_quoted_with_the_sudoers_rule(table: str, rule: str, why: str) -> None:
     notebook = Notebook(table, *rule.split("\n"))
     notebook.close()
     assert notebook.began["error"] == "AgentUnavailableError"

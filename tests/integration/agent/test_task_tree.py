@@ -70,7 +70,7 @@ def work(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout.readline() == b"done\n"
 
 
-def test_a_run_is_held_to_a_process_and_all_that_it_starts(
+def test_run_traces_a_process_and_everything_it_starts(
     subject: subprocess.Popen[bytes],
 ) -> None:
     with kernelscope.start(["syscount", "offcputime"], duration=60, tree=subject.pid) as runs:
@@ -87,7 +87,7 @@ def test_a_run_is_held_to_a_process_and_all_that_it_starts(
     assert results["offcputime"].attrs["kernelscope"]["filters"]["tree"] == subject.pid
 
 
-def test_c_of_ones_own_is_held_to_it_and_shows_no_table_of_the_agents(
+def test_custom_c_is_restricted_to_a_tree_and_shows_no_internal_table(
     subject: subprocess.Popen[bytes],
 ) -> None:
     source = """
@@ -105,13 +105,13 @@ def test_c_of_ones_own_is_held_to_it_and_shows_no_table_of_the_agents(
     assert sorted(run.result()["value"]) == [211, 307, 101 + 401 + 503]
 
 
-def test_a_hook_that_fires_for_no_process_is_refused() -> None:
+def test_tree_is_refused_for_a_hook_without_process_context() -> None:
     source = "int see(void *ctx) { return 0; }"
     with pytest.raises(AttachError, match="no process context"):
         kernelscope.start(source=source, attach=["xdp:lo=see"], tree=os.getpid())
 
 
-def test_a_process_that_is_not_there_is_refused() -> None:
+def test_missing_process_is_refused() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     with pytest.raises(KernelScopeError, match=f"there is no process {process.pid}"):

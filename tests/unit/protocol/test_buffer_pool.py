@@ -9,7 +9,7 @@ from kernelscope.protocol.buffer_pool import SIZE, SMALLEST, BufferPool
 PIECE = 1 << 20
 
 
-def test_what_is_held_is_never_given_out_again() -> None:
+def test_referenced_memory_is_never_reused() -> None:
     pool = BufferPool()
     held = []
     for number in range(3 * SIZE // PIECE):
@@ -19,7 +19,7 @@ def test_what_is_held_is_never_given_out_again() -> None:
     assert [int.from_bytes(piece[:8], "little") for piece in held] == list(range(len(held)))
 
 
-def test_what_is_looked_at_through_numpy_alone_is_held_too() -> None:
+def test_memory_referenced_by_numpy_is_not_reused() -> None:
     pool = BufferPool()
     seen = []
     for number in range(3 * SIZE // PIECE):
@@ -29,12 +29,12 @@ def test_what_is_looked_at_through_numpy_alone_is_held_too() -> None:
     assert [set(array[:3]) for array in seen] == [{number} for number in range(len(seen))]
 
 
-def test_what_nobody_holds_is_used_again() -> None:
+def test_unreferenced_memory_is_reused() -> None:
     pool = BufferPool()
     for _ in range(20 * SIZE // PIECE):
         pool.take(PIECE)
     assert len(pool._mappings) <= 2
 
 
-def test_a_small_piece_stands_alone() -> None:
+def test_small_payload_is_separate() -> None:
     assert isinstance(BufferPool().take(SMALLEST - 1), bytearray)

@@ -48,7 +48,7 @@ SYSCALL = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}[platform.machine()
         ("tcx_egress:fifteen-letters", {"name": "fifteen-letters"}),
     ],
 )
-def test_a_hook_is_taken_apart(spec: str, fields: dict[str, object]) -> None:
+def test_hook_is_parsed(spec: str, fields: dict[str, object]) -> None:
     assert parse(spec) == ParsedHook(spec.partition(":")[0], spec, **fields)  # type: ignore[arg-type]
 
 
@@ -63,11 +63,11 @@ def test_a_hook_is_taken_apart(spec: str, fields: dict[str, object]) -> None:
         ("it:task", "iter"),
     ],
 )
-def test_bpftraces_and_bccs_other_names_are_known(alias: str, kind: str) -> None:
+def test_aliases_of_bpftrace_and_bcc_are_known(alias: str, kind: str) -> None:
     assert parse(alias).kind == kind
 
 
-def test_a_system_call_is_the_kprobe_of_its_function() -> None:
+def test_system_call_is_the_kprobe_of_its_function() -> None:
     parsed = parse("syscall:openat")
     assert (parsed.kind, parsed.name) == ("kprobe", f"{SYSCALL}openat")
 
@@ -111,7 +111,7 @@ def test_a_system_call_is_the_kprobe_of_its_function() -> None:
         ("tcx:eth0", "Did you mean tcx_"),
     ],
 )
-def test_nonsense_is_refused_with_what_would_be_right(spec: str, says: str) -> None:
+def test_malformed_hook_is_refused_with_an_example(spec: str, says: str) -> None:
     with pytest.raises(AttachError) as caught:
         parse(spec)
     assert says in str(caught.value)
@@ -119,7 +119,7 @@ def test_nonsense_is_refused_with_what_would_be_right(spec: str, says: str) -> N
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[a-z_]{1,12}:[ -~]{0,40}", fullmatch=True))
-def test_no_text_does_more_than_be_refused(spec: str) -> None:
+def test_any_text_is_parsed_or_refused(spec: str) -> None:
     try:
         parsed = parse(spec)
     except AttachError:
@@ -185,7 +185,7 @@ def test_only_some_hooks_are_about_the_current_task(spec: str, subject: bool) ->
     assert hook_spec.current_is_subject(parse(spec)) is subject
 
 
-def test_hooks_that_differ_in_spelling_alone_are_one() -> None:
+def test_two_spellings_of_a_hook_are_equal() -> None:
     one, other = parse("kfunc:vfs_read"), parse("fentry:vfs_read")
     assert dataclasses.replace(one, spec="") == dataclasses.replace(other, spec="")
 

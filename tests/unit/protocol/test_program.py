@@ -28,7 +28,7 @@ PROGRAM = Program(
 )
 
 
-def test_a_program_survives_json() -> None:
+def test_program_survives_json() -> None:
     assert Program.from_json(json.loads(json.dumps(PROGRAM.to_json()))) == PROGRAM
 
 
@@ -74,7 +74,7 @@ def test_a_program_survives_json() -> None:
         ({"enums": ["a b"]}, "program.enums"),
     ],
 )
-def test_a_bad_program_is_refused_and_the_field_named(change: dict[str, Any], field: str) -> None:
+def test_bad_program_is_refused_with_the_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(AgentRefusedError) as refused:
         Program.from_json({**PROGRAM.to_json(), **change})
     assert refused.value.details["field"] == field
@@ -87,7 +87,7 @@ def test_text_that_is_not_unicode_is_refused() -> None:
 
 
 @pytest.mark.parametrize("data", [None, 3, [], "x", {"name": "x"}])
-def test_what_is_not_a_program_is_refused(data: Any) -> None:
+def test_other_values_are_refused(data: Any) -> None:
     with pytest.raises(AgentRefusedError):
         Program.from_json(data)
 
@@ -100,9 +100,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(sorted(Program.__dataclass_fields__)), json_values)
-def test_no_json_gets_through_the_gate_but_as_a_program_or_a_refusal(
-    field: str, value: Any
-) -> None:
+def test_any_json_is_a_program_or_refused(field: str, value: Any) -> None:
     try:
         program = Program.from_json({**PROGRAM.to_json(), field: value})
     except AgentRefusedError:
@@ -110,7 +108,7 @@ def test_no_json_gets_through_the_gate_but_as_a_program_or_a_refusal(
     assert Program.from_json(program.to_json()) == program
 
 
-def test_a_layout_survives_json() -> None:
+def test_layout_survives_json() -> None:
     layout = Layout(
         "counts",
         "percpu_hash",
@@ -142,7 +140,7 @@ def test_frames_arrive_as_they_were_sent() -> None:
 @pytest.mark.parametrize(
     "sent", [b'{"type":"x"', encode_header({"type": "x"}, 10) + b"123"], ids=["line", "payload"]
 )
-def test_a_stream_that_breaks_inside_a_frame_is_an_error(sent: bytes) -> None:
+def test_stream_that_ends_inside_a_frame_is_an_error(sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(sent)
@@ -154,7 +152,7 @@ def test_a_stream_that_breaks_inside_a_frame_is_an_error(sent: bytes) -> None:
 @pytest.mark.parametrize(
     "line", [b"not json\n", b"3\n", b'{"bytes":-1}\n', b'{"bytes":1e9}\n', b"[" * 200_000 + b"\n"]
 )
-def test_a_line_that_is_no_frame_is_refused(line: bytes) -> None:
+def test_line_that_is_no_frame_is_refused(line: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(line)

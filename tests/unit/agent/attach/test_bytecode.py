@@ -104,37 +104,37 @@ def test_without_filters_there_is_no_prologue() -> None:
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
-def test_the_pid_filter_keeps_one_process(wanted: int, pid: int) -> None:
+def test_pid_filter_keeps_one_process(wanted: int, pid: int) -> None:
     assert traced(Filters(pid=wanted), pid=wanted)
     assert traced(Filters(pid=wanted), pid=pid) == (pid == wanted)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_the_uid_filter_keeps_one_user(wanted: int, uid: int) -> None:
+def test_uid_filter_keeps_one_user(wanted: int, uid: int) -> None:
     assert traced(Filters(uid=wanted), uid=wanted)
     assert traced(Filters(uid=wanted), uid=uid) == (uid == wanted)
 
 
 @given(st.binary(min_size=1, max_size=15).filter(lambda b: b"\0" not in b))
-def test_the_name_filter_keeps_one_name(comm: bytes) -> None:
+def test_name_filter_keeps_one_name(comm: bytes) -> None:
     wanted = Filters(comm="firefox")
     assert traced(wanted, comm=b"firefox")
     assert traced(wanted, comm=comm) == (comm == b"firefox")
 
 
-def test_a_name_that_only_begins_alike_is_not_traced() -> None:
+def test_name_with_the_same_start_is_not_traced() -> None:
     assert not traced(Filters(comm="fire"), comm=b"firefox")
     assert not traced(Filters(comm="firefox-content"), comm=b"firefox")
     assert traced(Filters(comm="firefox-content"), comm=b"firefox-content")
 
 
 @given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=64), st.integers(0, 2**31 - 1))
-def test_every_excluded_process_is_left_out(exclude: list[int], pid: int) -> None:
+def test_every_excluded_process_is_skipped(exclude: list[int], pid: int) -> None:
     assert not traced(Filters(), tuple(exclude), pid=exclude[-1])
     assert traced(Filters(), tuple(exclude), pid=pid) == (pid not in exclude)
 
 
-def test_the_cgroup_filter_keeps_a_cgroup_and_those_below_it() -> None:
+def test_cgroup_filter_keeps_a_cgroup_and_its_children() -> None:
     wanted = Filters(cgroup=2**40 + 7, cgroup_level=1)
     assert traced(wanted, cgroups=(1, 2**40 + 7))
     assert traced(wanted, cgroups=(1, 2**40 + 7, 9))
@@ -143,7 +143,7 @@ def test_the_cgroup_filter_keeps_a_cgroup_and_those_below_it() -> None:
     assert not traced(wanted, cgroups=(1, 9, 2**40 + 7))
 
 
-def test_the_tree_filter_keeps_the_threads_in_its_map() -> None:
+def test_tree_filter_keeps_the_threads_in_its_map() -> None:
     code = bytecode.prologue(Filters(tree=7), (), tree_fd=TREE) + BODY
     assert run(code, pid=7, tree=(12,))[0] == 77  # a task's thread is its pid + 5 here
     assert run(code, pid=7, tree=(7, 13))[0] == 0
@@ -151,7 +151,7 @@ def test_the_tree_filter_keeps_the_threads_in_its_map() -> None:
     assert [run(both, pid=7, uid=uid, tree=(12,))[0] for uid in (3, 4)] == [77, 0]
 
 
-def test_process_ids_may_be_those_of_a_namespace() -> None:
+def test_process_ids_can_be_of_a_namespace() -> None:
     code = bytecode.prologue(Filters(pid=7), (), NAMESPACE) + BODY
     assert [run(code, pid=pid)[0] for pid in (7, 8)] == [77, 0]
     elsewhere = bytecode.prologue(Filters(pid=7), (), (4, 1)) + BODY
@@ -182,7 +182,7 @@ def magic(index: int) -> int:
 
 
 @given(st.integers(-(2**63), 2**64 - 1))
-def test_a_parameter_becomes_its_value(value: int) -> None:
+def test_parameter_becomes_its_value(value: int) -> None:
     code = wide(3, magic(0)) + wide(4, magic(1)) + BODY
     patched = bytecode.with_params(code, {"limit": 0, "unset": 1}, {"limit": value})
     assert patched == wide(3, value) + wide(4, 0) + BODY
@@ -197,11 +197,11 @@ def test_a_parameter_becomes_its_value(value: int) -> None:
         b"\xb7\x03\0\0" + struct.pack("<I", 0x4B535041),
     ],
 )
-def test_what_only_looks_like_a_parameter_stays(insn: bytes) -> None:
+def test_lookalike_of_a_parameter_stays(insn: bytes) -> None:
     assert bytecode.with_params(insn + BODY, {"limit": 0}, {"limit": 5}) == insn + BODY
 
 
-def test_a_constant_split_over_two_instructions_is_not_a_parameter() -> None:
+def test_constant_split_over_two_instructions_is_not_a_parameter() -> None:
     """The second half of one ld_imm64 may have any bytes, even those of an opcode."""
     odd = struct.pack("<BBhI", 0x18, 1, 0, 5) + struct.pack("<BBhI", 0x18, 0, 0, 6)
     code = odd + wide(3, magic(0)) + BODY
@@ -209,7 +209,7 @@ def test_a_constant_split_over_two_instructions_is_not_a_parameter() -> None:
     assert patched == odd + wide(3, 5) + BODY
 
 
-def test_a_map_becomes_its_fd_in_the_register_it_had() -> None:
+def test_map_becomes_its_fd_in_the_same_register() -> None:
     code = BODY[:8] + wide(2, 0xDEAD, src=1) + wide(7, 3, src=1) + BODY
     patched = bytecode.with_maps(code, [(1, "a"), (3, "b")], {"a": 41, "b": 42})
     assert patched == BODY[:8] + wide(2, 41, src=1) + wide(7, 42, src=1) + BODY
@@ -219,7 +219,7 @@ def test_a_map_becomes_its_fd_in_the_register_it_had() -> None:
 
 
 @given(st.integers(-(2**31), 2**31 - 1))
-def test_a_program_held_to_a_verdict_returns_nothing_else(verdict: int) -> None:
+def test_program_with_a_verdict_returns_nothing_else(verdict: int) -> None:
     early = struct.pack("<BBhi", 0x15, 1, 1, CONTEXT) + BODY[8:]  # if r1 is not ..., exit
     code = bytecode.with_verdict(early + BODY, verdict)
 
@@ -227,7 +227,7 @@ def test_a_program_held_to_a_verdict_returns_nothing_else(verdict: int) -> None:
     assert run(bytecode.with_verdict(BODY[:8] + early + BODY, verdict))[0] == verdict & M64
 
 
-def test_a_constant_that_looks_like_an_exit_stays() -> None:
+def test_constant_that_looks_like_an_exit_stays() -> None:
     code = wide(3, 0x95 << 32) + BODY
     held = bytecode.with_verdict(code, 2)
 

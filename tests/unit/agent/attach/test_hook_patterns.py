@@ -36,7 +36,7 @@ def tracefs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_field_is_told_by_its_place_and_type(tracefs: Path) -> None:
+def test_field_has_its_place_and_type(tracefs: Path) -> None:
     hook = hook_spec.parse("tracepoint:task:renamed")
 
     assert tracepoint_fields.params(["path", "pid", "name", "text"], hook, tracefs) == {
@@ -47,7 +47,7 @@ def test_a_field_is_told_by_its_place_and_type(tracefs: Path) -> None:
     }
 
 
-def test_a_missing_field_brings_those_that_there_are(tracefs: Path) -> None:
+def test_missing_field_lists_the_existing_ones(tracefs: Path) -> None:
     with pytest.raises(AttachError, match="no field 'nmae'") as caught:
         tracepoint_fields.params(["nmae"], hook_spec.parse("tracepoint:task:renamed"), tracefs)
 
@@ -55,7 +55,7 @@ def test_a_missing_field_brings_those_that_there_are(tracefs: Path) -> None:
     assert "It has pid, name, path, text." in str(caught.value)
 
 
-def test_each_hook_of_a_pattern_is_told_its_number_and_its_own_fields(tracefs: Path) -> None:
+def test_each_hook_of_a_pattern_has_its_number_and_fields(tracefs: Path) -> None:
     view = KernelView(tracefs)
     wanted = [Hook("f", ("tracepoint:task:re*",), fields=("pid",)), Hook("g", ("uprobe:c:malloc",))]
     bindings = hook_patterns.resolve(wanted, view)
@@ -68,7 +68,7 @@ def test_each_hook_of_a_pattern_is_told_its_number_and_its_own_fields(tracefs: P
     assert ["hook_field_0" in values for values in own] == [False, True, True]
 
 
-def test_a_function_with_several_names_is_found_once_by_the_plainest() -> None:
+def test_function_with_several_names_is_found_once_by_the_plainest() -> None:
     found = hook_patterns.resolve([Hook("f", ("uprobe:c:*malloc",))], KernelView(None))
 
     addresses = [parsed.address for _, parsed in found]
@@ -79,9 +79,7 @@ def test_a_function_with_several_names_is_found_once_by_the_plainest() -> None:
 
 
 @pytest.mark.parametrize("spec", ["tracepoint:task:nothing*", "uprobe:c:no_such_name*"])
-def test_a_pattern_that_matches_nothing_is_refused_unless_it_is_optional(
-    spec: str, tracefs: Path
-) -> None:
+def test_pattern_without_matches_is_refused_unless_optional(spec: str, tracefs: Path) -> None:
     assert hook_patterns.resolve([Hook("f", (spec,), optional=True)], KernelView(tracefs)) == []
     with pytest.raises(AttachError, match="matches no hooks"):
         hook_patterns.resolve([Hook("f", (spec,))], KernelView(tracefs))

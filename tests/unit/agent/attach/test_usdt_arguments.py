@@ -52,7 +52,7 @@ def test_arm_operands(text: str, argument: Argument | None) -> None:
     assert arguments(text, "aarch64") == [argument]
 
 
-def test_arguments_are_told_apart_though_they_hold_spaces() -> None:
+def test_arguments_with_spaces_are_separated() -> None:
     assert len(arguments("8@x0 -4@[sp, 60] 4@5", "aarch64")) == 3
     assert len(arguments("8@%rbp 8@%r12 -4@%eax", "x86_64")) == 3
     assert arguments("") == []
@@ -62,7 +62,7 @@ def at(offset: int, text: str) -> UsdtNote:
     return UsdtNote("shop", "sold", offset, 0, text)
 
 
-def test_a_sign_is_extended_and_memory_is_read_safely() -> None:
+def test_sign_is_extended_and_memory_is_read_safely() -> None:
     assert Argument(-4, "ctx->ax").reading() == "value = (s32)(ctx->ax);"
     assert Argument(-2, place="ctx->sp + (8)").reading() == (
         "{ s16 read = 0; place = ctx->sp + (8);"
@@ -70,30 +70,30 @@ def test_a_sign_is_extended_and_memory_is_read_safely() -> None:
     )
 
 
-def test_each_argument_has_a_reader_by_bccs_name() -> None:
+def test_each_argument_has_a_reader_with_bccs_name() -> None:
     text = usdt_arguments.arguments_text("on_sold", [at(0x1040, "4@5 4@6")])
     assert text.count("_bpf_readarg_on_sold_1(") == 1
     assert text.count("_bpf_readarg_on_sold_2(") == 1
     assert "case 0x40: value = (u32)(5); break;" in text
 
 
-def test_places_are_told_apart_within_a_page() -> None:
+def test_places_differ_by_their_offset_in_a_page() -> None:
     text = usdt_arguments.arguments_text("f", [at(0x1040, "4@5"), at(0x2080, "4@6")])
     assert "case 0x40: value = (u32)(5); break;" in text
     assert "case 0x80: value = (u32)(6); break;" in text
 
 
-def test_places_that_agree_may_look_alike() -> None:
+def test_equal_places_may_have_the_same_offset() -> None:
     places = [at(0x1040, "4@5"), at(0x2040, "4@5")]
     assert usdt_arguments.arguments_text("f", places).count("case") == 1
 
 
-def test_places_that_nothing_tells_apart_are_refused() -> None:
+def test_indistinguishable_places_are_refused() -> None:
     with pytest.raises(AttachError, match="two of its places keep it differently"):
         usdt_arguments.arguments_text("f", [at(0x1040, "4@5"), at(0x2040, "4@6")])
 
 
-def test_an_argument_that_c_cannot_name_costs_the_others_nothing() -> None:
+def test_unreadable_argument_does_not_affect_the_others() -> None:
     text = usdt_arguments.arguments_text("f", [at(0x1040, "8@%xmm0 4@5")])
     assert "_bpf_readarg_f_1(" not in text
     assert "_bpf_readarg_f_2(" in text

@@ -89,7 +89,7 @@ def places(spec: str) -> list[user_probe.Place]:
     return user_probe.places(hook_spec.parse(spec), OpenFiles())
 
 
-def test_a_symbol_is_found_though_it_ends_another(program: str) -> None:
+def test_symbol_that_ends_another_is_found(program: str) -> None:
     with ElfFile(program) as elf:
         assert elf.symbol("main") == Symbol("main", TEXT_AT + 32, 16)
         assert elf.symbol("xmain") == Symbol("xmain", TEXT_AT + 64, 16)
@@ -97,24 +97,24 @@ def test_a_symbol_is_found_though_it_ends_another(program: str) -> None:
         assert elf.symbol("nothing") is None
 
 
-def test_a_version_is_no_part_of_a_name(program: str) -> None:
+def test_version_is_not_part_of_a_name(program: str) -> None:
     with ElfFile(program) as elf:
         assert elf.symbol("old") == Symbol("old", TEXT_AT + 128, 16)
         assert elf.function_names() == ["main", "memcpy", "old", "xmain"]
 
 
-def test_a_variable_is_no_function(program: str) -> None:
+def test_variable_is_not_a_function(program: str) -> None:
     with ElfFile(program) as elf:
         assert elf.symbol("value") is None
 
 
-def test_a_place_is_an_offset_in_the_file(program: str) -> None:
+def test_place_is_a_file_offset(program: str) -> None:
     found = places(f"uprobe:{program}:main+4")
     assert [(place.file.path, place.offset) for place in found] == [(program, TEXT_OFFSET + 36)]
     assert places(f"uprobe:{program}:{TEXT_AT + 8:#x}")[0].offset == TEXT_OFFSET + 8
 
 
-def test_a_usdt_probe_has_every_one_of_its_places(program: str) -> None:
+def test_usdt_probe_has_all_its_places(program: str) -> None:
     found = places(f"usdt:{program}:sold")
     assert [(place.file.path, place.offset, place.semaphore) for place in found] == [
         (program, TEXT_OFFSET + 40, TEXT_OFFSET + 0x200),
@@ -122,14 +122,14 @@ def test_a_usdt_probe_has_every_one_of_its_places(program: str) -> None:
     ]
 
 
-def test_prelinked_notes_are_moved_to_where_the_code_is(tmp_path: Path) -> None:
+def test_prelinked_notes_are_moved_to_the_code(tmp_path: Path) -> None:
     path = tmp_path / "prelinked"
     path.write_bytes(elf_file(note(b"shop", b"sold", TEXT_AT - 0x1000 + 8, base=0x401000)))
     with ElfFile(str(path)) as elf:
         assert elf.usdt_notes() == [UsdtNote("shop", "sold", TEXT_OFFSET + 8, 0, "-4@%eax")]
 
 
-def test_a_name_that_two_providers_have_must_say_whose(program: str) -> None:
+def test_ambiguous_usdt_name_needs_its_provider(program: str) -> None:
     with pytest.raises(AttachError, match="bank, shop"):
         places(f"usdt:{program}:paid")
     assert places(f"usdt:{program}:bank:paid")[0].offset == TEXT_OFFSET + 48
@@ -144,12 +144,12 @@ def test_a_name_that_two_providers_have_must_say_whose(program: str) -> None:
         ("uprobe:{}:memcpy", "chosen at run time"),
     ],
 )
-def test_what_is_not_there_is_answered_in_words(program: str, spec: str, says: str) -> None:
+def test_missing_symbol_is_reported(program: str, spec: str, says: str) -> None:
     with pytest.raises(AttachError, match=says):
         places(spec.format(program))
 
 
-def test_an_address_outside_the_program_is_refused(program: str) -> None:
+def test_address_outside_the_program_is_refused(program: str) -> None:
     with pytest.raises(TargetError, match="no part of it is loaded"):
         places(f"uprobe:{program}:0x1")
 
@@ -174,9 +174,7 @@ def everything_of(path: Path) -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), min_size=1, max_size=12))
-def test_a_damaged_file_is_refused_or_read_never_more(
-    tmp_path: Path, damage: list[tuple[int, int]]
-) -> None:
+def test_damaged_file_is_refused_or_read(tmp_path: Path, damage: list[tuple[int, int]]) -> None:
     data = bytearray(elf_file(note(b"shop", b"sold", TEXT_AT + 40)))
     for place, value in damage:
         start = 0 if place % 2 else TEXT_OFFSET + 0x100  # where there is anything to damage
@@ -188,14 +186,14 @@ def test_a_damaged_file_is_refused_or_read_never_more(
 
 
 @pytest.mark.parametrize("size", [0, 3, 63, 64, 119, 4200, 4800])
-def test_a_file_that_was_cut_is_refused(tmp_path: Path, size: int) -> None:
+def test_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "cut"
     path.write_bytes(elf_file()[:size])
     with pytest.raises(TargetError):
         everything_of(path)
 
 
-def test_a_program_for_another_machine_is_refused(tmp_path: Path) -> None:
+def test_program_for_another_machine_is_refused(tmp_path: Path) -> None:
     data = bytearray(elf_file())
     data[18] = 8
     path = tmp_path / "mips"
@@ -218,7 +216,7 @@ def test_return_probe_on_a_go_program_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["c", "libc", "libc.so", "libc.so.6"])
-def test_a_library_has_the_names_that_other_tools_use(name: str) -> None:
+def test_library_names_of_other_tools_are_accepted(name: str) -> None:
     (short, *_), (found, *_) = user_targets.paths("c"), user_targets.paths(name)
     assert found == short
     assert places(f"uprobe:{name}:malloc")

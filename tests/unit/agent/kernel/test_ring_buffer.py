@@ -136,7 +136,7 @@ def ring(producer: Producer) -> Iterator[Ring]:
     made.close()
 
 
-def test_equal_records_come_as_one_chunk_with_their_stride(producer: Producer, ring: Ring) -> None:
+def test_equal_records_are_one_chunk_with_their_stride(producer: Producer, ring: Ring) -> None:
     for number in range(50):
         producer.submit(struct.pack("=QQQQQ", number, 0, 0, 0, 0))
     (chunk,) = ring.drain()
@@ -144,9 +144,7 @@ def test_equal_records_come_as_one_chunk_with_their_stride(producer: Producer, r
     assert ring.drain() == []
 
 
-def test_equal_records_in_front_of_a_busy_one_keep_their_stride(
-    producer: Producer, ring: Ring
-) -> None:
+def test_equal_records_before_a_busy_one_keep_their_stride(producer: Producer, ring: Ring) -> None:
     for _ in range(5):
         producer.submit(bytes(16))
     producer.reserve(bytes(16))
@@ -155,7 +153,7 @@ def test_equal_records_in_front_of_a_busy_one_keep_their_stride(
     assert ring.pending() == 24
 
 
-def test_a_ring_of_nothing_but_discarded_records_is_emptied_without_a_chunk(
+def test_ring_of_discarded_records_is_emptied_without_a_chunk(
     producer: Producer, ring: Ring
 ) -> None:
     for _ in range(10):
@@ -164,7 +162,7 @@ def test_a_ring_of_nothing_but_discarded_records_is_emptied_without_a_chunk(
     assert ring.pending() == 0
 
 
-def test_a_full_ring_whose_record_wraps_is_read_whole() -> None:
+def test_full_ring_with_a_wrapping_record_is_read_completely() -> None:
     late = Producer(start=3 * SIZE - 24)
     ring = Ring(late.fd, SIZE)
     sent = [bytes([number]) * 40 for number in range(SIZE // 48)]
@@ -175,7 +173,7 @@ def test_a_full_ring_whose_record_wraps_is_read_whole() -> None:
     os.close(late.fd)
 
 
-def test_a_limit_ends_the_drain_between_two_records(
+def test_limit_ends_the_drain_between_two_records(
     producer: Producer, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ring_buffer, "CHUNK", 256)
@@ -186,7 +184,7 @@ def test_a_limit_ends_the_drain_between_two_records(
     assert sum(chunk.records for chunk in [*first, *ring.drain()]) == 60
 
 
-def test_a_chunk_is_passed_on_with_what_stands_behind_it(
+def test_chunk_is_passed_with_the_bytes_behind_it(
     producer: Producer, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ring_buffer, "CHUNK", 256)
@@ -205,7 +203,7 @@ def test_a_chunk_is_passed_on_with_what_stands_behind_it(
     short=st.sampled_from([1, 3, 256]),
 )
 @settings(deadline=None, max_examples=80)
-def test_records_of_mixed_lengths_arrive_whatever_the_size_of_the_pieces(
+def test_records_of_mixed_lengths_arrive_for_any_piece_size(
     lengths: list[int], chunk: int, short: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

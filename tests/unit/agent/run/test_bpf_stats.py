@@ -53,7 +53,7 @@ def run_for(stats: RunStats, fake: FakeKernel, duration_ns: int) -> None:
         fake.now_ns += 5 * MS
 
 
-def test_two_windows_come_first_and_then_one_every_second(fake: FakeKernel) -> None:
+def test_two_windows_come_first_then_one_per_second(fake: FakeKernel) -> None:
     stats = RunStats({"on_read": 3})
     run_for(stats, fake, 4_050 * MS)
     result = stats.result()
@@ -62,7 +62,7 @@ def test_two_windows_come_first_and_then_one_every_second(fake: FakeKernel) -> N
     assert result["windows_s"] == pytest.approx(0.12)
 
 
-def test_a_run_of_a_moment_still_has_a_window(fake: FakeKernel) -> None:
+def test_very_short_run_still_has_a_window(fake: FakeKernel) -> None:
     stats = RunStats({"on_read": 3})
     run_for(stats, fake, 5 * MS)
     assert stats.result()["windows"] == 1
@@ -80,7 +80,7 @@ def test_counts_are_differences_over_the_windows(fake: FakeKernel) -> None:
     }
 
 
-def test_a_kernel_that_refuses_is_named_and_never_asked_again(fake: FakeKernel) -> None:
+def test_refusing_kernel_is_reported_and_not_asked_again(fake: FakeKernel) -> None:
     fake.refuses = True
     stats = RunStats({"on_read": 3})
     run_for(stats, fake, 400 * MS)

@@ -20,14 +20,14 @@ MIB = 1 << 20
 LONG_S = 3600.0  # a wait of that length would not end by itself
 
 
-def test_a_ring_is_drained_when_an_eighth_of_it_is_full() -> None:
+def test_ring_is_drained_when_an_eighth_is_full() -> None:
     pace = Pace(16 * MIB, 48)
     assert pace.after(10 * MIB, 0.1) == pytest.approx(2 / 100)
     assert pace.is_filling(2 * MIB)
     assert not pace.is_filling(2 * MIB - 1)
 
 
-def test_one_look_that_finds_nothing_does_not_end_a_flood() -> None:
+def test_one_empty_drain_does_not_end_a_burst() -> None:
     pace = Pace(16 * MIB, 264)
     flood = pace.after(4 * MIB, 0.01)
     assert pace.after(0, 0.001) < 1.01 * flood
@@ -37,9 +37,7 @@ def test_one_look_that_finds_nothing_does_not_end_a_flood() -> None:
 
 
 @pytest.mark.parametrize(("record", "looks"), [(48, False), (264, True), (0, True)])
-def test_a_flood_that_begins_is_seen_before_it_has_filled_the_ring(
-    record: int, looks: bool
-) -> None:
+def test_burst_is_noticed_before_it_fills_the_ring(record: int, looks: bool) -> None:
     pace = Pace(16 * MIB, record)
     assert (record or 256) * 3_000_000 * pace.look_s < 16 * MIB
     assert (pace.look_s < SLOWEST_TICK_S) is looks
@@ -77,14 +75,14 @@ def client() -> Iterator[tuple[Run, socket.socket]]:
         )
 
 
-def test_a_ring_that_fills_ends_the_wait(client: tuple[Run, socket.socket]) -> None:
+def test_filling_ring_ends_the_wait(client: tuple[Run, socket.socket]) -> None:
     run, _ = client
     run.reader = rings = Rings([False, False, True])  # type: ignore[assignment]
     assert run._wait(LONG_S, LONG_S)
     assert rings.asked == 3
 
 
-def test_a_quiet_ring_is_not_looked_at_before_something_comes(
+def test_quiet_ring_is_not_checked_before_a_record_arrives(
     client: tuple[Run, socket.socket],
 ) -> None:
     run, _ = client
@@ -99,7 +97,7 @@ def test_a_quiet_ring_is_not_looked_at_before_something_comes(
     os.close(wake)
 
 
-def test_a_wait_ends_with_its_time_and_with_the_word_to_stop(
+def test_wait_ends_at_its_timeout_and_at_stop(
     client: tuple[Run, socket.socket],
 ) -> None:
     run, ours = client

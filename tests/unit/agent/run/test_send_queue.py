@@ -24,7 +24,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 Ends = tuple[socket.socket, socket.socket]
 
 
-def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
+def test_frames_arrive_complete_and_in_order(ends: Ends) -> None:
     queue = SendQueue(ends[0], 1 << 20)
     for number in range(200):
         assert queue.push({"type": "batch", "n": number}, bytes([number]) * number)
@@ -38,7 +38,7 @@ def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:
         assert bytes(frame.payload) == bytes([number]) * number
 
 
-def test_what_is_passed_on_may_change_afterwards(ends: Ends) -> None:
+def test_passed_payload_may_change_afterwards(ends: Ends) -> None:
     queue = SendQueue(ends[0], 64 << 20)
     ring = bytearray(b"a" * (8 << 20))  # more than the socket takes
     queue.pass_on({"type": "batch"}, memoryview(ring))
@@ -60,7 +60,7 @@ def test_what_is_passed_on_may_change_afterwards(ends: Ends) -> None:
     assert received == [b"a" * (8 << 20), b"b" * 10]
 
 
-def test_flush_never_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
+def test_flush_never_waits_for_the_reader(ends: Ends) -> None:
     queue = SendQueue(ends[0], 64 << 20)
     queue.push({"type": "batch"}, bytes(32 << 20))
     assert not queue.flush()
@@ -70,7 +70,7 @@ def test_flush_never_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
     assert queue.bytes == waiting
 
 
-def test_a_frame_beyond_the_limit_is_refused_and_leaves_nothing_behind(ends: Ends) -> None:
+def test_frame_beyond_the_limit_is_not_queued(ends: Ends) -> None:
     queue = SendQueue(ends[0], 1000)
     assert queue.push({"type": "batch"}, bytes(500))
     before = queue.bytes
@@ -78,7 +78,7 @@ def test_a_frame_beyond_the_limit_is_refused_and_leaves_nothing_behind(ends: End
     assert queue.bytes == before
 
 
-def test_the_spool_is_full_from_its_limit_on(ends: Ends) -> None:
+def test_queue_is_full_from_its_limit_on(ends: Ends) -> None:
     queue = SendQueue(ends[0], 1000)
     assert not queue.full
     queue.push({"type": "map"}, bytes(2000), always=True)
@@ -87,7 +87,7 @@ def test_the_spool_is_full_from_its_limit_on(ends: Ends) -> None:
     assert not queue.full
 
 
-def test_a_reader_that_is_gone_is_an_error_and_no_signal(ends: Ends) -> None:
+def test_missing_reader_is_an_error_and_no_signal(ends: Ends) -> None:
     queue = SendQueue(ends[0], 1 << 20)
     ends[1].close()
     queue.push({"type": "status"})
@@ -95,7 +95,7 @@ def test_a_reader_that_is_gone_is_an_error_and_no_signal(ends: Ends) -> None:
         queue.flush()
 
 
-def test_draining_gives_up_on_a_reader_that_stands_still(ends: Ends) -> None:
+def test_drain_gives_up_if_the_reader_takes_nothing(ends: Ends) -> None:
     queue = SendQueue(ends[0], 64 << 20)
     queue.push({"type": "batch"}, bytes(8 << 20))
     assert not queue.drain(0.01)
@@ -106,7 +106,7 @@ def test_draining_gives_up_on_a_reader_that_stands_still(ends: Ends) -> None:
     takes=st.lists(st.integers(1, 20000), min_size=1, max_size=50),
 )
 @settings(deadline=None, max_examples=60)
-def test_partial_writes_lose_and_double_nothing(sizes: list[int], takes: list[int]) -> None:
+def test_partial_writes_neither_lose_nor_repeat_bytes(sizes: list[int], takes: list[int]) -> None:
     run, notebook = socket.socketpair()
     with run, notebook:
         run.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

@@ -27,12 +27,12 @@ def _write(path: Path, text: str, mode: int = 0o644) -> Path:
     return path
 
 
-def test_without_a_file_any_program_may_run(tmp_path: Path) -> None:
+def test_any_program_may_run_without_a_file(tmp_path: Path) -> None:
     assert policy.load(tmp_path / "absent.json") == Policy()
 
 
 @needs_root
-def test_a_file_sets_the_limits(tmp_path: Path) -> None:
+def test_file_sets_the_limits(tmp_path: Path) -> None:
     path = _write(tmp_path / "agent.json", '{"source": "builtin", "max_runs": 2}')
     assert policy.load(path) == Policy(source="builtin", max_runs=2, per_user=True)
 
@@ -53,18 +53,18 @@ def test_a_file_sets_the_limits(tmp_path: Path) -> None:
         '{"probes": [7]}',
     ],
 )
-def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_with_other_values_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(AgentRefusedError, match="policy"):
         policy.load(_write(tmp_path / "agent.json", text))
 
 
 @needs_root
-def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+def test_file_writable_by_others_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AgentRefusedError, match="only root can write"):
         policy.load(_write(tmp_path / "agent.json", "{}", mode=0o666))
 
 
-def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+def test_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.json").symlink_to(_write(tmp_path / "agent.json", "{}"))
     with pytest.raises(AgentRefusedError):
         policy.load(tmp_path / "link.json")
@@ -78,7 +78,7 @@ def installed(name: str, **options: Any) -> Program:
 
 
 @pytest.mark.parametrize("name", catalogue.names())
-def test_builtin_only_lets_every_installed_probe_run_at_its_own_hooks(name: str) -> None:
+def test_builtin_allows_every_installed_probe_at_its_own_hooks(name: str) -> None:
     chosen = catalogue.find(name).needed()
     if name == "xdpcount":
         with pytest.raises(AgentRefusedError, match="only XDP slot"):
@@ -92,7 +92,7 @@ def test_builtin_only_lets_every_installed_probe_run_at_its_own_hooks(name: str)
         BUILTIN.allowed(installed(name, **chosen))
 
 
-def test_builtin_only_lets_a_probes_own_options_through() -> None:
+def test_builtin_allows_a_probes_own_options() -> None:
     BUILTIN.allowed(installed("profile", hz=99, duration=3, ring=1 << 20))
 
 
@@ -138,7 +138,7 @@ def hooked(program: Program, *specs: str, function: str = "") -> Program:
         "another unit in a hook",
     ],
 )
-def test_builtin_only_refuses(program: Program) -> None:
+def test_builtin_refuses(program: Program) -> None:
     with pytest.raises(AgentRefusedError, match="installed probes only"):
         BUILTIN.allowed(program)
 
@@ -157,7 +157,7 @@ def probe_with_a_macro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progr
 
 
 @pytest.mark.parametrize("value", ["3", "-4.5", '"a text"'])
-def test_builtin_only_lets_a_declared_macro_be_a_number_or_a_text(
+def test_builtin_allows_numbers_and_texts_for_declared_macros(
     probe_with_a_macro: Program, value: str
 ) -> None:
     BUILTIN.allowed(replace(probe_with_a_macro, defines={"SIZE": value}))
@@ -167,14 +167,14 @@ def test_builtin_only_lets_a_declared_macro_be_a_number_or_a_text(
     "defines",
     [{"SIZE": "f()"}, {"SIZE": '"a" f() "b"'}, {"SIZE": "1 f"}, {"OTHER": "1"}, {"x": "1"}],
 )
-def test_builtin_only_refuses_macros_that_are_code_or_undeclared(
+def test_builtin_refuses_macros_that_are_code_or_undeclared(
     probe_with_a_macro: Program, defines: dict[str, str]
 ) -> None:
     with pytest.raises(AgentRefusedError, match="the macro"):
         BUILTIN.allowed(replace(probe_with_a_macro, defines=defines))
 
 
-def test_builtin_only_holds_a_named_library_to_the_default() -> None:
+def test_builtin_allows_only_the_default_library() -> None:
     BUILTIN.allowed(installed("mallocdist"))
     with pytest.raises(AgentRefusedError, match=r"is not for 'uprobe:/home/x/lib.so:malloc'"):
         BUILTIN.allowed(installed("mallocdist", library="/home/x/lib.so"))
@@ -195,7 +195,7 @@ any_of = ["xdp:{interface}"]
     ("spec", "allowed"),
     [("xdp:eth0", True), ("xdp:br-lan.7", True), ("xdp:a/b", False), ("xdp:eth0:1", False)],
 )
-def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
+def test_builtin_allows_any_interface_for_packet_hooks(
     spec: str, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "include").mkdir()
@@ -226,17 +226,17 @@ def test_builtin_only_lets_the_interface_of_a_packet_hook_be_chosen(
         "profile:hz:1000000",
     ],
 )
-def test_builtin_only_checks_no_other_hooks(spec: str) -> None:
+def test_builtin_checks_no_other_hooks(spec: str) -> None:
     assert "installed probes" in (BUILTIN.check_refusal(spec) or "")
     assert Policy().check_refusal(spec) is None
 
 
 @pytest.mark.parametrize("spec", ["tracepoint:sched:sched_switch", "tp_btf:sched_switch"])
-def test_builtin_only_still_checks_hooks_of_installed_probes(spec: str) -> None:
+def test_builtin_checks_hooks_of_installed_probes(spec: str) -> None:
     assert BUILTIN.check_refusal(spec) is None
 
 
-def test_builtin_only_tries_no_hooks_but_those_of_installed_probes() -> None:
+def test_builtin_tries_only_hooks_of_installed_probes() -> None:
     tried = [kind.tried for kind in hook_kinds.KINDS.values() if kind.tried]
     refused = {spec for spec in tried if BUILTIN.try_refusal(spec)}
     assert {"xdp:lo", "fexit:vfs_read", "uprobe:c:getpid"} <= refused
@@ -244,7 +244,7 @@ def test_builtin_only_tries_no_hooks_but_those_of_installed_probes() -> None:
     assert not any(Policy().try_refusal(spec) for spec in tried)
 
 
-def test_builtin_only_lists_no_names_of_programs() -> None:
+def test_builtin_lists_no_names_of_programs() -> None:
     assert [kind for kind in hook_kinds.names() if BUILTIN.list_refusal(kind)] == [
         "uprobe",
         "uretprobe",
@@ -254,7 +254,7 @@ def test_builtin_only_lists_no_names_of_programs() -> None:
     assert Policy().list_refusal("uprobe") is None
 
 
-def test_builtin_only_refuses_a_parameter_that_reads_contents() -> None:
+def test_builtin_refuses_a_parameter_that_reads_contents() -> None:
     BUILTIN.allowed(installed("sslsniff"))
     reading = installed("sslsniff", content=240)
     with pytest.raises(AgentRefusedError, match="sslsniff with content: it reads the contents"):
@@ -271,18 +271,18 @@ def test_builtin_only_refuses_a_parameter_that_reads_contents() -> None:
         ({"hook_context": 2}, "no parameter 'hook_context'"),
     ],
 )
-def test_builtin_only_checks_each_number(params: dict[str, int], why: str) -> None:
+def test_builtin_checks_each_number(params: dict[str, int], why: str) -> None:
     with pytest.raises(AgentRefusedError, match=why):
         BUILTIN.allowed(replace(SAMPLER, params={**SAMPLER.params, **params}))
 
 
 @pytest.mark.parametrize("options", [{"pid": 1}, {"comm": "sh"}, {"uid": 0}])
 @pytest.mark.parametrize("name", ["opensnoop", "offcputime", "sysslow"])
-def test_builtin_only_lets_filters_through(name: str, options: dict[str, Any]) -> None:
+def test_builtin_allows_filters(name: str, options: dict[str, Any]) -> None:
     BUILTIN.allowed(installed(name, **options))
 
 
-def test_builtin_only_reads_the_maps_that_the_probe_shows() -> None:
+def test_builtin_reads_only_the_maps_that_the_probe_shows() -> None:
     every = replace(installed("biosnoop"), tables=())
     shown = BUILTIN.allowed(every).tables
     assert shown
@@ -292,7 +292,7 @@ def test_builtin_only_reads_the_maps_that_the_probe_shows() -> None:
 
 
 @needs_root
-def test_builtin_only_needs_code_that_only_root_can_write(
+def test_builtin_needs_code_that_only_root_can_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _write(tmp_path / "agent.json", '{"source": "builtin"}')
@@ -309,11 +309,11 @@ def test_builtin_only_needs_code_that_only_root_can_write(
         policy.load(path)
 
 
-def test_a_run_longer_than_allowed_is_refused() -> None:
+def test_run_longer_than_allowed_is_refused() -> None:
     with pytest.raises(AgentRefusedError, match="duration"):
         Policy(max_duration_s=1).allowed(Program("cell", "", duration_ns=2 * 10**9))
 
 
-def test_the_policys_own_words_are_json(tmp_path: Path) -> None:
+def test_policy_example_is_json(tmp_path: Path) -> None:
     example = (policy.__doc__ or "").split("    ", 1)[1].split("}")[0] + "}"
     assert set(json.loads(example)) == set(policy.KEYS)

@@ -35,7 +35,7 @@ class Holder:
         os.waitpid(self.pid, 0)
 
 
-def test_slots_are_taken_once_and_free_again_when_their_process_ends(tmp_path: Path) -> None:
+def test_slots_are_free_again_when_their_process_ends(tmp_path: Path) -> None:
     folder = tmp_path / "slots"
     holders = [Holder(lambda: run_slots.of_user(7, folder), 3) for _ in range(4)]
     other = Holder(lambda: run_slots.of_user(8, folder), 3)
@@ -57,7 +57,7 @@ def test_slots_of_an_agent_are_shared_by_its_children() -> None:
     os.close(file)
 
 
-def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
+def test_folder_writable_by_others_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "slots"
     folder.mkdir()
     folder.chmod(0o777)

@@ -174,7 +174,7 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_a_greeting_says_who_serves(running: Running) -> None:
+def test_hello_describes_the_agent(running: Running) -> None:
     hello = read(running.ask(HELLO)).header
     assert (hello["version"], hello["pid"]) == (VERSION, running.pid)
 
@@ -206,7 +206,7 @@ def test_another_version_is_refused(running: Running) -> None:
         b'{"type":"list","kind":"uprobe","target":"/\\u0000"}\n',
     ],
 )
-def test_garbage_is_answered_with_a_refusal_and_harms_nobody(running: Running, line: bytes) -> None:
+def test_garbage_is_refused_and_affects_nobody_else(running: Running, line: bytes) -> None:
     assert refusal(running.ask(line))["class"] == "AgentRefusedError"
     assert greets(running)
 
@@ -219,7 +219,7 @@ def test_garbage_is_answered_with_a_refusal_and_harms_nobody(running: Running, l
     ],
     ids=["custom C", "a look into a file"],
 )
-def test_the_administrators_policy_is_asked(request_: dict[str, Any], field: str) -> None:
+def test_policy_is_applied(request_: dict[str, Any], field: str) -> None:
     running = Running(Policy(source="builtin"))
     try:
         assert refusal(running.ask(_line(request_)))["details"]["field"] == field
@@ -227,7 +227,7 @@ def test_the_administrators_policy_is_asked(request_: dict[str, Any], field: str
         running.close()
 
 
-def test_a_line_in_pieces_is_one_request(running: Running) -> None:
+def test_line_in_pieces_is_one_request(running: Running) -> None:
     line = _line(HELLO)
     reader = running.ask(line[:5])
     time.sleep(0.05)
@@ -235,21 +235,21 @@ def test_a_line_in_pieces_is_one_request(running: Running) -> None:
     assert read(reader).type == "hello"
 
 
-def test_a_request_cut_short_spoils_only_itself(running: Running) -> None:
+def test_truncated_request_affects_only_itself(running: Running) -> None:
     cut = running.ask(b'{"type":"hel')
     after = running.ask(b"\n" + _line(HELLO))
     assert refusal(cut)["details"]["field"] == "frame"
     assert read(after).type == "hello"
 
 
-def test_a_line_without_a_socket_is_dropped(running: Running) -> None:
+def test_line_without_a_socket_is_dropped(running: Running) -> None:
     running.control.sendall(_line(HELLO))
     time.sleep(0.05)
     assert greets(running)
 
 
 @pytest.mark.parametrize("kind", ["file", "pipe", "datagram", "network"])
-def test_what_is_no_unix_stream_socket_is_closed(running: Running, kind: str) -> None:
+def test_fd_that_is_no_unix_stream_socket_is_closed(running: Running, kind: str) -> None:
     if kind == "pipe":
         reading, fd = os.pipe()
     else:
@@ -270,7 +270,7 @@ def test_what_is_no_unix_stream_socket_is_closed(running: Running, kind: str) ->
         os.close(reading)
 
 
-def test_sockets_beyond_one_a_request_do_not_pile_up(running: Running) -> None:
+def test_extra_sockets_of_a_request_do_not_pile_up(running: Running) -> None:
     assert greets(running)
     before = running.fds
     for count in (2, 8, 20):
@@ -289,13 +289,13 @@ def test_sockets_without_a_line_do_not_pile_up(running: Running) -> None:
     assert becomes(lambda: running.fds == before)
 
 
-def test_an_endless_line_ends_the_server(running: Running) -> None:
+def test_endless_line_ends_the_server(running: Running) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):
         running.control.sendall(b"x" * (MAX_LINE + (1 << 20)))
     assert becomes(lambda: os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT) is not None)
 
 
-def test_one_run_more_than_allowed_is_refused(running: Running) -> None:
+def test_run_beyond_the_limit_is_refused(running: Running) -> None:
     held = [running.ask({"type": "test run"}) for _ in range(3)]
     assert all(read(one).type == "pid" for one in held)
     assert refusal(running.ask({"type": "test run"}))["details"]["field"] == "max_runs"
@@ -303,20 +303,20 @@ def test_one_run_more_than_allowed_is_refused(running: Running) -> None:
     assert becomes(lambda: read(running.ask({"type": "test run"})).type == "pid")
 
 
-def test_requests_that_are_no_runs_are_answered_at_the_limit(running: Running) -> None:
+def test_other_requests_are_answered_at_the_limit(running: Running) -> None:
     held = [running.ask({"type": "test run"}) for _ in range(3)]
     assert all(read(one).type == "pid" for one in held)
     assert read(running.ask(HELLO)).type == "hello"
     assert read(running.ask({"type": "list", "kind": "profile"})).type == "listed"
 
 
-def test_a_flood_of_requests_is_refused(running: Running) -> None:
+def test_flood_of_requests_is_refused(running: Running) -> None:
     held = [running.ask({"type": "test hold"}) for _ in range(3 + server.MAX_OTHERS)]
     assert all(read(one).type == "pid" for one in held)
     assert "requests are active" in refusal(running.ask(HELLO))["message"]
 
 
-def test_a_crash_is_told_with_its_signal_and_last_words(running: Running) -> None:
+def test_crash_is_reported_with_its_signal_and_last_line(running: Running) -> None:
     error = refusal(running.ask({"type": "test crash"}))
     assert error["class"] == "AgentDiedError"
     assert "SIGABRT: last words" in error["message"]
@@ -325,14 +325,14 @@ def test_a_crash_is_told_with_its_signal_and_last_words(running: Running) -> Non
     assert greets(running)
 
 
-def test_an_exception_nobody_expected_is_told_with_its_traceback(running: Running) -> None:
+def test_unexpected_exception_is_reported_with_its_traceback(running: Running) -> None:
     error = refusal(running.ask({"type": "test fail"}))
     assert error["class"] == "AgentDiedError"
     assert "ZeroDivisionError: divided" in error["message"]
     assert "Traceback" in error["details"]["stderr"]
 
 
-def test_a_reader_that_is_behind_delays_nobody_and_still_hears_of_a_death(running: Running) -> None:
+def test_slow_reader_delays_nobody_and_still_gets_the_error(running: Running) -> None:
     slow = running.ask({"type": "test full"})
     time.sleep(0.1)
     assert greets(running)
@@ -343,7 +343,7 @@ def test_a_reader_that_is_behind_delays_nobody_and_still_hears_of_a_death(runnin
     assert greets(running)
 
 
-def test_a_reader_that_never_reads_costs_nothing_once_it_is_gone(running: Running) -> None:
+def test_reader_that_never_read_leaves_nothing(running: Running) -> None:
     assert greets(running)
     before = running.fds
     slow = [running.ask({"type": "test full"}) for _ in range(3)]
@@ -354,14 +354,14 @@ def test_a_reader_that_never_reads_costs_nothing_once_it_is_gone(running: Runnin
     assert becomes(lambda: running.fds == before)
 
 
-def test_a_requests_process_holds_no_other_requests_socket(running: Running) -> None:
+def test_child_has_no_other_requests_socket(running: Running) -> None:
     held = running.ask({"type": "test hold"})
     assert read(held).type == "pid"
     assert read(running.ask({"type": "test fds"})).header["sockets"] == running.inherited + 1
 
 
 @pytest.mark.parametrize("how", ["control socket closed", "server killed"])
-def test_the_servers_end_is_the_end_of_every_run(running: Running, how: str) -> None:
+def test_every_run_ends_with_the_server(running: Running, how: str) -> None:
     held = [running.ask({"type": "test hold"}) for _ in range(3)]
     pids = [read(one).header["pid"] for one in held]
     if how == "server killed":
@@ -372,14 +372,14 @@ def test_the_servers_end_is_the_end_of_every_run(running: Running, how: str) -> 
     assert [one.read() for one in held] == [None] * 3
 
 
-def test_a_process_that_has_not_attached_ends_with_its_client(running: Running) -> None:
+def test_child_that_has_not_attached_ends_with_its_client(running: Running) -> None:
     running.ask({"type": "test compiling"}).read()
     assert len(running.processes) == 1
     running.asked.pop().close()
     assert becomes(lambda: running.processes == [])
 
 
-def test_a_process_that_attaches_is_left_to_detach_by_itself(running: Running) -> None:
+def test_attached_child_is_left_to_detach_by_itself(running: Running) -> None:
     answer = running.ask({"type": "test attached"}).read()
     assert answer is not None
     running.asked.pop().close()
@@ -387,7 +387,7 @@ def test_a_process_that_attaches_is_left_to_detach_by_itself(running: Running) -
     os.kill(answer.header["pid"], signal.SIGKILL)
 
 
-def test_requests_from_several_threads_each_get_their_own_answer(running: Running) -> None:
+def test_requests_from_several_threads_get_their_own_answers(running: Running) -> None:
     lock, answers = threading.Lock(), []
 
     def ask() -> None:
@@ -406,7 +406,7 @@ def test_requests_from_several_threads_each_get_their_own_answer(running: Runnin
     assert len(set(answers)) == 10
 
 
-def test_a_process_that_cannot_be_started_is_an_error_with_its_errno(
+def test_failed_fork_is_an_error_with_its_errno(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse() -> int:
@@ -427,7 +427,7 @@ def test_a_process_that_cannot_be_started_is_an_error_with_its_errno(
     assert "EAGAIN" in error["message"]
 
 
-def test_standard_input_that_is_no_socket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_that_is_no_socket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     saved = os.dup(0)
     os.dup2(reading, 0)
