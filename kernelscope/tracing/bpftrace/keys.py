@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from kernelscope.protocol.c_tokens import Token, arguments
@@ -45,13 +46,21 @@ def of_expression(part: Sequence[Token]) -> Key:
         return Key("", "literal", (first,))
     if first in _STACKS:
         return Key(_STACKS[first], "stack")
-    column = words[-1] if words and _NAME.match(words[-1]) else ""
+    column = _map_in(part) or (words[-1] if words and _NAME.match(words[-1]) else "")
     if len(part) == 1 and (first in _NUMBERS or _ARGUMENT.match(first)):
         return Key(first, "number")
     if len(part) == 1 and first in _TEXTS:
         return Key(first, "text")
     called = any(token.text == "(" for token in part)
     return Key(column, "text" if called else "field")
+
+
+def _map_in(part: Sequence[Token]) -> str:
+    """Return the map that an expression reads: str(@filename[tid]) is a filename."""
+    for token, following in pairwise(part):
+        if token.text == "@" and following.kind == "name" and token.end == following.start:
+            return following.text
+    return ""
 
 
 def of_script(tokens: Sequence[Token]) -> dict[str, list[Key]]:
@@ -73,6 +82,21 @@ def of_script(tokens: Sequence[Token]) -> dict[str, list[Key]]:
         if len({len(each) for each in lists}) == 1:
             found[name] = distinct([_merged(parts) for parts in zip(*lists, strict=True)])
     return found
+
+
+def without_keys(tokens: Sequence[Token]) -> set[str]:
+    """Return the maps that the script uses, and never with brackets."""
+    bare: set[str] = set()
+    keyed: set[str] = set()
+    for i, token in enumerate(tokens):
+        if token.text != "@":
+            continue
+        named = i + 1 < len(tokens) and tokens[i + 1].kind == "name" and not _apart(tokens, i)
+        name = f"@{tokens[i + 1].text}" if named else "@"
+        after = i + 1 + named
+        in_brackets = after < len(tokens) and tokens[after].text == "["
+        (keyed if in_brackets else bare).add(name)
+    return bare - keyed
 
 
 def distinct(keys: Sequence[Key]) -> list[Key]:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from kernelscope.tracing.bpftrace.formats import Format
-from kernelscope.tracing.bpftrace.messages import Pairs
+from kernelscope.tracing.bpftrace.messages import Pairs, plain, printed
 
 KINDS = ("printf", "time", "join", "cat", "syscall", "value")
 
@@ -31,8 +31,15 @@ class Piece:
 def piece(kind: str, data: Any) -> Piece:
     """Return a message as a piece of output."""
     if kind == "value":
-        return Piece(kind, f"{_plain(data)}\n", data)
+        return Piece(kind, f"{printed(data)}\n", data)
+    if kind == "join":
+        return Piece(kind, f"{data}\n")  # its JSON leaves out the newline that ends it
     return Piece(kind, str(data))
+
+
+def line_end() -> Piece:
+    """Return what ends a line that has none: the print of a map, which begins on the same line."""
+    return Piece("end", "\n")
 
 
 def are_constant(pieces: Iterable[Piece], formats: Sequence[Format]) -> bool:
@@ -91,6 +98,8 @@ def _read(
 
     Raises ValueError if that cannot be determined.
     """
+    if part.kind == "end":
+        return part.kind, (), ()
     if part.kind != "printf":
         return part.kind, (part.kind,), (part.text.removesuffix("\n"),)
     found = []
@@ -111,17 +120,8 @@ def _values(values: Sequence[Any]) -> pd.DataFrame:
     lengths = {len(value) if isinstance(value, list) else None for value in values}
     if lengths == {None}:
         kinds = {type(value) for value in values}
-        return pd.DataFrame({"value": values if len(kinds) == 1 else [*map(_plain, values)]})
+        return pd.DataFrame({"value": values if len(kinds) == 1 else [*map(printed, values)]})
     if len(lengths) == 1 and not any(isinstance(value, Pairs) for value in values):
-        rows = [{f"value{n + 1}": part for n, part in enumerate(value)} for value in values]
+        rows = [{f"value{n + 1}": plain(part) for n, part in enumerate(value)} for value in values]
         return pd.DataFrame(rows)
-    return pd.DataFrame({"value": [_plain(value) for value in values]})
-
-
-def _plain(value: Any) -> str:
-    """Return a value as bpftrace prints it: (1, two)."""
-    if isinstance(value, Pairs):
-        return "{ " + ", ".join(f".{name} = {_plain(part)}" for name, part in value) + " }"
-    if isinstance(value, list):
-        return f"({', '.join(_plain(part) for part in value)})"
-    return value if isinstance(value, str) else str(value)
+    return pd.DataFrame({"value": [printed(value) for value in values]})

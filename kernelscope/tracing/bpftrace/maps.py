@@ -14,7 +14,7 @@ import pandas as pd
 from kernelscope.tables.attrs import KEY, READINGS
 from kernelscope.tracing.bpftrace import keys
 from kernelscope.tracing.bpftrace.keys import Key
-from kernelscope.tracing.bpftrace.messages import Pairs
+from kernelscope.tracing.bpftrace.messages import Pairs, plain
 
 KINDS = ("map", "stats", "hist", "lhist", "tseries")
 _LARGEST = 2**63 - 1
@@ -38,15 +38,21 @@ class Map:
         """Add a reading."""
         self.readings.append((kind, value, at_ns))
 
-    def table(self, parts: Sequence[Key], growing: str | None) -> pd.DataFrame:
-        """Return the map as a table. growing: how it grows, None where it may shrink."""
+    def table(
+        self, parts: Sequence[Key], growing: str | None, *, keyed: bool = True
+    ) -> pd.DataFrame:
+        """Return the map as a table.
+
+        growing: how it grows, None where it may shrink. keyed: whether the script gives it keys; a
+        map without may hold a record.
+        """
         readings = self.readings
         if growing is not None and len(readings) > 1 and readings[-1][1] == readings[-2][1]:
             readings = readings[:-1]  # bpftrace prints every map at its end, again
         entries = [
             (text, kind, value, at_ns)
             for kind, data, at_ns in readings
-            for text, value in _entries(data)
+            for text, value in _entries(data, keyed)
         ]
         texts = [text for text, *_ in entries if text is not None]
         split = (keys.split(texts, parts) if parts else None) or keys.whole(texts)
@@ -65,9 +71,9 @@ class Map:
         return table
 
 
-def _entries(data: Any) -> list[tuple[str | None, Any]]:
+def _entries(data: Any, keyed: bool) -> list[tuple[str | None, Any]]:
     """Return a map's (key, value) pairs; the key of one without keys is None."""
-    if isinstance(data, Pairs) and not _is_stats(data):
+    if keyed and isinstance(data, Pairs) and not _is_stats(data):
         return list(data)
     return [(None, data)]
 
@@ -80,13 +86,15 @@ def _rows(kind: str, value: Any) -> list[dict[str, Any]]:
     """Return the value columns of one key: one row, or one for each of a histogram's buckets."""
     if isinstance(value, list) and value and isinstance(value[0], Pairs):
         buckets = [dict(bucket) for bucket in value]
+        if kind == "tseries":
+            return [{name: plain(part) for name, part in bucket.items()} for bucket in buckets]
         return [_bucket(bucket) for bucket in buckets if bucket.get("count")]
     if kind in ("hist", "lhist") and value == []:
         return []
     if isinstance(value, Pairs):
-        return [dict(value)]
+        return [{name: plain(part) for name, part in value}]
     if isinstance(value, list):
-        return [{f"value{n + 1}": part for n, part in enumerate(value)}]
+        return [{f"value{n + 1}": plain(part) for n, part in enumerate(value)}]
     return [{"average" if kind == "stats" else "value": value}]
 
 

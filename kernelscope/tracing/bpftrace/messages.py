@@ -52,6 +52,20 @@ def parse(line: str, at_ns: int = 0) -> Message | None:
     return Message(str(found.first("type", "")), found.first("data"), at_ns)
 
 
+def plain(value: Any) -> Any:
+    """Return a number or a text as it is, a tuple or a record as text."""
+    return printed(value) if isinstance(value, list) else value
+
+
+def printed(value: Any) -> str:
+    """Return a value as bpftrace prints it: (1, two), { .x = 1 }."""
+    if isinstance(value, Pairs):
+        return "{ " + ", ".join(f".{name} = {printed(part)}" for name, part in value) + " }"
+    if isinstance(value, list):
+        return f"({', '.join(printed(part) for part in value)})"
+    return value if isinstance(value, str) else str(value)
+
+
 def subject(line: str) -> str:
     """Return the map that a line is about, for a warning; "" where it names none."""
     match = _MAP.search(line)

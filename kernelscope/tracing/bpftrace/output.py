@@ -57,10 +57,13 @@ def read(printed: Iterable[Line], script: str) -> Output:
         if message.kind in lines.KINDS:
             pieces.append(lines.piece(message.kind, message.data))
         elif isinstance(message.data, Pairs):
+            if message.kind in maps.KINDS and pieces and not pieces[-1].text.endswith("\n"):
+                pieces.append(lines.line_end())
             _take(message, message.data, output, found)
     parts, growing = keys.of_script(tokens), keys.growing(tokens)
+    bare = keys.without_keys(tokens)
     for name, each in found.items():
-        table = each.table(parts.get(name, []), growing.get(name))
+        table = each.table(parts.get(name, []), growing.get(name), keyed=name not in bare)
         output.tables[name.removeprefix("@") or "map"] = table
     printfs = formats.of_script(tokens)
     if output.tables and lines.are_constant(pieces, printfs):

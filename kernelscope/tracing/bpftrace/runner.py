@@ -27,6 +27,7 @@ from kernelscope.protocol.losses import Loss
 from kernelscope.tables.attrs import KEY, receipt_of
 from kernelscope.tables.results import Tables
 from kernelscope.tracing import losses
+from kernelscope.tracing.bpftrace import attach_points
 from kernelscope.tracing.bpftrace import output as outputs
 from kernelscope.tracing.bpftrace.process import Process, no_privilege
 from kernelscope.tracing.progress import Progress
@@ -42,6 +43,8 @@ _NOT_ATTACHED = re.compile(
     r"|no probes to attach|failed to probe|unable to probe",
     re.IGNORECASE,
 )
+# One of several probes of a block, where bpftrace goes on with the others.
+_SKIPPED = re.compile(r"could not attach probe (\S+), skipping", re.IGNORECASE)
 # Warnings about the machine that come with every run and concern no probe of the script.
 _USUAL = ("RLIMIT_MEMLOCK", "available_filter_functions")
 
@@ -93,10 +96,11 @@ def _tables(script: str, process: Process, *, warn: bool) -> Tables:
         raise error
     output.lost += sum(int(number) for number in re.findall(r"Lost (\d+) events", errors))
     complaints = re.findall(r"^(?:\S+: )?WARNING: (.*)", errors, re.MULTILINE)
+    problems = [*(c for c in complaints if _SKIPPED.search(c)), *output.warnings]
     receipt = {
         **_receipt(script, process, output),
         "warnings": [*complaints, *output.warnings],
-        **({"problems": output.warnings} if output.warnings else {}),
+        **({"problems": problems} if problems else {}),
     }
     for name, each in output.tables.items():
         each.attrs[KEY] = {**receipt, **receipt_of(each), "table": name}
@@ -139,10 +143,18 @@ def _failure(
 ) -> KernelScopeError | None:
     """Return why bpftrace failed, at the script's own line where it names one; None if it did not.
 
-    A probe that could not be attached is a failure, whatever became of the others.
+    A probe that could not be attached is a failure, unless another one of the same block was: many
+    scripts name a function by its names in several kernels.
     """
     printed = "\n".join([errors, *(line.text for line in process.lines[:50])])
-    unattached = [line for line in printed.splitlines() if _NOT_ATTACHED.search(line)]
+    skipped = _SKIPPED.findall(printed)
+    needed = set(attach_points.missing(script, skipped))
+    unattached = [
+        line
+        for line in printed.splitlines()
+        if _NOT_ATTACHED.search(line)
+        and ((found := _SKIPPED.search(line)) is None or found[1] in needed)
+    ]
     failed = process.status != 0 and not (process.interrupted or _exits_with_status(script))
     if not failed and output.attached and not unattached:
         return None

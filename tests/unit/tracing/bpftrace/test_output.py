@@ -161,6 +161,31 @@ def test_stats_averages_tuples_and_single_values() -> None:
     assert tables["last"].to_dict("records") == [{"value": 12}]
 
 
+def test_records_and_tuples_inside_values_are_columns_and_text() -> None:
+    record = {"m": 2, "at": {"x": 1, "y": 2}}
+    tables = read(
+        "t { @r = $record; @t[1] = (0, $record, (4, 5)); }",
+        ("map", {"@r": record}),
+        ("map", {"@t": {"1": [0, record, [4, 5]]}}),
+    )
+
+    assert tables["r"].to_dict("records") == [{"m": 2, "at": "{ .x = 1, .y = 2 }"}]
+    assert tables["t"].iloc[0].tolist() == [1, 0, "{ .m = 2, .at = { .x = 1, .y = 2 } }", "(4, 5)"]
+
+
+def test_time_series_have_a_row_for_each_interval() -> None:
+    series = [{"interval_start": f"1970-01-01 00:00:00.{n}00000000", "value": n} for n in (1, 2)]
+    tables = read(
+        't { @a["one"] = tseries(5, 100ms, 10); @b = tseries(5, 100ms, 10); }',
+        ("tseries", {"@a": {"one": series}}),
+        ("tseries", {"@b": series}),
+    )
+
+    assert tables["a"]["key"].tolist() == ["one", "one"]
+    assert tables["b"]["value"].tolist() == [1, 2]
+    assert tables["b"]["interval_start"].iloc[1].endswith(".200000000")
+
+
 # --- readings -------------------------------------------------------------------------------------
 
 
@@ -190,6 +215,13 @@ def test_lines_of_one_format_become_rows() -> None:
     lines = read(script, ("printf", "12 a b              size=   42 100%\n"))["printf"]
 
     assert lines.to_dict("records") == [{"pid": 12, "comm": "a b", "size": 42}]
+
+
+def test_a_value_that_is_read_from_a_map_is_named_after_it() -> None:
+    script = r't { printf("%d %s\n", @fd[tid], str(@filename[tid])); }'
+    lines = read(script, ("printf", "3 /etc/a\n"))["printf"]
+
+    assert lines.to_dict("records") == [{"fd": 3, "filename": "/etc/a"}]
 
 
 def test_banners_and_headers_are_no_rows() -> None:
@@ -262,11 +294,19 @@ def test_a_width_tells_where_a_text_ends(comm: str) -> None:
 def test_pieces_without_a_newline_are_one_line() -> None:
     script = r't { time("%H:%M "); printf("x=%d ", 1); printf("y=%d ", 2); join(args->argv); }'
     sent = [
-        ("time", "07:49 "), ("printf", "x=1 "), ("printf", "y=2 "), ("join", "ls -l /\n"),
+        ("time", "07:49 "), ("printf", "x=1 "), ("printf", "y=2 "), ("join", "ls -l /"),
     ] * 2  # fmt: skip
     lines = read(script, *sent)["printf"]
 
     assert lines.to_dict("records") == [{"time": "07:49 ", "x": 1, "y": 2, "join": "ls -l /"}] * 2
+
+
+def test_the_print_of_a_map_ends_the_line_before_it() -> None:
+    script = 'interval:s:1 { time("%H:%M:%S rate: "); print(@c); clear(@c); }'
+    tables = read(script, *[("time", "07:49:18 rate: "), ("map", {"@c": 5})] * 2)
+
+    assert tables["printf"]["time"].tolist() == ["07:49:18 rate: "] * 2
+    assert tables["c"]["value"].tolist() == [5, 5]
 
 
 def test_printed_values_are_rows() -> None:
