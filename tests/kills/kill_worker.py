@@ -1,4 +1,4 @@
-"""The client that kill_figures.py kills, or whose agent: it runs programs as it is asked.
+"""The client that kill_figures.py kills, or whose agent: it runs programs on request.
 
 Commands are lines of JSON on stdin (run with a program, stop); events are lines of JSON on stdout.
 """
