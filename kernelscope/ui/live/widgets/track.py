@@ -119,7 +119,7 @@ class Track:
 
     def _picked(self, change: dict[str, Any]) -> None:
         name = str(change["new"]).strip()
-        if name in (self.tracer.name, self.tracer.pending):
+        if name and name in (self.tracer.name, self.tracer.pending):
             return
         if name in catalogue.names():
             self.picker.options = catalogue.names()

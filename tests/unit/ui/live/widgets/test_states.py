@@ -69,6 +69,17 @@ class TestChange:
         assert status.facts(tracer).text().startswith("cell running")
         tracer.close()
 
+    def test_offers_all_probes_again_where_the_name_is_deleted(self):
+        tracer, _ = running()
+        track = Track(tracer, (600, 300))
+        track.picker.value = "slow disk"
+        assert "biolatency" in track.picker.options
+        assert "syscount" not in track.picker.options
+        track.picker.value = ""
+
+        assert "syscount" in track.picker.options
+        tracer.close()
+
     def test_reports_the_probe_that_is_starting(self):
         text = status.Facts("opensnoop", "running", 12, 1, pending="vfsstat").text()
 
