@@ -104,10 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def tests_to_run(listing: Path | None) -> list[str]:
     """Return all tests, or those of hooks and compiler with the probes' tests of a listing."""
-    probes = [str(path.relative_to(ROOT)) for path in PROBE_TESTS]
     if listing is not None:
         probes = listing.read_text().split("\n")[:-1] if listing.exists() else []
-    return [*TESTS[:-1], *probes, TESTS[-1]]
+        return [*(test for test in TESTS[:-1] if test != STARTS), *probes, TESTS[-1]]
+    return [*TESTS[:-1], *(str(path.relative_to(ROOT)) for path in PROBE_TESTS), TESTS[-1]]
 
 
 def run_matrix(

@@ -98,6 +98,14 @@ def test_how_a_probe_started_is_noted_where_no_check_ran() -> None:
     assert refused_probes(results, ["profile", "runqlat"]) == {"profile": "no"}
 
 
+def test_a_listing_takes_the_place_of_all_that_is_about_probes(tmp_path: Path) -> None:
+    listing = tmp_path / "listing"
+    listing.write_text("tests/probes/test_cpu.py::test_a\n")
+    tests = runner.tests_to_run(listing)
+    assert [test for test in tests if "probes" in test] == ["tests/probes/test_cpu.py::test_a"]
+    assert "tests/vm/test_probes_start.py" in runner.tests_to_run(None)
+
+
 def test_a_probe_is_refused_only_where_none_of_its_tests_ran() -> None:
     passed = {"test": "tests/probes/test_cpu.py::test_runqlat_sums", "state": "passed"}
     assert refused_probes(_refused(), ["runqlat", "runqlen"]) == {"runqlat": "no such helper"}
