@@ -43,7 +43,7 @@ _NOT_ATTACHED = re.compile(
     r"|no probes to attach|failed to probe|unable to probe",
     re.IGNORECASE,
 )
-# One of several probes of a block, where bpftrace goes on with the others.
+# One of several probes of a block, where bpftrace continues with the others.
 _SKIPPED = re.compile(r"could not attach probe (\S+), skipping", re.IGNORECASE)
 # Warnings about the machine that come with every run and concern no probe of the script.
 _USUAL = ("RLIMIT_MEMLOCK", "available_filter_functions")
