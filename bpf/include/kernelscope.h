@@ -221,7 +221,7 @@ KS_INLINE bool ks_in_cgroup(struct task_struct *task)
 }
 
 /* Whether a thread is among those that the run is restricted to. If there is a list of them, the
- * agent replaces this line with its own (agent/descendants.py). */
+ * agent replaces this line with its own (agent/attach/task_tree.py). */
 #define KS_IN_TREE(tid) true
 
 /* Like ks_keep, for a task_struct from a tp_btf hook; the only one that supports cgroups and
