@@ -65,15 +65,16 @@ def call_some() -> None:
         os.getpgid(0)
 
 
-def test_the_listing_is_a_table_of_probes(lab: Lab):
+def test_each_area_of_the_listing_unfolds_to_a_table(lab: Lab):
     shown = lab.run(NUMBERS["list"])
 
+    shown.locator("summary").filter(has_text="syscount").click()
     row = shown.get_by_role("row").filter(has_text="syscount")
     expect(row).to_contain_text("System calls")
     expect(row).to_contain_text("yes")
 
 
-def test_a_cell_shows_progress_then_the_table_and_nothing_else(lab: Lab):
+def test_a_cell_shows_progress_then_the_table_and_the_next_step(lab: Lab):
     cell = NUMBERS["count"]
     lab.send(cell)
     expect(lab.output(cell)).to_contain_text("s left")
@@ -81,7 +82,8 @@ def test_a_cell_shows_progress_then_the_table_and_nothing_else(lab: Lab):
     lab.ended(cell)
 
     expect(lab.output(cell).locator("td")).to_have_text([str(os.getpid()), str(CALLS)])
-    expect(lab.output(cell).locator(".jp-OutputArea-child")).to_have_count(1)
+    expect(lab.output(cell).locator(".jp-OutputArea-child")).to_have_count(2)
+    expect(lab.output(cell)).to_contain_text("next: ")
 
 
 def test_a_plot_is_a_picture(lab: Lab):
@@ -93,7 +95,7 @@ def test_a_plot_is_a_picture(lab: Lab):
 def test_losses_are_in_a_box_above_the_result(lab: Lab):
     shown = lab.run(NUMBERS["lossy"])
 
-    expect(shown.get_by_text("Events were lost.")).to_be_visible()
+    expect(shown.get_by_text("Lost events.")).to_be_visible()
     expect(shown).to_contain_text("--ring 64M")
     expect(shown.locator("table.dataframe")).to_be_visible()
 

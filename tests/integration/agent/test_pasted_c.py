@@ -33,7 +33,7 @@ EVENT = "struct ev { u32 pid; char c[16]; };\nBPF_PERF_OUTPUT(events);\n"
         " int inet_num = 3; return x.sk_family + inet_num; }",
         "static inline u64 min(u64 a, u64 b) { return a < b ? a : b; }\nBPF_HASH(m, u32);\n"
         "int f(void *ctx) { return min(1, 2); }",
-        "struct sock { u32 sk_daddr; };\nint f(struct sock *s) { return s->sk_daddr; }",
+        "struct sock { u64 common; u32 sk_daddr; };\nint f(struct sock *s) { return s->sk_daddr; }",
         "BPF_DEVMAP(d, 16);\nint f(void *ctx) { return 0; }",
         "#define BPF_LICENSE Proprietary\nint f(void *ctx) { return bpf_ktime_get_ns() & 1; }",
     ],
