@@ -324,7 +324,7 @@ def _check_stacks(frame: Frame) -> None:
             symbol, offset, module = each
             optional(text(_LONGEST_SYMBOL))(symbol, f"stack {key}")
             integer(-(1 << 63), 1 << 64)(offset, f"stack {key}")
-            text(_LONGEST_SYMBOL)(module, f"stack {key}")
+            optional(text(_LONGEST_SYMBOL))(module, f"stack {key}")
 
 
 def _check_format(text_of_format: str) -> None:

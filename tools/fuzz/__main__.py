@@ -39,7 +39,9 @@ def coverage_of(name: str, seed: int) -> float:
     import coverage
 
     target = TARGETS[name]
-    measured = coverage.Coverage(data_file=None, source_pkgs=list(target.packages))
+    measured = coverage.Coverage(
+        data_file=None, config_file=False, source_pkgs=list(target.packages)
+    )
     with tempfile.TemporaryDirectory() as folder:
         measured.start()
         for _, data in inputs(target, seed, range(_COVERED)):
