@@ -150,7 +150,10 @@ class KernelScope(Magics):
     def _bpftrace(self, line: str, cell: str) -> Any:
         from kernelscope.tracing import bpftrace as bpftrace_run
 
-        wanted = bpftrace_line.read(parser.split(line))
+        words = parser.split(line)
+        if {"-h", "--help"} & set(words):
+            return _printed(inspect.cleandoc(KernelScope.bpftrace.__doc__ or ""))
+        wanted = bpftrace_line.read(words)
         quiet = wanted.output.get("quiet") or not self.progress
         result = bpftrace_run.run(
             cell,

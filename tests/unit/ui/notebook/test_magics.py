@@ -341,3 +341,15 @@ def test_a_file_of_stacks_is_refused_before_a_run_without_any(notebook: Notebook
 def test_a_file_of_stacks_is_not_refused_for_a_probe_with_stacks(notebook: Notebook, tmp_path):
     outcome = notebook.run(f"%ebpf profile -d 1 --save {tmp_path}/x.html")
     assert "no stacks" not in str(outcome.error_in_exec)
+
+
+@pytest.mark.parametrize("magic", ["%%ebpf", "%%bpftrace", "%%probe"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_cell_magic_has_help_and_runs_nothing(
+    notebook: Notebook, capsys, magic: str, flag: str
+):
+    outcome = notebook.run(f"{magic} {flag}\nx")
+    assert outcome.error_in_exec is None
+    assert outcome.result is None
+    assert "-o" in capsys.readouterr().out
+    assert notebook.agent.programs == []
