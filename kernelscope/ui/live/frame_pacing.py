@@ -54,7 +54,8 @@ class FramePacer:
         self._drawn_at.append(now)
 
     def skipped(self, now: float) -> None:
-        """Record that there was nothing to draw."""
+        """Record a frame that was not sent, because nothing in it changed."""
+        self._drawn_at.append(now)
         self._next = now + 1 / self.wanted
 
     def beat(self) -> None:

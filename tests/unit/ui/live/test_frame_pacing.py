@@ -64,6 +64,17 @@ def test_sends_all_frames_to_a_page_that_answers_again():
     assert run(pacer, 3, answers=True, since=112) >= 29
 
 
+def test_reports_its_rate_where_no_frame_changes():
+    pacer, now = FramePacer(10), 100.0
+    while now < 110:
+        if pacer.seconds_left(now) <= 0 and pacer.allows(now):
+            pacer.skipped(now)
+        now += 0.005
+
+    assert 9 < pacer.rate(110) <= 10.5
+    assert pacer.frames == 0
+
+
 class TestLoop:
     def test_reports_a_failed_frame_and_continues(self):
         errors, reported = [], threading.Event()  # type: ignore[var-annotated]
