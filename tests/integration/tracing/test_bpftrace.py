@@ -90,7 +90,7 @@ def _while(load: Load, script: str) -> Any:
         ("tracepoint:syscalls:sys_enter_nosuch { @ = 1 }", CompileError, "not found", 1),
     ],
 )
-def test_an_error_stands_at_the_scripts_own_line(
+def test_an_error_has_the_line_of_the_script(
     script: str, error: type[Exception], said: str, line: int
 ) -> None:
     with pytest.raises(error, match=said) as caught:

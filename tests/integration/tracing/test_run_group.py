@@ -65,7 +65,7 @@ def test_where_one_is_refused_none_stays_attached() -> None:
         assert children(session.agent) == []
 
 
-def test_ctrl_c_ends_all_and_gives_what_there_is() -> None:
+def test_ctrl_c_ends_all_and_returns_the_rows() -> None:
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     with started("system_calls") as load:
         runs = kernelscope.start(["syscount", "runqlat"], duration=60)

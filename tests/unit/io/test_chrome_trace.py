@@ -75,7 +75,7 @@ def test_tables_of_several_probes_share_one_time_axis(tmp_path: Path) -> None:
     assert {e["ts"] for e in instants} == {999_999}
 
 
-def test_a_trace_is_json_whatever_stands_in_the_table(tmp_path: Path) -> None:
+def test_a_trace_of_nan_and_infinity_is_json(tmp_path: Path) -> None:
     table = events()
     first = table.index[0]
     table["share"] = np.linspace(0, 1, len(table))
@@ -125,7 +125,7 @@ def test_a_slice_ends_at_the_time_of_a_row_that_was_timed_at_its_end(tmp_path: P
     assert pd.Timestamp(epoch) == BEGAN - pd.Timedelta("1.5s")
 
 
-def test_the_receipt_says_it_for_a_custom_probe(tmp_path: Path) -> None:
+def test_places_slices_of_a_custom_probe_by_its_receipt(tmp_path: Path) -> None:
     table = of_probe("custom", "waits", pid=[7], waited_us=[5.0], after_us=[3.0])
     table.attrs["kernelscope"]["spans"] = {"waited_us": "before", "after_us": "after"}
     found = slices(chrome_trace.to_chrome_trace(table, tmp_path / "a.json"))

@@ -39,7 +39,7 @@ def stacks() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "json", "jsonl", "arrow", "feather"])
-def test_a_table_comes_back_with_its_types_and_receipt(tmp_path: Path, suffix: str) -> None:
+def test_reads_back_types_and_receipt(tmp_path: Path, suffix: str) -> None:
     path = events().ks.save(tmp_path / f"bio.{suffix}")
 
     back = kernelscope.read(path)
@@ -67,11 +67,11 @@ def test_events_are_a_trace_plain_or_packed(tmp_path: Path) -> None:
         ("cpu.png", b"\x89PNG"),
     ],
 )
-def test_stacks_are_what_the_name_says(tmp_path: Path, name: str, begins: bytes) -> None:
+def test_the_extension_picks_the_format_of_stacks(tmp_path: Path, name: str, begins: bytes) -> None:
     assert stacks().ks.save(tmp_path / name).read_bytes().startswith(begins)
 
 
-def test_the_receipt_goes_along_where_the_format_has_room(tmp_path: Path) -> None:
+def test_writes_the_receipt_where_the_format_has_room(tmp_path: Path) -> None:
     table = stacks()
     table.attrs["kernelscope"] = {"name": "profile", "host": "there </script>"}
     speedscope = json.loads(table.ks.save(tmp_path / "a.speedscope.json").read_text())
@@ -83,7 +83,7 @@ def test_the_receipt_goes_along_where_the_format_has_room(tmp_path: Path) -> Non
     assert json.loads(kept[1]) == table.attrs["kernelscope"]
 
 
-def test_stacks_are_as_wide_as_their_probe_says(tmp_path: Path) -> None:
+def test_stacks_use_the_value_of_their_probe(tmp_path: Path) -> None:
     table = stacks().assign(total_us=[2_000, 7_000])
     table.attrs["kernelscope"] = {"name": "offcputime", "probe": "offcputime", "table": "places"}
 
@@ -107,7 +107,7 @@ def test_a_picture_of_events_is_their_default_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.xlsx", "x", ".csv", "x.gz"])
-def test_a_name_that_says_no_kind_is_refused_with_those_known(tmp_path: Path, name: str) -> None:
+def test_an_unknown_extension_is_an_error_with_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="unrecognized file extension") as caught:
         events().ks.save(tmp_path / name)
     assert ".trace.json.gz" in str(caught.value.hint)
@@ -126,7 +126,7 @@ def test_a_table_without_times_is_no_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu.folded", "cpu.png", "cpu.pb.gz", "cpu.arrow"])
-def test_a_place_that_is_not_there_is_said(tmp_path: Path, name: str) -> None:
+def test_reports_a_missing_directory(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="no such directory"):
         stacks().ks.save(tmp_path / "none" / name)
 
@@ -144,7 +144,7 @@ def test_tables_of_one_result_get_files_of_their_own(tmp_path: Path) -> None:
     assert [path.name for path in traced] == ["all.trace.json"]
 
 
-def test_where_no_table_has_stacks_none_is_written(tmp_path: Path) -> None:
+def test_writes_nothing_without_stacks(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no stacks"):
         kernelscope.save(Tables({"a": events(), "b": events()}, {}), tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []

@@ -86,7 +86,7 @@ def test_a_profiles_samples_are_leaf_first_and_add_up(tmp_path: Path) -> None:
     assert profile[9] == [int(BEGAN.value)]
 
 
-def test_a_processs_name_is_one_frame_whatever_it_contains(tmp_path: Path) -> None:
+def test_a_process_name_with_separators_is_one_frame(tmp_path: Path) -> None:
     table = stacks().assign(comm=["pool;1", "a\nb"])
     profile = parsed(gzip.decompress(pprof.to_pprof(table, tmp_path / "x.pb.gz").read_bytes()))
 

@@ -49,7 +49,7 @@ def shared(tmp_path: Path) -> Path:
 
 
 @either
-def test_a_new_file_is_readable_by_its_owner_alone(
+def test_a_new_file_has_mode_0600(
     tmp_path: Path, write: Callable[[Path], None], suffix: str
 ) -> None:
     write(tmp_path / f"x{suffix}")
@@ -108,7 +108,7 @@ def test_another_users_file_in_a_shared_folder_is_not_recorded_into(shared: Path
 
 
 @either
-def test_a_link_of_ones_own_is_followed(
+def test_follows_the_users_own_link(
     tmp_path: Path, shared: Path, write: Callable[[Path], None], suffix: str
 ) -> None:
     (tmp_path / f"real{suffix}").touch()

@@ -52,7 +52,7 @@ def test_it_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_cut_at_any_byte_it_gives_what_is_whole_and_says_so(tmp_path, compress):
+def test_a_recording_cut_at_any_byte_replays_and_warns(tmp_path, compress):
     small = [FRAMES[0], Frame(FRAMES[1].header, b"\0\n\xff" * 50), *FRAMES[2:]]
     data = made(tmp_path / "run", small, compress=compress).read_bytes()
     plain = [(frame.header, bytes(frame.payload)) for frame in small]
@@ -116,7 +116,7 @@ def test_a_block_that_unpacks_to_more_than_a_frame_is_refused(tmp_path, monkeypa
         (b"KernelScope recording 9\n" + b"x" * 99, "not a recording that this version reads"),
     ],
 )
-def test_what_is_no_recording_is_refused(tmp_path, content, message):
+def test_refuses_a_file_that_is_no_recording(tmp_path, content, message):
     path = tmp_path / "run"
     path.write_bytes(content)
     with pytest.raises(RecordingError, match=message) as caught:
@@ -124,17 +124,17 @@ def test_what_is_no_recording_is_refused(tmp_path, content, message):
     assert caught.value.hint
 
 
-def test_a_missing_file_is_said(tmp_path):
+def test_reports_a_missing_file(tmp_path):
     with pytest.raises(RecordingError, match="No such file"):
         list(recording.replay(tmp_path / "none"))
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
+def test_reports_a_path_that_cannot_be_written(tmp_path):
     with pytest.raises(RecordingError, match="No such file or directory"):
         recording.Recorder(tmp_path / "none" / "run", HEADER)
 
 
-def test_a_full_disk_is_said(tmp_path):
+def test_reports_a_full_disk(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("this machine has no /dev/full")
     with pytest.raises(RecordingError, match="No space left"):

@@ -84,7 +84,7 @@ def test_it_finds_as_many_records_as_the_tables_have_rows(path: Path) -> None:
     assert rows == sum(len(table) for table in found.values())
 
 
-def test_every_key_of_a_header_and_type_of_a_frame_is_told() -> None:
+def test_documents_every_header_key_and_frame_type() -> None:
     found = [list(blocks(path.read_bytes())) for path in RECORDINGS]
 
     assert {key for header, *_ in found for key in header[0]} == told("Header")
@@ -93,6 +93,6 @@ def test_every_key_of_a_header_and_type_of_a_frame_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", [Layout, Field])
-def test_what_a_layout_and_its_fields_have_is_told(kind: Any) -> None:
+def test_documents_layouts_and_fields(kind: Any) -> None:
     names = kind.__dataclass_fields__
     assert [name for name in names if f"`{name}`" not in TEXT] == []

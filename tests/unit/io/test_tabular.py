@@ -82,7 +82,7 @@ class TestRoundTrip:
         assert back.attrs == table.attrs
 
     @pytest.mark.parametrize("name", COLUMNS)
-    def test_every_kind_of_column_comes_back(self, tmp_path, writer, suffix, name):
+    def test_reads_back_every_kind_of_column(self, tmp_path, writer, suffix, name):
         table = pd.DataFrame({name: COLUMNS[name], "last": [1, 2, 3]})
         table.attrs["kernelscope"] = RECEIPT
         for rows in (table, table.head(0)):
@@ -90,17 +90,15 @@ class TestRoundTrip:
             pd.testing.assert_frame_equal(back, rows, check_exact=True)
             assert back.attrs == rows.attrs
 
-    def test_a_table_without_rows_comes_back(self, table, tmp_path, writer, suffix):
+    def test_reads_back_a_table_without_rows(self, table, tmp_path, writer, suffix):
         path = writer(table.head(0), tmp_path / f"bio{suffix}")
         pd.testing.assert_frame_equal(read(path), table.head(0))
 
-    def test_a_table_without_a_receipt_comes_back_without_one(self, tmp_path, writer, suffix):
+    def test_reads_back_a_table_without_a_receipt(self, tmp_path, writer, suffix):
         path = writer(pd.DataFrame({"x": [1]}), tmp_path / f"bio{suffix}")
         assert read(path).attrs == {}
 
-    def test_a_file_is_replaced_and_nothing_is_left_beside_it(
-        self, table, tmp_path, writer, suffix
-    ):
+    def test_replaces_a_file_and_leaves_no_temporary_file(self, table, tmp_path, writer, suffix):
         path = tmp_path / f"bio{suffix}"
         path.write_text("old")
         writer(table, path)
@@ -223,13 +221,13 @@ class TestCsv:
         path = tabular.to_csv(table, tmp_path / "bio.csv")
         assert ',"=cmd' in path.read_text("utf-8")
 
-    def test_formulas_are_made_harmless_on_request_and_come_back(self, table, tmp_path):
+    def test_escapes_formulas_on_request_and_reads_them_back(self, table, tmp_path):
         path = tabular.to_csv(table, tmp_path / "bio.csv", escape_formulas=True)
         assert ",\"'=cmd" in path.read_text("utf-8")
         pd.testing.assert_frame_equal(read(path), table)
 
     @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=8))
-    def test_any_text_comes_back(self, tmp_path_factory, texts):
+    def test_reads_back_any_text(self, tmp_path_factory, texts):
         path = tmp_path_factory.mktemp("csv") / "x.csv"
         frame = pd.DataFrame({"n": range(len(texts)), "text": pd.array(texts, dtype="str")})
         for escape in (False, True):
@@ -252,12 +250,12 @@ class TestReading:
         assert ".parquet" in str(caught.value)
 
     @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".arrow"])
-    def test_a_missing_file_is_said(self, tmp_path, suffix):
+    def test_reports_a_missing_file(self, tmp_path, suffix):
         with pytest.raises(ExportError, match="there is no such directory or file"):
             read(tmp_path / f"none{suffix}")
 
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-    def test_a_file_that_is_not_what_it_says_is_refused(self, tmp_path, suffix):
+    def test_refuses_a_file_with_the_wrong_extension(self, tmp_path, suffix):
         path = tmp_path / f"bio{suffix}"
         path.write_text("not a table of any kind")
         with pytest.raises(ExportError, match="cannot read"):

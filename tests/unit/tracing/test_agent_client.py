@@ -39,7 +39,7 @@ def test_frames_come_up_to_the_end(pair: Any) -> None:
     assert [frame.type for frame in channel.frames()] == ["status"]
 
 
-def test_the_runs_error_is_raised_as_what_it_was(pair: Any) -> None:
+def test_raises_the_runs_error_with_its_class(pair: Any) -> None:
     channel, theirs = pair
     error = VerifierError("no", hint="do", line=3)
     send_frame(theirs, {"type": "error", "error": error.to_json()})
@@ -82,7 +82,7 @@ def test_stop_is_harmless_when_the_run_has_ended(pair: Any) -> None:
     channel.stop()
 
 
-def test_closing_ends_the_run_although_a_forked_child_holds_the_socket_too(pair: Any) -> None:
+def test_closing_ends_the_run_despite_a_forked_child(pair: Any) -> None:
     channel, theirs = pair
     child = os.fork()
     if child == 0:
@@ -141,7 +141,7 @@ def test_a_request_too_long_for_the_agent_is_refused_before_it_is_sent() -> None
         agent.check(["x" * MAX_LINE])
 
 
-def test_a_dismissed_agent_ends_although_nobody_waits_for_it() -> None:
+def test_a_dismissed_agent_ends_without_a_wait() -> None:
     agent = with_agent("import sys; sys.stdin.read()")
     agent.dismiss()
     assert agent._process.wait(10) == 0
@@ -182,7 +182,7 @@ def as_user(monkeypatch: pytest.MonkeyPatch, sudo: str | None) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: sudo)
 
 
-def test_without_privilege_and_sudo_the_error_says_what_to_do(
+def test_has_a_next_step_without_privilege_and_sudo(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     as_user(monkeypatch, None)
@@ -226,7 +226,7 @@ def test_a_sticky_folder_protects_what_root_has_in_it(
         ("", "did not start"),
     ],
 )
-def test_what_sudo_or_the_agent_says_at_its_start_is_told(
+def test_reports_errors_of_sudo_and_of_the_agent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, message: str
 ) -> None:
     sudo = tmp_path / "sudo"
@@ -238,7 +238,7 @@ def test_what_sudo_or_the_agent_says_at_its_start_is_told(
     assert raised.value.hint
 
 
-def test_a_launched_agent_that_ended_says_why_when_it_is_greeted(
+def test_greeting_an_ended_agent_raises_its_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sudo = tmp_path / "sudo"

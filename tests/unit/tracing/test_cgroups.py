@@ -59,20 +59,18 @@ def test_the_root_is_a_cgroup_too(tree: Path) -> None:
         ("", "not the path or id of a cgroup"),
     ],
 )
-def test_what_is_not_there_is_an_error(tree: Path, text: str, why: str) -> None:
+def test_an_unknown_cgroup_is_an_error(tree: Path, text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         cgroups.find(text)
 
 
-def test_a_machine_without_cgroups_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_machine_without_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "mount", lambda: None)
     with pytest.raises(ParameterError, match="--cgroup /x: no cgroups of version 2 are mounted"):
         requests.of_probe(find("syscount"), {"cgroup": "/x"}, where="cli")
 
 
-def test_in_a_namespace_of_its_own_the_place_is_not_known(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_a_cgroup_namespace(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "_INITIAL_NAMESPACE", 1)
     with pytest.raises(ValueError, match="a cgroup namespace"):
         cgroups.find("/")
@@ -83,7 +81,7 @@ def test_every_cgroup_but_the_root_is_offered(tree: Path) -> None:
     assert "/." not in cgroups.names()
 
 
-def test_the_filter_goes_before_the_program_or_into_its_parameters(tree: Path) -> None:
+def test_passes_the_filter_to_the_agent_or_to_the_c(tree: Path) -> None:
     number = (tree / "user.slice").stat().st_ino
     given = {"cgroup": "/user.slice"}
     assert requests.of_probe(find("syscount"), given).program.filters == Filters(

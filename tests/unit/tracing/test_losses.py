@@ -29,7 +29,7 @@ def test_rows_beyond_max_rows_are_no_loss() -> None:
     assert "lost 10 of 100 events" in found[0]
 
 
-def test_a_full_perf_buffer_is_told_as_a_full_ring_is() -> None:
+def test_explains_a_full_perf_buffer_like_a_full_ring() -> None:
     found = losses.loss(receipt(perf_full=10))
 
     assert found == (

@@ -83,7 +83,7 @@ def test_the_probe_may_come_after_its_options():
     assert parse("-d 5 syscount").targets == ("syscount",)
 
 
-def test_attach_may_be_repeated_and_its_hook_may_hold_equals_signs():
+def test_attach_repeats_and_takes_equals_signs_in_hooks():
     parsed = parse('--attach "uprobe:c:malloc=a" --attach "uprobe:/lib=x/y:f=b"')
     found = options.split(parsed.given).run
 
@@ -283,7 +283,7 @@ def test_a_probe_that_filters_by_itself_gets_the_filters_as_parameters():
     assert asked.program.params["filter_comm_0"] == int.from_bytes(b"cat", "little")
 
 
-def test_the_same_program_has_the_same_digest_whatever_its_duration():
+def test_the_digest_ignores_the_duration():
     digests = {requests.of_source(SOURCE, {"duration": d}).digest() for d in (1, 2)}
     other = requests.of_source(SOURCE + " ", {}).digest()
 

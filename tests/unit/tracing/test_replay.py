@@ -57,7 +57,7 @@ def test_recordings_are_small_enough_for_a_repository() -> None:
     assert max(path.stat().st_size for path in RECORDINGS.glob("*.ksr")) < 256 << 10
 
 
-def test_a_probes_recording_stands_in_for_a_run_without_an_agent(replaying: Session) -> None:
+def test_replays_a_probe_without_an_agent(replaying: Session) -> None:
     result = replaying.run("biolatency", duration=3)
     assert result.attrs["kernelscope"]["recorded"] is True
     assert not replaying.started
@@ -75,7 +75,7 @@ def test_a_text_that_was_not_recorded_is_an_error_that_names_the_folder(
         replaying.run(source="BPF_HASH(other, u32);", duration=1)
 
 
-def test_a_mark_says_where_and_when_it_was_recorded() -> None:
+def test_the_mark_names_host_and_date() -> None:
     receipt = {"host": "web1", "kernel": {"release": "6.1.0"}, "started": "2026-01-02T03:04:05"}
     assert (
         replay_notice.sentence(receipt)
@@ -172,7 +172,7 @@ def test_a_refused_run_is_refused_again_in_the_same_words(
     assert "not tried on this machine" not in messages.error_text(said)
 
 
-def test_a_run_that_ended_in_an_error_keeps_what_it_had_given(tmp_path: Path) -> None:
+def test_a_failed_run_keeps_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "died.ksr"
     refused(path, AgentDiedError("it is gone"), attached(EVENTS), events((7, 10)))
     with pytest.warns(LostEventsWarning, match="the run's end is not in it"):

@@ -90,9 +90,7 @@ def cuts(path: Path) -> list[int]:
 
 
 @each
-def test_a_recording_cut_anywhere_gives_what_is_whole_and_says_so(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_cut_recording_replays_its_whole_frames_and_warns(path: Path, tmp_path: Path) -> None:
     whole, data, cut = rows(opened(path)), path.read_bytes(), tmp_path / "cut.ksr"
     places = cuts(path)
     given = []

@@ -112,12 +112,12 @@ def test_rows_are_kept_when_the_client_runs_out_of_memory() -> None:
         assert run.result(timeout=5)["pid"].tolist() == [7, 8]
 
 
-def test_a_client_without_memory_before_the_start_is_told_so() -> None:
+def test_reports_a_client_without_memory() -> None:
     with pytest.raises(RequirementError, match="too little memory"):
         session(WithoutMemory([])).start(source="int f;")
 
 
-def test_a_client_that_can_start_no_thread_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_client_that_cannot_start_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -150,7 +150,7 @@ for free in (0, 1, 2):
 """
 
 
-def test_a_client_without_descriptors_is_told_so() -> None:
+def test_reports_a_client_without_free_descriptors() -> None:
     shown = subprocess.run(
         [sys.executable, "-c", _WITHOUT_DESCRIPTORS], capture_output=True, text=True, check=True
     )

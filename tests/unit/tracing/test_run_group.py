@@ -96,16 +96,14 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "message", "hint"), BAD_LINES)
-def test_an_option_that_is_nobodys_or_of_several_is_named(
-    line: str, message: str, hint: str | None
-) -> None:
+def test_names_an_unknown_or_ambiguous_option(line: str, message: str, hint: str | None) -> None:
     with pytest.raises(ParameterError) as caught:
         shares(line)
     assert message in caught.value.message
     assert hint is None or hint in str(caught.value.hint)
 
 
-def test_a_second_name_that_is_no_probe_is_an_error_with_close_matches() -> None:
+def test_a_misspelt_second_probe_has_close_matches() -> None:
     with pytest.raises(ProbeNotFoundError, match="no probe named 'runqla'"):
         parsed("syscount runqla")
 
@@ -127,7 +125,7 @@ def test_without_a_duration_the_longest_of_the_probes_own_is_taken() -> None:
     assert all(each.program.hold for each in asked)
 
 
-def test_each_probe_is_recorded_into_a_file_of_its_own(tmp_path: Path) -> None:
+def test_records_each_probe_into_its_own_file(tmp_path: Path) -> None:
     plan = session().plan(["runqlat", "opensnoop"], {"record": str(tmp_path / "x.ksr")})
     asked = plan.requests
     assert [each.record and each.record.name for each in asked] == [
@@ -178,7 +176,7 @@ def test_where_one_fails_on_the_way_the_others_end_and_keep_what_they_have() -> 
     assert list(runs.peek()) == ["first", "second"]
 
 
-def test_each_probe_that_lost_events_says_so() -> None:
+def test_warns_of_each_probe_that_lost_events() -> None:
     lossy = FakeChannel([attached(EVENTS), events((7, 1)), receipt(ring_full=3)])
     whole = FakeChannel([attached(EVENTS), events((7, 1)), receipt()])
     with pytest.warns(LostEventsWarning, match="second lost 3 of 4"):
@@ -195,7 +193,7 @@ def results() -> Results:
     return Results({"runqlat": frame, "syscount": Tables({"calls": frame}, {})}, {"skew_ms": 1})
 
 
-def test_results_are_what_each_probe_gives_alone(results: Results) -> None:
+def test_results_equal_those_of_single_runs(results: Results) -> None:
     assert isinstance(results["runqlat"], pd.DataFrame)
     assert isinstance(results["syscount"], Tables)
     assert results["syscount.calls"] is results["syscount"]["calls"]
@@ -204,7 +202,7 @@ def test_results_are_what_each_probe_gives_alone(results: Results) -> None:
 
 
 @pytest.mark.parametrize("name", ["opensnoop", "opensnoop.x", "syscount.x", "runqlat.x"])
-def test_a_name_that_is_not_there_is_a_key_error(results: Results, name: str) -> None:
+def test_an_unknown_name_is_a_key_error(results: Results, name: str) -> None:
     with pytest.raises(KeyError, match="there are: "):
         results[name]
 
@@ -214,7 +212,7 @@ def test_results_show_every_table_under_its_name(results: Results) -> None:
     assert "<b>syscount.calls: 2 rows</b>" in results._repr_html_()
 
 
-def test_each_table_is_written_into_a_file_of_its_own(results: Results, tmp_path: Path) -> None:
+def test_writes_each_table_into_its_own_file(results: Results, tmp_path: Path) -> None:
     for table in results.flat().values():
         table.attrs["kernelscope"] = {"name": "x"}
     written, failed = outputs.write(results, {"csv": tmp_path / "all.csv"})

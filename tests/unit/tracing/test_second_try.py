@@ -18,7 +18,7 @@ def test_run_is_tried_again_if_its_agent_ended_without_an_answer() -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_run_that_was_answered_or_whose_agent_lives_is_not_tried_again(answered: bool) -> None:
+def test_does_not_retry_a_run_that_was_answered(answered: bool) -> None:
     first = FakeChannel([attached()] if answered else [], error=DIED)
     run = SecondTry(first, lambda: answered, lambda: pytest.fail("tried again"))
     with pytest.raises(AgentDiedError):

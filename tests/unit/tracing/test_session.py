@@ -38,7 +38,7 @@ from kernelscope.tracing.session import Session
 SOURCE = "BPF_HASH(counts, u32);"
 
 
-def test_one_table_gives_a_dataframe():
+def test_one_table_is_a_dataframe():
     made = session(FakeChannel([attached(EVENTS), events((7, 10), (8, 20)), receipt()]))
 
     df = made.run(source=SOURCE, duration=1)
@@ -74,7 +74,7 @@ def test_table_chooses_one_of_several():
     assert df.attrs["kernelscope"]["rows"] == {"counts": len(df)}
 
 
-def test_a_table_that_is_not_there_is_an_error_naming_those_that_are():
+def test_an_unknown_table_is_an_error_with_the_known_ones():
     frames = [attached(EVENTS, COUNTS), events((7, 10)), counts({1: 5}), receipt()]
 
     with pytest.raises(ParameterError, match="There are: events, counts"):
@@ -136,7 +136,7 @@ def test_a_run_that_cannot_be_compiled_fails_at_start():
         session(FakeChannel([], error=error)).start(source=SOURCE)
 
 
-def test_an_agent_that_dies_during_the_run_is_an_error_and_what_came_is_kept():
+def test_keeps_rows_when_the_agent_dies():
     frames = [attached(EVENTS), events((7, 10))]
     run = session(FakeChannel(frames, error=AgentDiedError("gone"))).start(source=SOURCE)
 
@@ -172,7 +172,7 @@ def test_a_session_that_needed_no_agent_closes_the_one_launched_ahead():
     assert not expected.alive
 
 
-def test_a_request_that_the_agent_cannot_take_goes_to_a_new_agent(monkeypatch):
+def test_a_new_agent_takes_a_request_that_failed(monkeypatch):
     fresh = FakeAgent(FakeChannel([attached(EVENTS), events((7, 10)), receipt()]))
     monkeypatch.setattr("kernelscope.tracing.live_source.Agent.start", lambda: fresh)
     made = session()
@@ -185,7 +185,7 @@ def test_a_request_that_the_agent_cannot_take_goes_to_a_new_agent(monkeypatch):
     assert len(made.run(source=SOURCE)) == 1
 
 
-def test_stop_ends_a_run_early_and_gives_what_there_is():
+def test_stop_ends_a_run_early_and_keeps_its_rows():
     channel = FakeChannel([attached(EVENTS), events((7, 10))], held=True, last=[receipt()])
     run = session(channel).start(source=SOURCE, duration="inf")
     assert run.running
@@ -229,7 +229,7 @@ def test_interrupting_the_attachment_drops_the_run_at_once():
     assert not channel.stopped
 
 
-def test_a_result_that_takes_longer_than_the_timeout_raises_and_the_run_goes_on():
+def test_result_times_out_and_the_run_continues():
     channel = FakeChannel([attached(EVENTS)], held=True, last=[receipt()])
     run = session(channel).start(source=SOURCE)
 
@@ -239,7 +239,7 @@ def test_a_result_that_takes_longer_than_the_timeout_raises_and_the_run_goes_on(
     run.close()
 
 
-def test_a_run_that_nobody_holds_is_closed():
+def test_an_unreferenced_run_is_closed():
     channel = FakeChannel([attached(EVENTS)], held=True)
     run = session(channel).start(source=SOURCE)
 
@@ -271,7 +271,7 @@ def test_an_error_inside_the_context_drops_the_run():
     assert channel.closed
 
 
-def test_iterating_gives_every_batch_also_those_that_came_before():
+def test_iterating_yields_earlier_batches_too():
     frames = [attached(EVENTS), events((1, 1)), events((2, 2), (3, 3)), receipt()]
     run = session(FakeChannel(frames)).start(source=SOURCE)
     run.wait()
@@ -314,7 +314,7 @@ def test_iterating_leaves_out_what_a_probe_keeps_for_itself():
     run.close()
 
 
-def test_iterating_follows_a_run_that_goes_on():
+def test_iterating_follows_a_running_run():
     channel = FakeChannel([attached(EVENTS), events((1, 1))], held=True)
     run = session(channel).start(source=SOURCE)
     seen = []
@@ -340,7 +340,7 @@ def test_peek_has_the_maps_read_and_leaves_the_run_going():
     run.close()
 
 
-def test_an_interval_gives_a_row_for_each_reading_and_key():
+def test_an_interval_has_a_row_per_reading_and_key():
     frames = [
         attached(COUNTS),
         counts({1: 5}, at_ns=1_000_000_000, final=False),
@@ -353,7 +353,7 @@ def test_an_interval_gives_a_row_for_each_reading_and_key():
     assert df["value"].tolist() == [5, 8, 1]
 
 
-def test_a_recording_gives_the_same_result_and_says_that_it_is_one(tmp_path: Path):
+def test_a_recording_has_the_same_result_and_is_marked(tmp_path: Path):
     path = tmp_path / "run.ks"
     made = session(FakeChannel([attached(EVENTS), events((7, 10), (8, 20)), receipt()]))
     live = made.run(source=SOURCE, duration=1, record=path)
@@ -365,7 +365,7 @@ def test_a_recording_gives_the_same_result_and_says_that_it_is_one(tmp_path: Pat
     assert receipts[1] == {**receipts[0], "recorded": True}
 
 
-def test_what_is_no_recording_is_refused(tmp_path: Path):
+def test_refuses_a_file_that_is_no_recording(tmp_path: Path):
     path = tmp_path / "run.ks"
     path.write_text("not a recording")
 
@@ -373,7 +373,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path):
         kernelscope.open(path)
 
 
-def test_defaults_of_a_session_hold_where_nothing_else_is_said():
+def test_session_defaults_apply_unless_overridden():
     channels = [FakeChannel([attached(EVENTS), receipt()]) for _ in range(2)]
     made = session(*channels, duration="2s")
     made.run(source=SOURCE)
@@ -405,7 +405,7 @@ def test_an_errors_traceback_shows_the_callers_line_and_little_below():
     assert len(caught.traceback) <= 2
 
 
-def test_a_run_that_is_over_says_so_and_what_is_left_to_do():
+def test_repr_of_an_ended_run_has_the_next_step():
     run = session(FakeChannel([attached(EVENTS), events((7, 10)), receipt()])).start(source=SOURCE)
     run.result()
 

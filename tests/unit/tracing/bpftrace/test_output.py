@@ -197,7 +197,7 @@ def test_a_map_that_is_printed_and_cleared_has_every_reading_with_its_time() -> 
     assert found["time"].dt.second.tolist() == [1, 2, 3]
 
 
-def test_a_map_that_only_grows_says_so_and_its_last_reading_has_all() -> None:
+def test_marks_a_map_that_only_grows() -> None:
     script = "t { @c[comm]++; } interval:s:1 { print(@c); }"
     sent = [("map", {"@c": {"a": n}}) for n in (3, 8)]
     found = read(script, *sent, sent[-1])["c"]  # bpftrace prints it at its end, too
@@ -238,7 +238,7 @@ def test_banners_and_headers_are_no_rows() -> None:
     assert lines.to_dict("records") == [{"pid": 7, "comm": "sh"}]
 
 
-def test_a_banner_beside_a_map_leaves_one_table() -> None:
+def test_a_map_and_a_banner_are_one_table() -> None:
     found = raw(
         r'BEGIN { printf("go\n"); } t { @ = count(); }',
         '{"type": "printf", "data": "go\\n"}',
@@ -262,7 +262,7 @@ def test_lines_of_several_formats_stay_text_in_their_order() -> None:
     assert lines["line"].tolist() == ["7", "u 8", "9"]
 
 
-def test_hexadecimal_is_a_number_whatever_its_digits_are() -> None:
+def test_reads_hexadecimal_as_numbers() -> None:
     script = r't { printf("%x|%08x|%d|%o\n", $i, $i, $i, $i); }'
     sent = [("printf", f"{n:x}|{n:08x}|{n}|{n:o}\n") for n in (16, 17, 255)]
     lines = read(script, *sent)["printf"]
@@ -284,7 +284,7 @@ def test_a_line_that_could_be_split_in_two_ways_keeps_all_as_lines() -> None:
 
 
 @pytest.mark.parametrize("comm", ["sh", "tmux: server", "a-name-of-15-by"])
-def test_a_width_tells_where_a_text_ends(comm: str) -> None:
+def test_a_width_separates_texts(comm: str) -> None:
     script = r't { printf("%-16s %s\n", comm, str(args->path)); }'
     lines = read(script, ("printf", f"{comm:<16} /a b/c\n"))["printf"]
 
