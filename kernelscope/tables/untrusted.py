@@ -18,7 +18,6 @@ from kernelscope.protocol import printk as printk_format
 from kernelscope.protocol.frames import Frame
 from kernelscope.protocol.layout import Field, Layout
 from kernelscope.protocol.validation import known
-from kernelscope.tables import records
 from kernelscope.tables.plan import MAPS, RECORDS
 from kernelscope.tables.value_checks import (
     UntrustedError,
@@ -285,6 +284,8 @@ class FrameChecker:
         return layout
 
     def _check_batch(self, frame: Frame) -> None:
+        from kernelscope.tables import records  # brings numpy, which a session can do without
+
         layout = self._layout(frame, RECORDS)
         size, stride = len(frame.payload), frame.header.get("stride", 0)
         if frame.header.get("form") == "perf":
