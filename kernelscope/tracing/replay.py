@@ -19,7 +19,6 @@ from pathlib import Path
 from kernelscope.errors import KernelScopeError, RecordingError, from_json
 from kernelscope.io import private_files, recording
 from kernelscope.protocol.frames import Frame
-from kernelscope.tables.untrusted import FrameChecker
 from kernelscope.tracing.request import Request
 from kernelscope.tracing.run import Run
 
@@ -38,6 +37,8 @@ class Replay:
 
         Raises the error of the kernel or the compiler where the run was refused.
         """
+        from kernelscope.tables.untrusted import FrameChecker  # brings numpy
+
         for frame in recording.replay(self.path, FrameChecker().check):
             if frame.type == "error":
                 raise _refusal(frame)
