@@ -27,7 +27,8 @@ Anybody can write a recording, an Arrow file, a sidecar or a probe. `script/fuzz
 damaged ones to everything that reads them, in processes of their own. A reader may raise the errors
 that it documents; any other exception, a crash, an input that takes more than 10 seconds or more
 than 4 GiB is a finding. The tests run a hundred inputs per target each time (`tests/fuzz`);
-`script/fuzz --inputs 20000 --record` makes this page.
+`script/fuzz --inputs 20000 --record` makes this page. "Lines run" is the share of a reader's lines
+that the inputs reached; lines that run at import, such as definitions, count as not reached.
 
 An input is known by its target, seed and number: `script/fuzz --target recording --seed 1 --first
 NUMBER --inputs 1` repeats it.
