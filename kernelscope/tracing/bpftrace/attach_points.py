@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 _SKIP = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\])*"|#[^\n]*', re.DOTALL)
+_TIMERS = ("begin", "end", "interval", "i", "profile", "p", "self")
 _FILTER = re.compile(r"\s/.*", re.DOTALL)
 
 
@@ -29,7 +30,16 @@ def blocks(script: str) -> list[list[str]]:
     return found
 
 
-def missing(script: str, skipped: Iterable[str]) -> list[str]:
-    """Return the skipped attach points of blocks of which none was attached."""
-    names = set(skipped)
-    return [point for points in blocks(script) if names.issuperset(points) for point in points]
+def missing(script: str, skipped: Iterable[str], attached: int) -> list[str]:
+    """Return the skipped attach points that no other one stands for.
+
+    Those of blocks of which none was attached; all of them where nothing but timers was attached.
+    attached: the number of probes that bpftrace set out to attach, with wildcards expanded.
+    """
+    names = list(skipped)
+    points = [point for block in blocks(script) for point in block]
+    timers = sum(point.partition(":")[0].lower() in _TIMERS for point in points)
+    if names and len(names) >= attached - timers:
+        return names
+    found = [block for block in blocks(script) if set(names).issuperset(block)]
+    return [point for block in found for point in block]

@@ -46,7 +46,8 @@ def are_constant(pieces: Iterable[Piece], formats: Sequence[Format]) -> bool:
     """Return whether all pieces are banners: texts that a statement always prints alike."""
     constant = [each for each in formats if each.is_constant]
     return all(
-        part.kind == "printf" and any(each.match(part.text) is not None for each in constant)
+        part.kind == "end"
+        or (part.kind == "printf" and any(each.match(part.text) is not None for each in constant))
         for part in pieces
     )
 

@@ -19,7 +19,7 @@ from kernelscope.errors import RequirementError, RunError
 from kernelscope.tracing.progress import Progress
 
 _POLL_S = 0.05
-_GRACE_S = 40  # for the supervisor, which gives bpftrace 30 s to print its maps
+_GRACE_S = 70  # for the supervisor, which gives bpftrace 60 s to detach and print its maps
 _ATTACH_S = 120  # thousands of probes take their time
 _TRACING = Path("/sys/kernel/tracing")
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")

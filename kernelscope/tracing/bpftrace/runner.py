@@ -148,7 +148,7 @@ def _failure(
     """
     printed = "\n".join([errors, *(line.text for line in process.lines[:50])])
     skipped = _SKIPPED.findall(printed)
-    needed = set(attach_points.missing(script, skipped))
+    needed = set(attach_points.missing(script, skipped, output.attached))
     unattached = [
         line
         for line in printed.splitlines()

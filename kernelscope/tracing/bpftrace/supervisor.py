@@ -19,7 +19,7 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
-_GRACE_S = 30  # to print its maps after "stop"
+_GRACE_S = 60  # to detach and print its maps after "stop"
 
 
 def main() -> int:
@@ -59,6 +59,8 @@ def _watch(child: subprocess.Popen[bytes], data: bytes, deadline: float) -> int:
     inputs = [0, ended]
     while child.poll() is None:
         if b"kill" in data or time.monotonic() >= deadline:
+            if b"kill" not in data:
+                sys.stderr.write(f"ERROR: it did not end in {_GRACE_S} s and was killed\n")
             _signal(child, signal.SIGKILL)
             child.wait()
             break

@@ -26,8 +26,16 @@ def test_blocks_have_their_probes() -> None:
 
 
 def test_a_block_with_another_probe_is_not_missing() -> None:
-    assert attach_points.missing(SCRIPT, ["kprobe:__start", "kprobe:__done"]) == []
-    assert attach_points.missing(SCRIPT, ["kprobe:__done", "kprobe:done"]) == [
+    assert attach_points.missing(SCRIPT, ["kprobe:__start", "kprobe:__done"], 6) == []
+    assert attach_points.missing(SCRIPT, ["kprobe:__done", "kprobe:done"], 6) == [
         "kprobe:done",
         "kprobe:__done",
     ]
+
+
+def test_all_are_missing_where_only_timers_were_attached() -> None:
+    script = "BEGIN { } kprobe:vfs_* { @ = count(); } interval:s:1 { print(@); }"
+    skipped = ["kprobe:vfs_read", "kprobe:vfs_write"]
+
+    assert attach_points.missing(script, skipped, 4) == skipped
+    assert attach_points.missing(script, skipped, 5) == []

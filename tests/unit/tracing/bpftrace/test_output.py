@@ -249,6 +249,16 @@ def test_a_map_and_a_banner_are_one_table() -> None:
     assert found.banners == ["go\n"]
 
 
+def test_a_banner_without_a_newline_before_a_map_is_no_row() -> None:
+    found = raw(
+        r'END { printf("sizes:"); } t { @ = count(); }',
+        '{"type": "printf", "data": "sizes:"}',
+        '{"type": "map", "data": {"@": 3}}',
+    )
+
+    assert list(found.tables) == ["map"]
+
+
 def test_lines_that_are_all_constant_are_kept_as_text() -> None:
     lines = read(r'BEGIN { printf("hello\n"); exit(); }', ("printf", "hello\n"))["printf"]
 
