@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kernelscope.agent.btf.kernel_header import version_macros
 from kernelscope.agent.compile.cache import Cache
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import mounts
 
 _EMPTY = (
     "uapi/linux/bpf.h",
@@ -68,7 +68,7 @@ def make(cache: Cache | None, extra: dict[str, str]) -> Path:
     if cache is not None:
         with suppress(OSError):
             return _write(cache.folder / "tree", files)
-    return _write(Path(f"/proc/self/fd/{syscalls.private_tmpfs()}"), files)
+    return _write(Path(f"/proc/self/fd/{mounts.private_tmpfs()}"), files)
 
 
 def _write(root: Path, files: dict[str, str]) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import mounts
 
 _LIST = "/proc/kallsyms"
 # The functions that bcc's src/cc/frontends/clang looks for.
@@ -32,5 +32,5 @@ def listing(enumerators: Mapping[str, int]) -> str:
 def cover(path: Path) -> None:
     """Mount `path` over /proc/kallsyms for this process alone, where that is allowed."""
     with suppress(OSError):
-        syscalls.unshare_mounts()
-        syscalls.mount(str(path), _LIST, None, syscalls.MS_BIND)
+        mounts.unshare_mounts()
+        mounts.mount(str(path), _LIST, None, mounts.MS_BIND)

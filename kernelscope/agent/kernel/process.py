@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import mounts, syscalls
 
 TRACEFS = Path("/sys/kernel/tracing")
 DEBUGFS_TRACEFS = Path("/sys/kernel/debug/tracing")
@@ -23,14 +23,14 @@ def private_tracefs() -> Path | None:
     """Return where tracefs is, mounted for this process alone if it was not; None if impossible."""
     private = False
     with suppress(OSError):
-        syscalls.unshare_mounts()
+        mounts.unshare_mounts()
         private = True
     for path in (TRACEFS, DEBUGFS_TRACEFS):
         if os.path.isdir(path / "events"):  # noqa: PTH112 - Path.is_dir raises PermissionError
             return path
     if private:  # only in a private mount namespace: other processes must not see it mounted
         with suppress(OSError):
-            syscalls.mount("tracefs", str(TRACEFS), "tracefs")
+            mounts.mount("tracefs", str(TRACEFS), "tracefs")
             return TRACEFS
     return None
 

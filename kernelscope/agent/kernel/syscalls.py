@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import platform
-import re
 import signal
 import struct
 import sys
@@ -76,22 +75,15 @@ PERF_FLAG_FD_CLOEXEC = 8
 PERF_EVENT_IOC_ENABLE = 0x2400
 PERF_EVENT_IOC_SET_BPF = 0x40042408
 
-MS_BIND = 4096
-MS_REC = 16384
-MS_SLAVE = 1 << 19
-
 _ATTEMPTS = 20
-_CLONE_NEWNS = 0x20000
 _PR_SET_PDEATHSIG = 1
 _NUMBERS = {  # machine -> (bpf, perf_event_open)
     "x86_64": (321, 298),
     "aarch64": (280, 241),
 }
 
-_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every machine
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
 
 Buffer = Union[bytes, bytearray, "ctypes.Array[Any]"]
 
@@ -111,8 +103,9 @@ def address(buffer: Buffer) -> int:
     return ctypes.addressof(buffer)
 
 
-def _call(number: int, *arguments: int) -> int:
-    result = int(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+def call(number: int, *arguments: int) -> int:
+    """Make a system call by its number. Raises OSError."""
+    result = int(libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -131,7 +124,7 @@ def _number(index: int) -> int:
 
 def bpf(command: int, attr: Buffer) -> int:
     """Call bpf(2) with a packed `union bpf_attr`; the kernel writes into a mutable one."""
-    return _call(_number(0), command, address(attr), memoryview(attr).nbytes)
+    return call(_number(0), command, address(attr), memoryview(attr).nbytes)
 
 
 def _create(command: int, attr: Buffer) -> int:
@@ -139,7 +132,7 @@ def _create(command: int, attr: Buffer) -> int:
     return _repeated(lambda: bpf(command, attr))
 
 
-def _repeated(call: Callable[[], int]) -> int:
+def _repeated(attempt: Callable[[], int]) -> int:
     """Make a call again if a signal interrupts it, as libbpf does.
 
     The verifier gives up with EAGAIN when a signal is pending (kernel/bpf/verifier.c): SIGSTOP and
@@ -147,11 +140,11 @@ def _repeated(call: Callable[[], int]) -> int:
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            return call()
+            return attempt()
         except OSError as error:  # noqa: PERF203 - the loop is for the errors
             if error.errno not in (errno.EAGAIN, errno.EINTR):
                 raise
-    return call()
+    return attempt()
 
 
 def map_create(
@@ -331,13 +324,14 @@ def perf_event_open(
     attr: bytes, pid: int, cpu: int, group: int = -1, flags: int = PERF_FLAG_FD_CLOEXEC
 ) -> int:
     """Open a perf event and return its fd."""
-    return _repeated(lambda: _call(_number(1), address(attr), pid, cpu, group, flags))
+    return _repeated(lambda: call(_number(1), address(attr), pid, cpu, group, flags))
 
 
 # --- the process and the machine -----------------------------------------------------------------
 
 
-def _check(result: int) -> None:
+def check(result: int) -> None:
+    """Raise OSError if a C library call returned an error."""
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -345,41 +339,7 @@ def _check(result: int) -> None:
 
 def prctl_die_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the kernel send this process a signal when its parent thread ends."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0))
-
-
-def unshare_mounts() -> None:
-    """Give this process private mounts; mounts of other processes still arrive here."""
-    _check(_libc.unshare(_CLONE_NEWNS))
-    try:
-        mount("none", "/", None, MS_REC | MS_SLAVE)
-    except OSError:  # in a chroot "/" need not be a mount point
-        for point in _mount_points():
-            mount("none", point, None, MS_SLAVE)
-
-
-def _mount_points() -> list[str]:
-    """Return every mount point that this process sees (proc_pid_mountinfo(5))."""
-    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    escaped = (line.split()[4] for line in text.splitlines())
-    return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), p) for p in escaped]
-
-
-def mount(source: str, target: str, fstype: str | None, flags: int = 0) -> None:
-    """Call mount(2)."""
-    kind = None if fstype is None else fstype.encode()
-    arguments = (os.fsencode(source), os.fsencode(target), kind, ctypes.c_ulong(flags), None)
-    _check(_libc.mount(*arguments))
-
-
-def private_tmpfs() -> int:
-    """Return an fd of an empty tmpfs mounted nowhere; it ends with the fd (since Linux 5.2)."""
-    context = _call(_FSOPEN, address(b"tmpfs\0"), 1)  # FSOPEN_CLOEXEC
-    try:
-        _call(_FSCONFIG, context, 6, 0, 0, 0)  # FSCONFIG_CMD_CREATE
-        return _call(_FSMOUNT, context, 1, 0)  # FSMOUNT_CLOEXEC
-    finally:
-        os.close(context)
+    check(libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0))
 
 
 def online_cpus() -> list[int]:

@@ -33,7 +33,7 @@ from kernelscope.agent.attach.kinds import ATTACHERS
 from kernelscope.agent.attach.kinds.base import Attached, Attacher
 from kernelscope.agent.attach.kinds.kernel_view import KernelView
 from kernelscope.agent.compile.compiler import Compiler
-from kernelscope.agent.kernel import syscalls
+from kernelscope.agent.kernel import mounts, syscalls
 from kernelscope.agent.kernel.process import private_tracefs
 from kernelscope.errors import KernelScopeError
 from kernelscope.protocol import hook_kinds, hook_spec
@@ -252,8 +252,8 @@ def count_in_other_mounts(folder: str) -> int:
     libc = os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")
 
     def prepare() -> None:
-        syscalls.unshare_mounts()
-        syscalls.mount("tmpfs", folder, "tmpfs")
+        mounts.unshare_mounts()
+        mounts.mount("tmpfs", folder, "tmpfs")
         shutil.copy(libc, library)
 
     def work() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import bpf_programs as programs  # type: ignore[import-not-found]
 
-from kernelscope.agent.kernel import maps, perf_buffer, ring_buffer, syscalls
+from kernelscope.agent.kernel import maps, mounts, perf_buffer, ring_buffer, syscalls
 from kernelscope.agent.run import bpf_stats
 from kernelscope.agent.symbols import modules
 from kernelscope.agent.symbols import process as process_symbols
@@ -246,8 +246,8 @@ def perf_numbers(portions: list[int], ring_bytes: int) -> dict[str, Any]:
 
 def printed_lines(times: int) -> list[str]:
     """Return what programs print, as the printk tracepoint's records carry it."""
-    syscalls.unshare_mounts()
-    syscalls.mount("tracefs", "/sys/kernel/tracing", "tracefs")
+    mounts.unshare_mounts()
+    mounts.mount("tracefs", "/sys/kernel/tracing", "tracefs")
     buffer = perf_buffer.PerfBuffer.of_printk(Path("/sys/kernel/tracing"))
     programs.run(programs.load_program(programs.printing(b"ks-test")), times)
     lines = []
