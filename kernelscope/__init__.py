@@ -89,6 +89,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        if name == "read":  # what it returns has df.ks, without a run before
+            import_module("kernelscope.accessor").register()
         value = getattr(import_module(f"kernelscope.{_HOMES[name]}"), name)
     elif name == "errors":
         value = import_module("kernelscope.errors")

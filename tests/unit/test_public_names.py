@@ -76,3 +76,10 @@ def test_the_version_stands_in_one_file():
     files = [root / "pyproject.toml", *(root / "kernelscope").rglob("*.py")]
     stated = [path.name for path in files if f'"{kernelscope.__version__}"' in path.read_text()]
     assert stated == ["version.py"]
+
+
+def test_a_table_that_was_read_has_ks(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    code = "import sys, kernelscope; print(kernelscope.read(sys.argv[1]).ks.lost)"
+    command = [sys.executable, "-c", code, str(tmp_path / "x.csv")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
