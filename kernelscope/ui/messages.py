@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import textwrap
 
@@ -13,9 +12,11 @@ from kernelscope.text import printable
 def loss_html(what: str, advice: str) -> str:
     """Return lost events, and what would help, as a box that is hard to overlook."""
     style = "border-left:4px solid #e6a700;padding:2px 10px;margin:4px 0"
-    text = f"<b>Lost events.</b> {html.escape(what)}."
+    from html import escape
+
+    text = f"<b>Lost events.</b> {escape(what)}."
     if advice:
-        text += f"<br><small>{html.escape(advice)}</small>"
+        text += f"<br><small>{escape(advice)}</small>"
     return f'<div style="{style}">{text}</div>'
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.text import printable
 from kernelscope.tracing import options
-from kernelscope.ui.cli import dataframe_text, histogram_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,4 +115,6 @@ def terminal_width() -> int:
 
 def terminal_text(table: pd.DataFrame, width: int) -> str:
     """Return a table for a terminal: bars for a histogram, rows for all others."""
+    from kernelscope.ui.cli import dataframe_text, histogram_text  # a pipe needs neither
+
     return histogram_text.histograms(table, width) or dataframe_text.table(table, width)
