@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kernelscope.agent.source import printk, table_macros
@@ -29,7 +29,8 @@ from kernelscope.agent.source.key_origins import (
 from kernelscope.agent.source.prelude_trim import needed
 from kernelscope.agent.source.record_types import TEXT, RecordType, record_type
 from kernelscope.agent.source.table_declarations import Table, declared_tables
-from kernelscope.protocol.c_tokens import Token, arguments, names, scan
+from kernelscope.agent.source.table_uses import Use, inside_calls, uses_of
+from kernelscope.protocol.c_tokens import Token, names, scan
 from kernelscope.protocol.printk import TABLE as PRINTK_TABLE
 
 PARAM_MAGIC = 0x4B53_5041_5241_0000  # "KSPARA", then 16 bits of index
@@ -96,19 +97,6 @@ class Rewritten:
         self.records = dict.fromkeys(self.records, RecordType("", False))
 
 
-@dataclass
-class _Use:
-    """One call of a table's method: `x.method(arguments)`."""
-
-    table: str
-    method: str
-    at: int
-    start: int
-    end: int
-    arguments: list[Sequence[Token]]
-    wrappable: bool
-
-
 def rewrite(
     source: str, prelude: str = "", *, ring_buffers: bool = True, line_marks: bool = False
 ) -> Rewritten:
@@ -120,56 +108,58 @@ def rewrite(
     body = table_macros.expand(blank_includes(source), prelude)
     tokens = scan(body)
     tables = declared_tables(tokens)
-    uses, whole = _uses(tokens, tables)
+    uses, whole = uses_of(tokens, tables)
     substituted = _substitutable(tables, uses, whole) if ring_buffers else []
     rings = [n for n, t in tables.items() if t.macro == "BPF_RINGBUF_OUTPUT" or n in substituted]
     rings, substituted = rings[:MAX_RINGS], [n for n in substituted if n in rings[:MAX_RINGS]]
-    slots = {name: i + 1 for i, name in enumerate(rings)}
-    edits = [_declaration_edit(tables[name]) for name in substituted]
-    ring_uses = [u for u in uses if u.table in slots]
-    stack_uses = [u for u in uses if u.method == "get_stackid"]
-    counted = [(u, slots[u.table]) for u in ring_uses] + [(u, STACK_SLOT) for u in stack_uses]
-    edits += [e for use, slot in counted for e in [_use_edit(body, use, slot)] if e]
-    params = _params(prelude + "\n" + body)
-    inside = _inside_calls(tokens)
+    inside = inside_calls(tokens)
     lines = printk.substitute(body, tokens, len(rings) + 1, inside) if ring_buffers else None
-    wanted = needed(prelude, body)
-    prefix = _prefix(wanted, params) + (printk.DECLARATIONS if lines else "")
+    params = _params(prelude + "\n" + body)
+    prefix = _prefix(needed(prelude, body), params) + (printk.DECLARATIONS if lines else "")
+    edits = [_declaration_edit(tables[name]) for name in substituted]
+    slots = {name: i + 1 for i, name in enumerate(rings)}
+    ring_uses = [u for u in uses if u.table in slots]
+    edits += [e for u in ring_uses for e in [_use_edit(body, u, slots[u.table])] if e]
+    edits += return_edits(tokens)
+    if line_marks:
+        edits += _line_marks(body, tokens)
+        prefix += f"# {FIRST_LINE}\n"
+    rewritten = Rewritten(
+        text=prefix + _apply(body, edits + (lines[0] if lines else [])),
+        prefix_lines=prefix.count("\n"),
+        tables=tables,
+        rings=(*rings, PRINTK_TABLE) if lines else tuple(rings),
+        substituted=tuple(substituted),
+        params=params,
+        printk=not lines and bool(names(tokens) & set(printk.FUNCTIONS)),
+        printk_formats=tuple(lines[1]) if lines else (),
+        counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
+    )
+    _describe(rewritten, tokens, uses)
+    return rewritten
+
+
+def _describe(rewritten: Rewritten, tokens: list[Token], uses: list[Use]) -> None:
+    """Add what the text shows of its tables' contents."""
+    tables = rewritten.tables
     records = {
         name: record_type(tokens, [(u.method, u.at, u.arguments) for u in uses if u.table == name])
         for name, table in tables.items()
         if table.macro in ("BPF_RINGBUF_OUTPUT", "BPF_PERF_OUTPUT")
     }
-    formats: list[str] = []
-    if lines:
-        edits, formats = edits + lines[0], lines[1]
-        rings = [*rings, PRINTK_TABLE]
+    if PRINTK_TABLE in rewritten.rings:
         records[PRINTK_TABLE] = RecordType(printk.RECORD, True)
-    edits += return_edits(tokens)
-    if line_marks:
-        edits += _line_marks(body, tokens)
-        prefix += f"# {FIRST_LINE}\n"
-    members = _hidden_arrays(tokens, records)
-    rewritten = Rewritten(
-        text=prefix + _apply(body, edits),
-        prefix_lines=prefix.count("\n"),
-        tables=tables,
-        rings=tuple(rings),
-        substituted=tuple(substituted),
-        params=params,
-        records=records,
-        histograms={name: histogram_kind(tokens, table) for name, table in tables.items()},
-        stack_keys=frozenset(n for n, t in tables.items() if is_stack_id(tokens, _keys(tokens, t))),
-        scratch=_scratch(tokens, tables, uses),
-        array_members=members,
-        arrays_of_arrays=any(a.text == "]" and b.text == "[" for a, b in zip(tokens, tokens[1:])),
-        printk=not lines and bool(names(tokens) & set(printk.FUNCTIONS)),
-        printk_formats=tuple(formats),
-        counts_losses=all(u.wrappable for u in ring_uses) and set(rings) <= whole,
-        suffix=_suffix(records, members),
+    rewritten.records = records
+    rewritten.histograms = {name: histogram_kind(tokens, table) for name, table in tables.items()}
+    rewritten.stack_keys = frozenset(
+        name for name, table in tables.items() if is_stack_id(tokens, _keys(tokens, table))
     )
+    rewritten.scratch = _scratch(tokens, tables, uses)
+    rewritten.array_members = _hidden_arrays(tokens, records)
+    pairs = zip(tokens, tokens[1:])
+    rewritten.arrays_of_arrays = any(a.text == "]" and b.text == "[" for a, b in pairs)
+    rewritten.suffix = _suffix(records, rewritten.array_members)
     rewritten.warnings = tuple(_doubts(tokens, rewritten))
-    return rewritten
 
 
 def blank_includes(text: str) -> str:
@@ -227,77 +217,10 @@ def _suffix(records: Mapping[str, RecordType], members: Mapping[str, ArrayMember
     return "\n" + "".join(lines) if lines else ""
 
 
-# --- uses of tables ------------------------------------------------------------------------------
+# --- perf buffers -------------------------------------------------------------------------------
 
 
-def _uses(tokens: list[Token], tables: dict[str, Table]) -> tuple[list[_Use], set[str]]:
-    """Find the calls of tables' methods, and the tables whose every mention is such a call."""
-    uses: list[_Use] = []
-    unsure: set[str] = set()
-    inside_calls = _inside_calls(tokens)
-    for i, token in enumerate(tokens):
-        if token.kind != "name" or token.text not in tables or i == tables[token.text].at:
-            continue
-        if i and (tokens[i - 1].text in (".", "->", "struct") or _declares(tokens, i)):
-            continue  # a member or a tag of the same name
-        use = _use(tokens, i, i not in inside_calls)
-        if use is None or token.directive:
-            unsure.add(token.text)
-        else:
-            uses.append(use)
-    return uses, {name for name, table in tables.items() if not table.directive} - unsure
-
-
-def _declares(tokens: list[Token], i: int) -> bool:
-    """Return whether token `i` is the name in `u32 name;`, a struct's member."""
-    kind, following = tokens[i - 1], [token.text for token in tokens[i + 1 : i + 2]]
-    return kind.kind == "name" and kind.text != "return" and following == [";"]
-
-
-def _use(tokens: list[Token], i: int, wrappable: bool) -> _Use | None:
-    following = [t.text for t in tokens[i + 1 : i + 4]]
-    if len(following) < 3 or following[0] != "." or following[2] != "(":
-        return None
-    found = arguments(tokens, i + 3)
-    if found is None:
-        return None
-    parts, end = found
-    return _Use(
-        table=tokens[i].text,
-        method=following[1],
-        at=i,
-        start=tokens[i].start,
-        end=tokens[end].end,
-        arguments=parts,
-        wrappable=wrappable,
-    )
-
-
-def _inside_calls(tokens: list[Token]) -> set[int]:
-    """Return the tokens that are arguments of a call or macro.
-
-    BCC replaces a macro's whole expansion when it rewrites a call among its arguments, so a
-    wrapper around that call would be lost.
-    """
-    control = {"if", "while", "for", "switch", "return", "sizeof"}
-    inside: set[int] = set()
-    stack: list[bool] = []
-    for i, token in enumerate(tokens):
-        text = token.text if token.kind == "punct" else ""
-        if text == "(":
-            before = tokens[i - 1] if i else None
-            is_call = before is not None and before.kind == "name" and before.text not in control
-            stack.append(is_call or bool(stack and stack[-1]))
-        elif text == "{":
-            stack.append(bool(stack and stack[-1] and tokens[i - 1].text == "("))
-        elif text in (")", "}") and stack:
-            stack.pop()
-        if stack and stack[-1]:
-            inside.add(i)
-    return inside
-
-
-def _substitutable(tables: dict[str, Table], uses: list[_Use], whole: set[str]) -> list[str]:
+def _substitutable(tables: dict[str, Table], uses: list[Use], whole: set[str]) -> list[str]:
     """Return the perf buffers whose every use is a plain perf_submit."""
     found = []
     for name, table in tables.items():
@@ -318,7 +241,7 @@ def _declaration_edit(table: Table) -> tuple[int, int, str]:
     return table.start, table.end, f"BPF_RINGBUF_OUTPUT({table.name}, 1)"
 
 
-def _use_edit(body: str, use: _Use, slot: int) -> tuple[int, int, str] | None:
+def _use_edit(body: str, use: Use, slot: int) -> tuple[int, int, str] | None:
     if not use.wrappable:
         return None
     call = body[use.start : use.end]
@@ -376,7 +299,7 @@ def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
 
 def _keys(tokens: list[Token], table: Table) -> list[Key]:
     """Return the keys in the calls of a table's methods: their first arguments."""
-    uses, _ = _uses(tokens, {table.name: table})
+    uses, _ = uses_of(tokens, {table.name: table})
     return [(use.at, use.arguments[0]) for use in uses if use.arguments]
 
 
@@ -389,7 +312,7 @@ def histogram_kind(tokens: list[Token], table: Table) -> str:
     return "log2" if is_log2(tokens, _keys(tokens, table)) else "linear"
 
 
-def _scratch(tokens: list[Token], tables: dict[str, Table], uses: list[_Use]) -> frozenset[str]:
+def _scratch(tokens: list[Token], tables: dict[str, Table], uses: list[Use]) -> frozenset[str]:
     """Return the per-CPU arrays whose entry is sent as a record: nothing else is kept there."""
     found: set[str] = set()
     for use in uses:
