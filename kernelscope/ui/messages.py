@@ -26,9 +26,14 @@ def loss_text(what: str, advice: str) -> str:
     return printable(text, keep="\n")
 
 
-def warning_text(note: str) -> str:
-    """Return a warning about a program in one line."""
-    return f"ProgramWarning: {note}"
+def warning_text(note: str, lines_above: int = 0) -> str:
+    """Return a warning about a program in one line; lines_above as for `error_text`."""
+    return f"ProgramWarning: {_moved(note, lines_above)}"
+
+
+def _moved(text: str, lines_above: int) -> str:
+    """Count the lines of C that a warning names from the reader's first line."""
+    return re.sub(r"\bline (\d+):", lambda m: f"line {int(m[1]) + lines_above}:", text)
 
 
 def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
@@ -42,7 +47,7 @@ def error_text(error: KernelScopeError, lines_above: int = 0) -> str:
     if isinstance(number, int) and isinstance(text, str):
         message = _without_place(message, number)
         place = _place(number + lines_above, text, error.details.get("column"))
-    parts = [f"{type(error).__name__}: {message}", *place]
+    parts = [f"{type(error).__name__}: {_moved(message, lines_above)}", *place]
     if error.hint:
         parts.append(textwrap.indent(_renumbered(error.hint, number, lines_above), "  "))
     if error.details.get("recorded"):
@@ -57,12 +62,8 @@ def _without_place(message: str, number: int) -> str:
 
 
 def _renumbered(hint: str, number: int | None, lines_above: int) -> str:
-    """Number the line that a hint starts with as the reader sees it; leave out the error's own."""
-    found = re.match(r"line (\d+): ", hint)
-    if found is None:
-        return hint
-    rest = hint[found.end() :]
-    return rest if int(found[1]) == number else f"line {int(found[1]) + lines_above}: {rest}"
+    """Number the lines that a hint names as the reader sees them; leave out the error's own."""
+    return _moved(hint.removeprefix(f"line {number}: "), lines_above)
 
 
 def _place(number: int, text: str, column: int | None) -> list[str]:

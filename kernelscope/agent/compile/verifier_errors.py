@@ -102,12 +102,10 @@ def refusal(function: str, log: str, source: Source, prologue: int = 0) -> Verif
     message = f"the kernel's verifier refused {function}{where}: {reason}"
     if text:
         message += f"\n    {text.strip()}"
-    causes = [warning for warning in source.warnings if _CAUSE.search(warning)]
-    if causes:
-        message += "\nclang warned: " + "; ".join(causes)
+    warned = "; ".join(warning for warning in source.warnings if _CAUSE.search(warning))
     return VerifierError(
         message,
-        hint=_global_hint(text, reason, source.globals) or hint_for(reason),
+        hint=_global_hint(text, reason, source.globals) or warned or hint_for(reason),
         function=function,
         line=number,
         text=text,

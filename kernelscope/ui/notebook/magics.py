@@ -253,7 +253,7 @@ class KernelScope(Magics):
         self._deliver(plan.output, result, [each.loss for each in runs])
         for each in runs:
             for note in each.receipt["warnings"]:
-                print(messages.warning_text(note), file=sys.stderr)
+                print(messages.warning_text(note, lines_above=1), file=sys.stderr)
             if each.loss is None and each.rows == 0:
                 print(f"{each.name}: no events in {each.elapsed_s:.1f} s")
         if shown:
