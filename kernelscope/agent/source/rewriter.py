@@ -119,7 +119,9 @@ def rewrite(
     edits = [_declaration_edit(tables[name]) for name in substituted]
     slots = {name: i + 1 for i, name in enumerate(rings)}
     ring_uses = [u for u in uses if u.table in slots]
-    edits += [e for u in ring_uses for e in [_use_edit(body, u, slots[u.table])] if e]
+    stack_uses = [u for u in uses if u.method == "get_stackid"]
+    counted = [(u, slots[u.table]) for u in ring_uses] + [(u, STACK_SLOT) for u in stack_uses]
+    edits += [e for use, slot in counted for e in [_use_edit(body, use, slot)] if e]
     edits += return_edits(tokens)
     if line_marks:
         edits += _line_marks(body, tokens)

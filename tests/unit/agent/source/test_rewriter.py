@@ -271,3 +271,10 @@ def test_recognizes_a_program_that_prints() -> None:
     source = 'int f(void *c) { bpf_trace_printk("x"); }'
     assert rewrite(source, ring_buffers=False).printk
     assert not rewrite("// bpf_trace_printk\n").printk
+
+
+def test_a_stack_without_a_slot_counts_as_lost() -> None:
+    source = (
+        "BPF_STACK_TRACE(st, 64); int f(void *ctx) { int k = st.get_stackid(ctx, 0); return 0; }"
+    )
+    assert "st.get_stackid(ctx, 0); if" in rewrite(source).text
