@@ -351,6 +351,7 @@ def jit_names(owner: int) -> list[Any]:
     try:
         process = process_symbols.Process(os.getpid(), modules.ModuleFiles())
         process.observe()
+        process.read_jit()
         return list(process.resolve(start + 5))
     finally:
         path.unlink()
@@ -368,6 +369,7 @@ def jit_grows() -> list[str]:
             with path.open("a") as file:
                 file.write(line)
             process.observe()
+            process.read_jit()
             found.append(process.resolve(start + 65)[0] or process.resolve(start + 1)[0])
     finally:
         path.unlink()
