@@ -88,8 +88,8 @@ def once_attached(session: Session, action: Any) -> Iterator[None]:
     """Do something a moment after the next run of the session is attached."""
     begin = session.begin
 
-    def begin_then_act(plan: Any) -> Any:
-        run = begin(plan)
+    def begin_then_act(plan: Any, *how: Any) -> Any:
+        run = begin(plan, *how)
         threading.Thread(target=action).start()
         return run
 
