@@ -274,6 +274,7 @@ def test_the_interrupted_command_line_prints_what_there_is(reader):
         process.stdin.close()
         process.stdin = None
         wait_for_program(process)
+        time.sleep(1)  # the client learns of it a moment later; Ctrl-C before that drops the run
         reader.read()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
