@@ -10,9 +10,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from kernelscope.errors import ProbeNotFoundError, ProbeSpecError, did_you_mean, suggestion
+from kernelscope.errors import ProbeSpecError
 from kernelscope.probe import loader
 from kernelscope.probe.model import Probe
+from kernelscope.probe.unknown_probe import unknown_probe
 from kernelscope.protocol.probe_folder import probe_folder
 
 _custom: dict[str, Probe] = {}  # by name, from files that were named before
@@ -53,34 +54,7 @@ def find(name: str) -> Probe:
         return _load(path)
     if name in _custom:
         return _custom[name]
-    if "{" in name:
-        raise ProbeNotFoundError(
-            "this is C, where the name of a probe is expected",
-            hint="give C as source: kernelscope.run(source=...)",
-            name=name,
-            matches=[],
-        )
-    like = _like(name)
-    if like is not None:
-        raise ProbeNotFoundError(
-            f"there is no probe named {name!r}",
-            hint=f"{like} does what {name} does.",
-            name=name,
-            matches=[like],
-        )
-    matches = did_you_mean(name, names())
-    hint = suggestion(matches) or "%ebpf, or kernelscope list, shows the probes."
-    raise ProbeNotFoundError(
-        f"there is no probe named {name!r}", hint=hint, name=name, matches=matches
-    )
-
-
-def _like(tool: str) -> str | None:
-    """Return the probe that does what a tool of bcc, bpftrace or another collection does."""
-    bare = tool.lower().removesuffix(".bt").removesuffix("-bpfcc")
-    if bare in _paths():
-        return bare
-    return next((p.name for p in catalogue().values() if bare in p.tools), None)
+    raise unknown_probe(name, names(), lambda: catalogue().values())
 
 
 def _read(path: Path) -> Probe:

@@ -1,6 +1,6 @@
 """The options of a run: one table that serves %%ebpf, %ebpf, the command line and the Python API.
 
-`ui.parser` reads lines, `split` converts the values that any of the four was given.
+`ui.command_line` reads lines, `split` converts the values that any of the four was given.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, Self, TypeVar
 
+from kernelscope.tracing import ctrl_c
 from kernelscope.tracing.progress import Progress
 from kernelscope.tracing.stream import Stream
 
@@ -100,7 +101,7 @@ class RunHandle(ABC, Generic[R]):
         try:
             ended = self._wait(timeout, progress)
         except KeyboardInterrupt:
-            self._interrupt()
+            ctrl_c.end_early(self.streams, self.stop, lambda: self._wait(None, None), self.close)
             ended = True
         if not ended:
             raise TimeoutError(
@@ -135,17 +136,6 @@ class RunHandle(ABC, Generic[R]):
         lost = sum(sum(stream.lost.values()) for stream in self.streams)
         ending = self.state == "stopping"
         progress.update(self.elapsed_s, self.duration_s, self.rows, lost, ending=ending)
-
-    def _interrupt(self) -> None:
-        """Stop and wait for the last data; a second Ctrl-C drops it."""
-        for stream in self.streams:
-            stream.interrupted = True
-        self.stop()
-        try:
-            self._wait(None, None)
-        except KeyboardInterrupt:
-            self.close()
-            raise
 
     def __enter__(self) -> Self:
         return self

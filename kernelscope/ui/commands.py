@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from kernelscope.errors import ParameterError, did_you_mean, suggestion
 from kernelscope.text import table
-from kernelscope.ui.parser import LineParser
+from kernelscope.ui.command_line import LineParser
 from kernelscope.version import __version__
 
 Check = Callable[[list[str]], Mapping[str, str | None]]

@@ -13,7 +13,7 @@ from kernelscope.probe.model import Plot, Probe
 from kernelscope.probe.parameters import flag_of
 from kernelscope.text import printable, shortened
 from kernelscope.tracing import options
-from kernelscope.ui import listing, parser
+from kernelscope.ui import command_line, listing
 from kernelscope.ui.c_source import c_html, c_in_colour
 from kernelscope.ui.sections import (
     Bullets,
@@ -99,11 +99,11 @@ def probe_help(probe: Probe, *, where: str = "magic", prog: str = "%ebpf") -> st
 class _Options:
     """The options: argparse's own help as text, and a table as HTML."""
 
-    parser: parser.LineParser
+    parser: command_line.LineParser
 
     def text(self) -> str:
         """Return argparse's help without its first paragraph."""
-        return parser.options_text(self.parser)
+        return command_line.options_text(self.parser)
 
     def html(self) -> str:
         """Return a table of flags."""
@@ -117,7 +117,7 @@ def _sections(probe: Probe, where: str, prog: str, *, for_html: bool = False) ->
         Paragraphs(f"{probe.name}: {probe.summary}"),
         Paragraphs(probe.description),
         Verbatim("Usage", usage.partition(": ")[2]) if for_html else _Line(usage),
-        _Options(parser.parser(probe, where=where, prog=prog)),
+        _Options(command_line.parser(probe, where=where, prog=prog)),
         *(_columns(probe, index) for index in range(len(probe.tables))),
         Bullets("Plots", [plot_text(plot) for plot in probe.plots]),
         Paragraphs(_cost(probe)),

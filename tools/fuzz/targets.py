@@ -246,10 +246,10 @@ def _options(rng: random.Random) -> bytes:
 def _parse_options(data: bytes, _folder: Path) -> object:
     from kernelscope.probe import catalogue
     from kernelscope.tracing import options
-    from kernelscope.ui import parser
+    from kernelscope.ui import command_line
 
-    parsed = parser.parse(
-        parser.split(data.decode("utf-8", "surrogatepass")), catalogue.find, where="cli"
+    parsed = command_line.parse(
+        command_line.split(data.decode("utf-8", "surrogatepass")), catalogue.find, where="cli"
     )
     probe = parsed.probes[0] if parsed.probes else None
     return options.split(parsed.given, probe, where="cli")
@@ -295,7 +295,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "options", "lines of options", _options, _parse_options,
-            ("kernelscope.converters", "kernelscope.ui.parser"),
+            ("kernelscope.converters", "kernelscope.ui.command_line"),
         ),
     )
 }  # fmt: skip

@@ -18,7 +18,7 @@ import nbformat
 from kernelscope.io import recording
 from kernelscope.probe import catalogue
 from kernelscope.tracing.session import Session
-from kernelscope.ui import parser
+from kernelscope.ui import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -46,7 +46,9 @@ def cells() -> dict[str, str]:
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         first, _, text = cell.source.partition("\n")
         if first.startswith("%%ebpf"):
-            parsed = parser.parse(parser.split(first.removeprefix("%%ebpf")), catalogue.find)
+            parsed = command_line.parse(
+                command_line.split(first.removeprefix("%%ebpf")), catalogue.find
+            )
             found[parsed.given["out"]] = text
     return found
 

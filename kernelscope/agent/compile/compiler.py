@@ -19,7 +19,8 @@ from kernelscope.agent.btf.types import VMLINUX, Btf
 from kernelscope.agent.compile import bpf_object, kallsyms_shim, libbcc
 from kernelscope.agent.compile.bpf_object import LAYOUT_KINDS, Function, MapSpec, Object
 from kernelscope.agent.compile.cache import Cache
-from kernelscope.agent.compile.toolchain import Toolchain, digest
+from kernelscope.agent.compile.cache_key import digest
+from kernelscope.agent.compile.toolchain import Toolchain
 from kernelscope.agent.kernel import syscalls
 from kernelscope.protocol.program import Program
 

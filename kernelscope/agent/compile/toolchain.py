@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import struct
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING
 
 from kernelscope.agent.btf.types import VMLINUX, Btf, Index
 from kernelscope.agent.btf.types import read as read_btf
-from kernelscope.agent.compile import kallsyms_shim, libbcc
+from kernelscope.agent.compile import cache_key, kallsyms_shim, libbcc
 from kernelscope.agent.compile.cache import Cache
-from kernelscope.agent.kernel import syscalls
 from kernelscope.errors import RequirementError
-from kernelscope.protocol.probe_folder import PACKAGE
 
 if TYPE_CHECKING:
     from kernelscope.agent.btf.kernel_header import HeaderMaker
@@ -52,8 +49,7 @@ class Toolchain:
     @cached_property
     def identity(self) -> bytes:
         """Everything besides the program that bytecode depends on: kernel, bcc, this code."""
-        parts = (kernel_id().encode(), _library_stamp(), _own_code(), platform.machine().encode())
-        return digest(*parts, str(syscalls.possible_cpus()).encode()).encode()
+        return cache_key.machine_key()
 
     def knows(self, name: str) -> bool:
         """Return whether the full header defines that name."""
@@ -63,7 +59,8 @@ class Toolchain:
 
     def full_header(self) -> Path:
         """Return the full header's file; generating it takes two seconds, once per kernel."""
-        path = self.root / f"full-{kernel_id()}-{digest(_own_code())}.h"
+        code = cache_key.digest(cache_key.own_code())
+        path = self.root / f"full-{cache_key.kernel_id()}-{code}.h"
         if not path.exists():
             for old in self.root.glob("full-*"):
                 old.unlink()
@@ -81,7 +78,7 @@ class Toolchain:
                 hint="a kernel built with CONFIG_DEBUG_INFO_BTF=y has it",
                 requirement="btf",
             ) from None
-        name = f"btf-{kernel_id()}-{len(data)}-{platform.python_version()}"
+        name = f"btf-{cache_key.kernel_id()}-{len(data)}-{platform.python_version()}"
         stored = self.cache.read(name) if self.cache else None
         if stored is not None:
             try:
@@ -94,7 +91,7 @@ class Toolchain:
         return btf
 
     def _helpers(self) -> str:
-        name = f"helpers-{digest(_library_stamp())}"
+        name = f"helpers-{cache_key.digest(cache_key.library_stamp())}"
         stored = self.cache.read(name) if self.cache else None
         if stored is not None:
             return stored.decode("latin-1")
@@ -102,44 +99,3 @@ class Toolchain:
         if self.cache and text:
             self.cache.write(name, text.encode("latin-1"))
         return text
-
-
-def digest(*parts: bytes) -> str:
-    """Return a short digest of the parts; where one ends and the next begins matters."""
-    state = hashlib.sha256()
-    for part in parts:
-        state.update(struct.pack("<Q", len(part)) + part)
-    return state.hexdigest()[:32]
-
-
-def kernel_id() -> str:
-    """Return a digest of the running kernel's build."""
-    try:
-        notes = Path("/sys/kernel/notes").read_bytes()
-    except OSError:
-        notes = " ".join(os.uname()).encode()
-    return digest(notes, platform.release().encode())[:16]
-
-
-def _library_stamp() -> bytes:
-    path = libbcc.library_path()
-    if path is None:
-        return b"none"
-    info = path.stat()
-    return f"{path} {info.st_mtime_ns} {info.st_size}".encode()
-
-
-def _own_code() -> bytes:
-    """Return names, times and sizes of every file below agent/ and protocol/."""
-    stamps: list[str] = []
-    folders = [PACKAGE / "agent", PACKAGE / "protocol"]
-    for folder in folders:  # grows while folders are found
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    if entry.name != "__pycache__":
-                        folders.append(Path(entry.path))
-                else:
-                    info = entry.stat()
-                    stamps.append(f"{entry.path} {info.st_mtime_ns} {info.st_size} ")
-    return "".join(sorted(stamps)).encode()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from kernelscope.errors import ParameterError
 from kernelscope.tables.results import by_name
 from kernelscope.text import printable
+from kernelscope.tracing.ctrl_c import stop_on_ctrl_c
 from kernelscope.ui.cli import dataframe_text, histogram_text
-from kernelscope.ui.cli.streaming import stop_on_ctrl_c
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def require_terminal() -> None:
 def show(runs: Sequence[Run]) -> None:
     """Draw what the runs found until they end; Ctrl-C ends them."""
     sys.stdout.write(_CLEAR)
-    with stop_on_ctrl_c(runs):
+    with stop_on_ctrl_c([stream for run in runs for stream in run.streams]):
         while True:
             ended = [run.wait(_EVERY_S / len(runs)) for run in runs]
             width, height = shutil.get_terminal_size((100, 24))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
-from kernelscope.ui import messages, parser
+from kernelscope.ui import command_line, messages
 from kernelscope.ui.cli import output
 from kernelscope.ui.commands import CLI
 
@@ -71,9 +71,9 @@ def live(tokens: Sequence[str]) -> int:
     return 0
 
 
-def _parsed(tokens: Sequence[str], command: str) -> parser.Parsed | None:
+def _parsed(tokens: Sequence[str], command: str) -> command_line.Parsed | None:
     """Take the line apart; None where it asked for help, which is then printed."""
-    parsed = parser.parse(tokens, _find, where="cli", prog=f"{CLI.prog} {command}")
+    parsed = command_line.parse(tokens, _find, where="cli", prog=f"{CLI.prog} {command}")
     if parsed.help:
         for target in parsed.targets or (None,):
             _print_help(target, command)
@@ -131,7 +131,7 @@ def _each(started: Run | Runs) -> list[Run]:
     return list(started.values()) if isinstance(started, Runs) else [started]
 
 
-def _plan(parsed: parser.Parsed, given: Mapping[str, Any]) -> Plan:
+def _plan(parsed: command_line.Parsed, given: Mapping[str, Any]) -> Plan:
     """Check what the line names: one probe, several, or the C of a file.
 
     Probes leave out this process, which traces itself while it imports and prints.
@@ -153,7 +153,7 @@ def _print_help(target: str | None, command: str) -> None:
 
         print(help.probe_help(probe, where="cli", prog=prog))
     else:
-        print(f"{prog} {_ARGUMENTS}\n\n{parser.usage(where='cli', prog=prog)}")
+        print(f"{prog} {_ARGUMENTS}\n\n{command_line.usage(where='cli', prog=prog)}")
 
 
 def _find(target: str) -> Probe | None:

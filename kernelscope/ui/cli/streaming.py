@@ -1,15 +1,12 @@
-"""Prints rows to the terminal as they happen, and stops the run on Ctrl-C."""
+"""Prints rows to the terminal, or to a pipe, as they happen."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernelscope.tables.results import by_name
+from kernelscope.tracing.ctrl_c import stop_on_ctrl_c
 from kernelscope.ui.cli.columns import Fitted, fit, text_columns, without_rows
 from kernelscope.ui.cli.dataframe_text import left_out
 
@@ -37,7 +34,7 @@ def streamed_table(run: Run) -> str | None:
 def print_rows(run: Run, table: str, width: int) -> None:
     """Print the rows of a table until the run ends; Ctrl-C ends it early, a second one at once."""
     rows = _Rows(width)
-    with stop_on_ctrl_c([run]):
+    with stop_on_ctrl_c(run.streams):
         for batch in run:
             if batch.table == table:
                 rows.show(batch.frame())
@@ -49,7 +46,7 @@ def pipe_rows(run: Run, table: str, kind: str) -> None:
     from kernelscope.ui.cli import output
 
     first = True
-    with stop_on_ctrl_c([run]):
+    with stop_on_ctrl_c(run.streams):
         for batch in run:
             if batch.table == table:
                 output.print_rows(batch.frame(), kind, header=first)
@@ -90,23 +87,3 @@ class _Rows:
             return
         hidden = Fitted((), (), hidden=self._fitted.hidden)
         print("\n".join([f"… {self._count:,} rows", *left_out(hidden, self._width)]))
-
-
-@contextmanager
-def stop_on_ctrl_c(runs: Sequence[Run]) -> Iterator[None]:
-    """Have Ctrl-C stop the runs, so that the last rows still arrive; a second one interrupts."""
-
-    def stop(_number: int, _frame: Any) -> None:
-        streams = [stream for run in runs for stream in run.streams]
-        if any(stream.interrupted for stream in streams):
-            raise KeyboardInterrupt
-        for stream in streams:
-            stream.interrupted = True
-            # In a thread: a handler may interrupt the very code whose lock `stop` takes.
-            threading.Thread(target=stream.stop, daemon=True).start()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

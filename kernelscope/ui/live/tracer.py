@@ -15,7 +15,7 @@ from kernelscope.probe import catalogue
 from kernelscope.tracing.run import Run
 from kernelscope.ui import messages
 from kernelscope.ui.live.counting.counter import RunCounter
-from kernelscope.ui.live.views import View, offered
+from kernelscope.ui.live.view_choice import View, offered
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.plotting.theme import THEMES
 from kernelscope.ui.live.pictures import SIZE
-from kernelscope.ui.live.views import kinds
+from kernelscope.ui.live.view_choice import kinds
 
 _LEAST_SIZE, _MOST_SIZE = (320, 200), (2000, 1200)
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from kernelscope.errors import ParameterError
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
-from kernelscope.ui import parser
+from kernelscope.ui import command_line
 
 _OPTIONS = ("duration", "pid", "table", "out", "quiet", *options.FILES)
 
 
 def read(words: Sequence[str]) -> options.Options:
     """Return the line's options, converted. Raises ParameterError for all others."""
-    parsed = parser.parse(words, catalogue.find, prog="%%bpftrace")
+    parsed = command_line.parse(words, catalogue.find, prog="%%bpftrace")
     if parsed.targets:
         raise ParameterError(
             f"unexpected {parsed.targets[0]!r}",

@@ -14,7 +14,7 @@ from kernelscope.probe import catalogue
 from kernelscope.probe.parameters import flag_of
 from kernelscope.protocol import hook_kinds
 from kernelscope.tracing import options
-from kernelscope.ui import commands, parser
+from kernelscope.ui import command_line, commands
 from kernelscope.ui.notebook import completion_values
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def complete(before: Sequence[str], word: str, session: Session, *, cell: bool) 
     last = before[-1] if before else ""
     probe, flag = _owner(probes, last)
     if word.startswith("-"):
-        built = parser.parser(probes if len(probes) > 1 else next(iter(probes), None))
+        built = command_line.parser(probes if len(probes) > 1 else next(iter(probes), None))
         return [name for name in built.offered_flags if name.startswith(word)]
     if flag == "--attach":
         return hooks(word, session)

@@ -20,7 +20,7 @@ from kernelscope.probe import catalogue
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
-from kernelscope.ui import commands, help, messages, parser
+from kernelscope.ui import command_line, commands, help, messages
 from kernelscope.ui.commands import MAGIC
 from kernelscope.ui.notebook import (
     bpftrace_line,
@@ -62,7 +62,7 @@ Ctrl-C ends a run early and returns the rows so far. `%config KernelScope` shows
 
 def introduction() -> str:
     """Return what `%ebpf?` and `%ebpf --help` show."""
-    return f"{_INTRODUCTION.format(commands=commands.usage(MAGIC))}\n{parser.usage()}"
+    return f"{_INTRODUCTION.format(commands=commands.usage(MAGIC))}\n{command_line.usage()}"
 
 
 def _default() -> Any:
@@ -113,7 +113,7 @@ class KernelScope(Magics):
 
     def _ebpf(self, line: str, cell: str | None) -> Any:
         is_question = cell is None and line.split()[:1] == ["search"]  # may have one apostrophe
-        words = line.split() if is_question else parser.split(line)
+        words = line.split() if is_question else command_line.split(line)
         if cell is None:
             command = commands.named(words[0]) if words else "list"
             if command == "live":
@@ -124,7 +124,9 @@ class KernelScope(Magics):
                 return self._help(())
             elif command is not None:
                 return _printed(commands.answer(command, words[1:], MAGIC, self.session.check))
-        parsed = parser.parse(words, catalogue.find, prog="%ebpf" if cell is None else "%%ebpf")
+        parsed = command_line.parse(
+            words, catalogue.find, prog="%ebpf" if cell is None else "%%ebpf"
+        )
         if parsed.help:
             return self._help(parsed.probes)
         _check_target(parsed, cell)
@@ -150,7 +152,7 @@ class KernelScope(Magics):
     def _bpftrace(self, line: str, cell: str) -> Any:
         from kernelscope.tracing import bpftrace as bpftrace_run
 
-        words = parser.split(line)
+        words = command_line.split(line)
         if {"-h", "--help"} & set(words):
             return _printed(inspect.cleandoc(KernelScope.bpftrace.__doc__ or ""))
         wanted = bpftrace_line.read(words)
@@ -192,7 +194,7 @@ class KernelScope(Magics):
     def _probe(self, line: str, text: str) -> Any:
         from kernelscope.ui.notebook import python_cell
 
-        parsed = parser.parse(parser.split(line), catalogue.find, prog="%%probe")
+        parsed = command_line.parse(command_line.split(line), catalogue.find, prog="%%probe")
         if parsed.help:
             print(inspect.cleandoc(KernelScope.probe.__doc__ or ""))
             return None
@@ -210,7 +212,7 @@ class KernelScope(Magics):
         from kernelscope.ui.live import open  # matplotlib and ipywidgets, half a second
 
         rest = line.strip().removeprefix("live")
-        if {"-h", "--help"} & set(parser.split(rest)):
+        if {"-h", "--help"} & set(command_line.split(rest)):
             print(open.usage())
         else:
             open.from_line(rest, self.session, self._with_defaults({}))
@@ -298,7 +300,7 @@ def _printed(answer: object) -> object:
     return answer
 
 
-def _check_target(parsed: parser.Parsed, cell: str | None) -> None:
+def _check_target(parsed: command_line.Parsed, cell: str | None) -> None:
     if cell is None and not parsed.targets:
         raise ParameterError(
             "which probe? The line has options but no name",

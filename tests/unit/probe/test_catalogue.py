@@ -10,7 +10,7 @@ from unit.builders import requests
 from kernelscope.errors import ProbeNotFoundError, ProbeSpecError
 from kernelscope.probe import catalogue, loader
 from kernelscope.ui import help
-from kernelscope.ui.parser import parser
+from kernelscope.ui.command_line import parser
 
 GOOD = """
 area = "block"

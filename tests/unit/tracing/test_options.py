@@ -17,13 +17,13 @@ from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError, TargetError
 from kernelscope.probe import catalogue
 from kernelscope.tracing import options
-from kernelscope.ui import parser
+from kernelscope.ui import command_line
 
 SOURCE = "BPF_HASH(counts, u32);"
 
 
-def parse(line: str) -> parser.Parsed:
-    return parser.parse(parser.split(line), catalogue.find)
+def parse(line: str) -> command_line.Parsed:
+    return command_line.parse(command_line.split(line), catalogue.find)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_misspelt_parameter_in_python_brings_close_matches():
 
 def test_an_option_of_notebooks_is_none_of_the_command_line():
     with pytest.raises(ParameterError, match="there is no option --bg outside a notebook"):
-        parser.parse(["syscount", "--bg"], catalogue.find, where="cli")
+        command_line.parse(["syscount", "--bg"], catalogue.find, where="cli")
 
 
 def test_a_process_that_is_gone_is_named():
@@ -301,7 +301,7 @@ def test_no_option_prints_or_exits(capsys):
 
 
 def test_help_names_every_option():
-    shown = parser.usage()
+    shown = command_line.usage()
 
     for option in options.offered("magic"):
         assert option.flags[-1] in shown
@@ -318,19 +318,19 @@ def test_help_names_every_option():
     ],
 )
 def test_a_comment_ends_a_line(line: str, tokens: list[str]):
-    assert parser.split(line) == tokens
+    assert command_line.split(line) == tokens
 
 
 def test_help_of_a_probe_leaves_out_what_it_refuses():
-    shown = parser.usage(catalogue.find("biolatency"))
+    shown = command_line.usage(catalogue.find("biolatency"))
 
     assert "--queued" in shown
     assert "--pid" not in shown
     assert "--attach" not in shown
-    assert "target" not in parser.usage()
+    assert "target" not in command_line.usage()
 
 
 @pytest.mark.parametrize("columns", ["60", "80"])
 def test_help_keeps_to_the_terminals_width(columns: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", columns)
-    assert max(map(len, parser.usage().splitlines())) <= int(columns)
+    assert max(map(len, command_line.usage().splitlines())) <= int(columns)

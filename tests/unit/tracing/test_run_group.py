@@ -23,7 +23,7 @@ from kernelscope.protocol.frames import Frame
 from kernelscope.tables.results import Results, Tables
 from kernelscope.tracing import option_groups
 from kernelscope.tracing.run_group import Runs
-from kernelscope.ui import outputs, parser
+from kernelscope.ui import command_line, outputs
 
 TABLE = TableSpec("events", "events", (Column("pid", "pid"),))
 PAIR = [
@@ -46,8 +46,8 @@ class Holding(FakeChannel):
         self.give(Frame({**made.header, "began_ns": self.began_ns}))
 
 
-def parsed(line: str) -> parser.Parsed:
-    return parser.parse(parser.split(line), catalogue.find)
+def parsed(line: str) -> command_line.Parsed:
+    return command_line.parse(command_line.split(line), catalogue.find)
 
 
 def shares(line: str) -> dict[str, dict[str, Any]]:
@@ -110,7 +110,9 @@ def test_a_misspelt_second_probe_has_close_matches() -> None:
 
 def test_a_file_runs_alone() -> None:
     with pytest.raises(ParameterError, match=r"x\.c cannot run together with others"):
-        parser.parse(["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name))
+        command_line.parse(
+            ["runqlat", "x.c"], lambda name: None if "." in name else catalogue.find(name)
+        )
 
 
 def test_an_error_in_one_probes_options_names_the_probe() -> None:

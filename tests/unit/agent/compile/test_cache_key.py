@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelscope.agent.compile import toolchain
+from kernelscope.agent.compile import cache_key
 from kernelscope.protocol.probe_folder import PACKAGE
 
 
@@ -17,7 +17,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for part in ("agent", "protocol"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE / part, tmp_path / part, ignore=ignored)
-    monkeypatch.setattr(toolchain, "PACKAGE", tmp_path)
+    monkeypatch.setattr(cache_key, "PACKAGE", tmp_path)
     return tmp_path
 
 
@@ -26,23 +26,23 @@ def test_change_in_any_sub_package_changes_the_cache_key(package: Path) -> None:
     assert len(folders) >= 11  # agent, its eight packages and their data, protocol
     for folder in folders:
         file = next(path for path in folder.iterdir() if path.is_file())
-        before = toolchain._own_code()
+        before = cache_key.own_code()
         file.write_bytes(file.read_bytes() + b"\n")
-        assert toolchain._own_code() != before, file
+        assert cache_key.own_code() != before, file
 
 
 def test_new_file_and_new_sub_package_change_the_cache_key(package: Path) -> None:
-    keys = [toolchain._own_code()]
+    keys = [cache_key.own_code()]
     (package / "agent" / "btf" / "new.py").write_text("")
-    keys.append(toolchain._own_code())
+    keys.append(cache_key.own_code())
     (package / "protocol" / "deeper" / "still").mkdir(parents=True)
     (package / "protocol" / "deeper" / "still" / "new.py").write_text("")
-    keys.append(toolchain._own_code())
+    keys.append(cache_key.own_code())
     assert len(set(keys)) == 3
 
 
 def test_compiled_python_does_not_change_the_cache_key(package: Path) -> None:
-    before = toolchain._own_code()
+    before = cache_key.own_code()
     (package / "agent" / "__pycache__").mkdir()
     (package / "agent" / "__pycache__" / "new.pyc").write_text("")
-    assert toolchain._own_code() == before
+    assert cache_key.own_code() == before
