@@ -24,10 +24,10 @@ from kernelscope.tracing.run import Run
 from kernelscope.tracing.session import Session, default_session
 from kernelscope.ui import command_line
 from kernelscope.ui.live import view_options
-from kernelscope.ui.live.pictures import SIZE
+from kernelscope.ui.live.choose import kinds
 from kernelscope.ui.live.tracer import Tracer
-from kernelscope.ui.live.view_choice import kinds
 from kernelscope.ui.live.view_options import ViewOptions
+from kernelscope.ui.live.views import SIZE
 from kernelscope.ui.live.widgets.panel import Panel
 from kernelscope.ui.live.widgets.track import Track
 from kernelscope.ui.progress import in_notebook

@@ -14,8 +14,8 @@ from kernelscope.errors import AttachError, KernelScopeError
 from kernelscope.probe import catalogue
 from kernelscope.tracing.run import Run
 from kernelscope.ui import messages
+from kernelscope.ui.live.choose import View, offered
 from kernelscope.ui.live.counting.counter import RunCounter
-from kernelscope.ui.live.view_choice import View, offered
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from kernelscope import converters
 from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.plotting.theme import THEMES
-from kernelscope.ui.live.pictures import SIZE
-from kernelscope.ui.live.view_choice import kinds
+from kernelscope.ui.live.choose import kinds
+from kernelscope.ui.live.views import SIZE
 
 _LEAST_SIZE, _MOST_SIZE = (320, 200), (2000, 1200)
 

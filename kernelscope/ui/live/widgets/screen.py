@@ -13,10 +13,10 @@ from kernelscope.analysis import stack_tree
 from kernelscope.errors import AnalysisError
 from kernelscope.plotting import flamegraph_page
 from kernelscope.plotting.theme import Theme
+from kernelscope.ui.live.choose import View
 from kernelscope.ui.live.counting.counter import RunCounter
-from kernelscope.ui.live.pictures import PICTURES, Picture
 from kernelscope.ui.live.tracer import Tracer
-from kernelscope.ui.live.view_choice import View
+from kernelscope.ui.live.views import PICTURES, Picture
 from kernelscope.ui.live.widgets import comm_routing, row_table
 
 _ROWS_EVERY_S = 0.5

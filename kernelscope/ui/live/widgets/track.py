@@ -12,8 +12,8 @@ from kernelscope.errors import KernelScopeError, ParameterError
 from kernelscope.plotting.theme import Theme
 from kernelscope.probe import catalogue, search
 from kernelscope.ui import messages
+from kernelscope.ui.live.choose import View, chosen
 from kernelscope.ui.live.tracer import Tracer
-from kernelscope.ui.live.view_choice import View, chosen
 from kernelscope.ui.live.widgets import comm_routing, status
 from kernelscope.ui.live.widgets.controls import Controls
 from kernelscope.ui.live.widgets.screen import Screen

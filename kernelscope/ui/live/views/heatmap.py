@@ -12,11 +12,11 @@ from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures.axes import Ceiling, Span, log_ticks
-from kernelscope.ui.live.pictures.base import grid_of
-from kernelscope.ui.live.pictures.log_bins import LogBins
-from kernelscope.ui.live.pictures.over_time import OverTime
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.axes import Ceiling, Span, log_ticks
+from kernelscope.ui.live.views.base import grid_of
+from kernelscope.ui.live.views.log_bins import LogBins
+from kernelscope.ui.live.views.over_time import OverTime
 
 _COLUMNS = 120
 

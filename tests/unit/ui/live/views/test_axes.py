@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelscope.ui.live.pictures.axes import Ceiling, Span, nice, octave_ticks
+from kernelscope.ui.live.views.axes import Ceiling, Span, nice, octave_ticks
 
 
 def test_grows_limits_at_once_and_shrinks_them_later():

@@ -11,10 +11,10 @@ from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures.axes import Ceiling
-from kernelscope.ui.live.pictures.base import NO_EVENTS, TOP, Picture
-from kernelscope.ui.live.pictures.canvas import Label, fitted
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.axes import Ceiling
+from kernelscope.ui.live.views.base import NO_EVENTS, TOP, Picture
+from kernelscope.ui.live.views.canvas import Label, fitted
 
 _ROW_PIXELS = 20
 

@@ -15,8 +15,8 @@ from kernelscope.plotting.theme import DARK, LIGHT, THEMES
 from kernelscope.probe.model import Column
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures import PICTURES
-from kernelscope.ui.live.pictures.canvas import fitted
+from kernelscope.ui.live.views import PICTURES
+from kernelscope.ui.live.views.canvas import fitted
 
 LATENCY = Column("latency_us", "slot", "key.slot", "us", scale=0.001)
 SHAPE = Shape("waits", True, "", LATENCY, "count", bars=(Grouping("comm", "count"),))

@@ -11,9 +11,9 @@ from kernelscope import units
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures.axes import Ceiling, count_ticks
-from kernelscope.ui.live.pictures.over_time import OverTime
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.axes import Ceiling, count_ticks
+from kernelscope.ui.live.views.over_time import OverTime
 
 _COLUMNS = 120
 

@@ -13,12 +13,12 @@ from kernelscope.analysis.percentiles import Numbers
 from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures.axes import Span, log_ticks
-from kernelscope.ui.live.pictures.base import EDGE, NOTE, PERCENTS, grid_of
-from kernelscope.ui.live.pictures.canvas import Label
-from kernelscope.ui.live.pictures.log_bins import LEAST
-from kernelscope.ui.live.pictures.over_time import OverTime
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.axes import Span, log_ticks
+from kernelscope.ui.live.views.base import EDGE, NOTE, PERCENTS, grid_of
+from kernelscope.ui.live.views.canvas import Label
+from kernelscope.ui.live.views.log_bins import LEAST
+from kernelscope.ui.live.views.over_time import OverTime
 
 _COLUMNS = 60
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from kernelscope.errors import ParameterError
 from kernelscope.probe.model import Plot
 from kernelscope.ui.live.counting.shape import Grouping, Shape
-from kernelscope.ui.live.pictures import PICTURES
 from kernelscope.ui.live.subject import Subject, subject_of
+from kernelscope.ui.live.views import PICTURES
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from kernelscope.plotting import artists
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.counting.value_grid import ValueGrid
-from kernelscope.ui.live.pictures.axes import Ceiling, Span, count_ticks, log_ticks
-from kernelscope.ui.live.pictures.base import NO_EVENTS, PERCENTS, RIGHT, TOP, Picture, grid_of
-from kernelscope.ui.live.pictures.canvas import Label, fitted
-from kernelscope.ui.live.pictures.log_bins import LEAST, LogBins
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.axes import Ceiling, Span, count_ticks, log_ticks
+from kernelscope.ui.live.views.base import NO_EVENTS, PERCENTS, RIGHT, TOP, Picture, grid_of
+from kernelscope.ui.live.views.canvas import Label, fitted
+from kernelscope.ui.live.views.log_bins import LEAST, LogBins
 
 _MOST_GROUPS = 5
 

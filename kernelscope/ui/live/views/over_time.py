@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kernelscope.ui.live.pictures.axes import time_ticks
-from kernelscope.ui.live.pictures.base import Picture
+from kernelscope.ui.live.views.axes import time_ticks
+from kernelscope.ui.live.views.base import Picture
 
 
 class OverTime(Picture):

@@ -12,8 +12,8 @@ from kernelscope.plotting.theme import LIGHT, Theme
 from kernelscope.ui.live.counting.aggregate import Aggregate
 from kernelscope.ui.live.counting.shape import Grouping, Shape
 from kernelscope.ui.live.counting.value_grid import ValueGrid
-from kernelscope.ui.live.pictures.canvas import Canvas, Label
 from kernelscope.ui.live.subject import Subject
+from kernelscope.ui.live.views.canvas import Canvas, Label
 
 PERCENTS = (50, 90, 99)
 # Margins in pixels. They are the same in all pictures, so that time axes align when stacked.

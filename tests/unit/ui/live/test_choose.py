@@ -7,10 +7,10 @@ import pytest
 from kernelscope.probe import catalogue
 from kernelscope.probe.model import Column, Plot
 from kernelscope.ui.live import view_options
+from kernelscope.ui.live.choose import chosen, kinds, offered
 from kernelscope.ui.live.counting.shape import shape_of
-from kernelscope.ui.live.pictures import PICTURES
-from kernelscope.ui.live.pictures.throughput import Throughput
-from kernelscope.ui.live.view_choice import chosen, kinds, offered
+from kernelscope.ui.live.views import PICTURES
+from kernelscope.ui.live.views.throughput import Throughput
 
 
 class TestViews:
