@@ -38,9 +38,8 @@ def loss(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
     if not problems:
         return found
     parts = [found[0]] if found else []
-    return "; ".join([*parts, f"{receipt['name']}: {', '.join(problems)}"]), found[
-        1
-    ] if found else ""
+    text = "; ".join([*parts, f"{receipt['name']}: {', '.join(problems)}"])
+    return text, found[1] if found else ""
 
 
 def _lost(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -54,7 +53,9 @@ def _lost(receipt: Mapping[str, Any]) -> tuple[str, str] | None:
     found = [f"{receipt['name']} lost {_amount(rows, receipt['events'])}: {_reasons(rows)}"]
     if partial:
         found = found if rows else []
-        found.append(f"{sum(partial.values()):,} rows have no stack: {_reasons(partial)}")
+        number = sum(partial.values())
+        rows_have = "row has" if number == 1 else "rows have"
+        found.append(f"{number:,} {rows_have} no stack: {_reasons(partial)}")
     worst = max(lost, key=lambda cause: lost[cause])
     return "; ".join(found), _advice(worst, receipt)
 
