@@ -20,7 +20,7 @@ from kernelscope.probe import catalogue
 from kernelscope.tables.attrs import receipt_of
 from kernelscope.tracing import losses, options, replay
 from kernelscope.tracing.session import Run, Runs, Session, default_session
-from kernelscope.ui import command_line, commands, help, messages
+from kernelscope.ui import command_line, commands, messages
 from kernelscope.ui.commands import MAGIC
 from kernelscope.ui.notebook import (
     bpftrace_line,
@@ -218,6 +218,8 @@ class KernelScope(Magics):
             open.from_line(rest, self.session, self._with_defaults({}))
 
     def _help(self, probes: Sequence[Probe]) -> None:
+        from kernelscope.ui import help  # with listings and sections: only help needs them
+
         for text in map(help.probe_help, probes) if probes else [introduction()]:
             print(text)
 
