@@ -164,6 +164,9 @@ def owned(block: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_MISSING = "\0missing"  # after a column's name: which of its numbers are missing
+
+
 class Joined:
     """Joins a table's columns from those of its blocks.
 
@@ -186,11 +189,11 @@ class Joined:
             if isinstance(values.dtype, pd.StringDtype):
                 self._texts.setdefault(name, []).append(pa.array(values))
                 continue
-            raw = values.asi8 if isinstance(values.dtype, pd.DatetimeTZDtype) else values
-            if name not in self._arrays:
-                self._arrays[name] = np.empty(self.total, raw.dtype)
-            end = self._filled + len(raw)
-            self._arrays[name][self._filled : end] = raw
+            end = self._filled + len(values)
+            for part, raw in _parts(name, values):
+                if part not in self._arrays:
+                    self._arrays[part] = np.empty(self.total, raw.dtype)
+                self._arrays[part][self._filled : end] = raw
         self._filled = end
 
     def columns(self) -> dict[str, Any]:
@@ -203,7 +206,19 @@ class Joined:
             return as_text(pa.chunked_array(chunks, pa.large_string()))
         if isinstance(dtype, pd.DatetimeTZDtype):
             return pd.array(self._arrays[name], dtype="datetime64[ns, UTC]", copy=False)
+        if isinstance(dtype, pd.Int64Dtype):
+            return pd.arrays.IntegerArray(self._arrays[name], self._arrays[name + _MISSING])
         return self._arrays[name]
+
+
+def _parts(name: str, values: Any) -> list[tuple[str, Array]]:
+    """Return the arrays that make up a block of a column, by name."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return [(name, values.asi8)]
+    if isinstance(values.dtype, pd.Int64Dtype):
+        numbers = values.to_numpy(dtype=np.int64, na_value=0)
+        return [(name, numbers), (name + _MISSING, values.isna())]
+    return [(name, values)]
 
 
 def _chunks(text: Any) -> list[Any]:

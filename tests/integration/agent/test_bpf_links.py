@@ -39,13 +39,16 @@ int on_task(u64 *ctx) { /* bpf_iter__task: meta, task */
     return 1;
 }
 """
-LOOK = """
+ON_FRAME = """
 BPF_HASH(lengths, u32);
 int on_frame(struct xdp_md *ctx) {
     u32 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
     lengths.increment(length);
     return XDP_DROP;
 }
+"""
+ON_SKB = """
+BPF_HASH(lengths, u32);
 int on_skb(struct __sk_buff *ctx) {
     u32 length = ctx->len;
     lengths.increment(length);
@@ -111,7 +114,8 @@ def test_iterator_runs_at_each_interval() -> None:
     "hook", ["xdp:lo=on_frame", "tcx_ingress:lo=on_skb", "tcx_egress:lo=on_skb"]
 )
 def test_packets_are_counted_and_not_dropped(alone: Session, hook: str) -> None:
-    with alone.start(source=LOOK, attach=[hook], duration=60) as run:
+    source = ON_SKB if hook.endswith("skb") else ON_FRAME
+    with alone.start(source=source, attach=[hook], duration=60) as run:
         arrived = exchange()
     lengths = run.result()
     assert arrived == DATAGRAMS
@@ -121,12 +125,12 @@ def test_packets_are_counted_and_not_dropped(alone: Session, hook: str) -> None:
 
 def test_second_xdp_program_is_refused_with_the_reason(alone: Session) -> None:
     with (
-        alone.start(source=LOOK, attach=["xdp:lo=on_frame"], duration=60),
+        alone.start(source=ON_FRAME, attach=["xdp:lo=on_frame"], duration=60),
         pytest.raises(AttachError, match="which takes one alone") as caught,
     ):
-        alone.start(source=LOOK, attach=["xdp:lo=on_frame"], duration=60)
+        alone.start(source=ON_FRAME, attach=["xdp:lo=on_frame"], duration=60)
     assert "EBUSY" in str(caught.value)
-    alone.run(source=LOOK, attach=["xdp:lo=on_frame"], duration=0.1)
+    alone.run(source=ON_FRAME, attach=["xdp:lo=on_frame"], duration=0.1)
 
 
 def test_filters_are_refused_for_hooks_without_process_context() -> None:

@@ -340,6 +340,15 @@ def test_a_table_of_many_blocks_is_one_table():
     assert table["pid"].tolist() == [n - n % 2 for n in range(20)]
 
 
+@pytest.mark.parametrize("kind", ["bool", "errno", "fd", "integer", "signal", "time"])
+def test_each_kind_is_the_same_in_one_block_and_in_many(kind: str):
+    frames = [ring_batch([event(n, n, n % 5 - 2, b"sh") for n in range(20)], 40)]
+    whole = filled(EVENT, frames=frames, types={"ret": kind}).tables()["events"]
+    with mock.patch.object(decoder, "_BLOCK_ROWS", 3):
+        joined = filled(EVENT, frames=frames, types={"ret": kind}).tables()["events"]
+    pd.testing.assert_frame_equal(joined, whole)
+
+
 def test_renaming_columns_does_not_change_other_tables():
     first = assembled((), {"pid": [1], "comm": ["a"]})
     first.columns.name = "mine"

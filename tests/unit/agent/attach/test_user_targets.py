@@ -34,7 +34,5 @@ def test_restricted_look_up_does_not_follow_names_in_a_mount_namespace(tmp_path:
         while inside.read_bytes()[:4] != b"not ":
             assert time.monotonic() < end
             time.sleep(0.01)
-        named = user_targets.paths("c", process.pid)
         mapped = user_targets.paths("c", process.pid, only_mapped=True)
-        assert Path(named[0]).read_bytes() == b"not a program"
         assert all(Path(path).read_bytes()[:4] == b"\x7fELF" for path in mapped)
