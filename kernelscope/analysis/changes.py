@@ -55,8 +55,9 @@ def common_measure(tables: Pair, column: str | None) -> Measure | None:
 def samples(tables: Pair, measure: Measure | None) -> tuple[Sample, Sample]:
     """Return both captures on one grid. Raises AnalysisError where one has too few events."""
     if measure is None:
-        return _counts(tables[0]), _counts(tables[1])
-    pair = bootstrap.samples(*tables, measure)
+        pair = _counts(tables[0]), _counts(tables[1])
+    else:
+        pair = bootstrap.samples(*tables, measure)
     for name, sample in zip(("before", "after"), pair, strict=True):
         if sample.total < _FEWEST:
             raise AnalysisError(
@@ -67,8 +68,12 @@ def samples(tables: Pair, measure: Measure | None) -> tuple[Sample, Sample]:
 
 
 def _counts(table: pd.DataFrame) -> Sample:
-    """Return a table of counts as a capture of a single value."""
-    total = float(table["count"].sum()) if "count" in table.columns else float(len(table))
+    """Return a table of counts as a capture of a single value.
+
+    A map's counts are its column "count", or "value" where a custom program named none.
+    """
+    counts = next((name for name in ("count", "value") if name in table.columns), None)
+    total = float(len(table)) if counts is None else float(table[counts].sum())
     one = np.ones(1)
     seconds = bootstrap.duration(table)
     return Sample(np.array([[total]]), np.array([seconds]), one, one, seconds)

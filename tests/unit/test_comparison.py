@@ -159,3 +159,12 @@ def test_captures_that_do_not_match_are_an_error() -> None:
         compare(histogram(values(1), 1, lost={"ring": 9000}), histogram(values(2), 2))
     with pytest.raises(AnalysisError, match="confidence"):
         compare(histogram(values(1), 1), histogram(values(2), 2), confidence=95)
+
+
+def test_the_counts_of_a_custom_map_are_its_values():
+    receipt = {"kernelscope": {"name": "reads", "duration_s": 1.0, "lost": {}}}
+    before, after = (pd.DataFrame({"key": [7], "value": [n]}) for n in (199, 1867))
+    before.attrs, after.attrs = receipt, receipt
+    change = compare(before, after)
+    assert change.changed
+    assert change.changes.set_index("what").loc["rate", "change"] == pytest.approx(1867 / 199 - 1)
