@@ -27,6 +27,9 @@ def unknown_probe(
     if like is not None:
         hint = f"{like} does what {name} does."
         return ProbeNotFoundError(message, hint=hint, name=name, matches=[like])
+    if name.endswith(".bt"):
+        hint = "a bpftrace script runs in a notebook cell that starts with %%bpftrace"
+        return ProbeNotFoundError(message, hint=hint, name=name, matches=[])
     matches = did_you_mean(name, names)
     hint = suggestion(matches) or "%ebpf, or kernelscope list, shows the probes."
     return ProbeNotFoundError(message, hint=hint, name=name, matches=matches)

@@ -277,7 +277,7 @@ def _require_notebook() -> None:
     if not in_notebook():
         raise ParameterError(
             "a live view needs a notebook: JupyterLab, Notebook 7 or VS Code",
-            hint="in a terminal, kernelscope run NAME shows the result at the end",
+            hint="in a terminal: kernelscope live NAME",
             name="live",
         )
 

@@ -190,3 +190,9 @@ def test_c_instead_of_a_name_brings_the_right_argument() -> None:
     with pytest.raises(ProbeNotFoundError, match="this is C") as caught:
         catalogue.find("BPF_HASH(calls);\nint count(void *ctx) { return 0; }")
     assert "source=" in str(caught.value.hint)
+
+
+def test_a_bpftrace_script_is_sent_to_its_cell_magic():
+    with pytest.raises(ProbeNotFoundError) as caught:
+        catalogue.find("./mine.bt")
+    assert "%%bpftrace" in (caught.value.hint or "")
