@@ -199,4 +199,4 @@ class TestViewOptions:
         with pytest.raises(ParameterError, match="needs a notebook") as caught:
             open.live("runqlat", session=session())
 
-        assert "kernelscope run" in caught.value.hint
+        assert "kernelscope live" in caught.value.hint
