@@ -15,6 +15,7 @@ RECORDINGS = ROOT / "notebooks" / "recordings"
 VIEWS = ("%ebpf live biosnoop", "run.live(", "%ebpf live -o machine")
 TILES = 5  # of the dashboard are pictures; one is a table
 MARK = "not measured on this machine"
+ATTEMPTS = 3  # a recording may end before a busy machine has drawn its first picture
 
 
 def run(folder: Path) -> Any:
@@ -55,8 +56,12 @@ def test_it_shows_recordings_without_a_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERNELSCOPE_REPLAY", str(RECORDINGS))
-    notebook = run(tmp_path)
-    assert all(has_colours(picture) for name in VIEWS[:2] for picture in view(notebook, name))
+    for _ in range(ATTEMPTS):
+        notebook = run(tmp_path)
+        pictures = [picture for name in VIEWS[:2] for picture in view(notebook, name)]
+        if all(map(has_colours, pictures)):
+            break
+    assert all(map(has_colours, pictures))
     assert MARK in str(notebook)
 
 
