@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 import kernelscope
+from kernelscope.protocol.losses import Loss
 from workloads.probes import Load
 
 IN_GUEST = "KERNELSCOPE_GUEST" in os.environ
@@ -20,6 +21,8 @@ SAMPLING = 0.5 if IN_GUEST else 0.1
 SETTLE_S = 0.1
 
 measurements: list[dict[str, Any]] = []  # of the runs of the current test (conftest.py)
+# Two stacks can meet in one slot by chance; the event then has a row without its stack.
+BY_CHANCE = {Loss.STACK_SLOTS.value}
 
 
 def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -29,7 +32,7 @@ def traced(probe: str, load: Load, **options: Any) -> tuple[Any, dict[str, Any]]
         time.sleep(SETTLE_S)
     result = run.result()
     measurements.append(measurement(run.receipt, result))
-    assert run.lost == {}
+    assert set(run.lost) <= BY_CHANCE
     return result, facts
 
 
