@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from unit.builders.stack_tables import stacks
 
 from kernelscope.errors import AnalysisError
 from kernelscope.io import chrome_trace
@@ -29,20 +30,6 @@ def events() -> pd.DataFrame:
         }
     )
     frame.attrs["kernelscope"] = {"name": "opensnoop", "lost": {}}
-    return frame
-
-
-def stacks() -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "comm": ["web", "web"],
-            "user_stack": ["main;work", "main;wait"],
-            "kernel_stack": ["", "entry;sleep"],
-            "count": [3, 5],
-            "total_us": [1.5, 2.5],
-        }
-    )
-    frame.attrs["kernelscope"] = {"name": "profile", "started": "2026-11-22T08:00:00+00:00"}
     return frame
 
 

@@ -10,25 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from unit.builders.stack_tables import stacks
 
 from kernelscope.errors import AnalysisError
 from kernelscope.io import pprof
 
 BEGAN = pd.Timestamp("2026-11-22T08:00:00Z")
-
-
-def stacks() -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "comm": ["web", "web"],
-            "user_stack": ["main;work", "main;wait"],
-            "kernel_stack": ["", "entry;sleep"],
-            "count": [3, 5],
-            "total_us": [1.5, 2.5],
-        }
-    )
-    frame.attrs["kernelscope"] = {"name": "profile", "started": "2026-11-22T08:00:00+00:00"}
-    return frame
 
 
 # The fields that are written, as pprof's profile.proto numbers them.
